@@ -1,0 +1,66 @@
+"""What can go wrong, on purpose. Anything else is a bug.
+
+Refused      a person asked for something that cannot be; the reason is shown to them as it stands
+Unverified   a delivery whose signature or token does not hold; answered with 401, never stored
+Unreadable   a delivery that is signed but cannot be understood; the reason names the place
+TryLater     a neighbour could not take an effect now; the worker tries again
+Ambiguous    nobody can tell whether the neighbour took it; probe before sending again
+GaveUp       a neighbour will never take it; the effect is parked and an alarm raised
+Broken       a file the team wrote (policy, template, runbook) cannot be used; names file and line
+"""
+
+from datetime import timedelta
+
+
+class Refused(Exception):
+    """A person asked for something that cannot be. `reason` is a full sentence and says what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Unverified(Exception):
+    """The signature or token of a delivery does not hold. The reason never contains the secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Unreadable(Exception):
+    """A delivery cannot be understood. The reason says where in the body, and what was expected."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TryLater(Exception):
+    """A neighbour could not take an effect now. `after` is what it asked us to wait, if it did."""
+
+    def __init__(self, reason: str, after: timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.after = after
+
+
+class Ambiguous(TryLater):
+    """The answer was lost: the neighbour may or may not have acted. Probe first, then send again."""
+
+
+class GaveUp(Exception):
+    """A neighbour will never take this effect as it is. `mend` says what a person can do."""
+
+    def __init__(self, reason: str, mend: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.mend = mend
+
+
+class Broken(Exception):
+    """A file the team wrote cannot be used. Reads as `policy.yaml:12: what is wrong; how to mend it`."""
+
+    def __init__(self, file: str, line: int | None, problem: str) -> None:
+        self.file, self.line, self.problem = file, line, problem
+        super().__init__(f"{file}:{line}: {problem}" if line else f"{file}: {problem}")
