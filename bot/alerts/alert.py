@@ -1,0 +1,99 @@
+"""The normalised alert: one model for every sender, with nothing lost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from types import MappingProxyType
+
+TITLE_LIMIT = 300
+DESCRIPTION_LIMIT = 20_000
+
+
+class Kind(StrEnum):
+    """What sort of news a delivery carries. Only ALERT may page."""
+
+    ALERT = "alert"
+    INCIDENT_UPDATE = "incident_update"
+    DEPLOYMENT = "deployment"
+    CHANGE = "change"
+    SECURITY_FINDING = "security_finding"
+    QUALITY_GATE = "quality_gate"
+    HEARTBEAT = "heartbeat"
+    TEST = "test"
+    CONTROL = "control"
+
+
+class Status(StrEnum):
+    """Where the alert stands, in the sender's own view."""
+
+    FIRING = "firing"
+    RESOLVED = "resolved"
+    ACKNOWLEDGED = "acknowledged"
+    SUPPRESSED = "suppressed"
+    INFO = "info"
+
+
+class Severity(StrEnum):
+    """How bad the sender says it is. An incident's own severity (SEV1 to SEV5) comes from the route."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+    UNKNOWN = "unknown"
+
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A way to see more. `rel` is runbook, dashboard, panel, silence, logs, trace or source; `url` is http(s)."""
+
+    rel: str
+    url: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One alert as one sender reported it.
+
+    `identity` is stable across firing and resolving, within `source` (a fingerprint, an issue id).
+    `occurrence` names one cycle of it where the sender tells. Text is plain and unescaped: whoever shows it escapes it.
+    Times are aware and in UTC; `ended_at` is None while firing. `defaults` names the fields
+    ("started_at", "severity", "title") that the sender left out or garbled and that were filled in, so that
+    they can be shown as such.
+    """
+
+    source: str
+    identity: str
+    status: Status
+    title: str
+    kind: Kind = Kind.ALERT
+    severity: Severity = Severity.UNKNOWN
+    description: str = ""
+    service: str | None = None
+    environment: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    url: str | None = None
+    links: tuple[Link, ...] = ()
+    started_at: datetime
+    ended_at: datetime | None = None
+    group_key: str | None = None
+    occurrence: str | None = None
+    source_status: str | None = None
+    source_severity: str | None = None
+    no_data: bool = False
+    truncated_count: int = 0
+    defaults: tuple[str, ...] = ()
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    def fingerprint(self, route: str) -> str:
+        """The same for every report of this alert through `route`, firing or resolved; 32 hex digits."""
+        text = "\x1f".join((route, self.source, self.identity))
+        return sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,214 @@
+"""Where an alert belongs: which route takes it, and which open incident, if any. Every answer has its reason. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from bot.alerts.alert import Alert, Kind, Status
+
+
+class Outcome(StrEnum):
+    """What a route does with an alert."""
+
+    OPEN = "open"
+    ANNOUNCE = "announce"
+    RECORD = "record"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """What an alert must look like. Every field must fit one of its patterns (`*` and `?` are wild).
+
+    `fields` are of the alert itself: source, route, severity, service, environment, title, name, kind.
+    """
+
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def misfit(self, alert: Alert, endpoint: str) -> str:
+        """Why `alert` does not fit; empty where it does."""
+        for name, patterns in self.fields.items():
+            value = field_of(alert, endpoint, name)
+            if not _fits(value, patterns):
+                return f"{name} is {value or 'missing'}, not {' or '.join(patterns)}"
+        for name, patterns in self.labels.items():
+            value = alert.labels.get(name, "")
+            if not _fits(value, patterns):
+                return f"label {name} is {value or 'missing'}, not {' or '.join(patterns)}"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A line of the policy: what it takes, and what becomes of it. `severity` is SEV1 to SEV5, or None for the map."""
+
+    name: str
+    match: Matcher
+    outcome: Outcome
+    severity: str | None = None
+    service: str | None = None
+    pager: str | None = None
+    runbook: str | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How alerts of one service share an incident: within `window` of its newest alert. Zero switches it off."""
+
+    window: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the record remembers of a fingerprint that has not cleared: its incident, or None if it opened none."""
+
+    incident: int | None
+    is_announced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An open incident that an alert of the same service might join."""
+
+    number: int
+    service: str | None
+    last_alert_at: datetime | None
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an alert belongs. `incident` is the open one it joins; None with OPEN means a new one.
+
+    `is_repeat` says that this very alert is known already and still firing.
+    """
+
+    route: Route
+    outcome: Outcome
+    service: str | None
+    fingerprint: str
+    incident: int | None
+    is_repeat: bool
+    reason: str
+
+
+def place(
+    alert: Alert,
+    endpoint: str,
+    routes: Sequence[Route],
+    aliases: Mapping[str, str],
+    grouping: Grouping,
+    known: Known | None,
+    candidates: Sequence[Candidate],
+    now: datetime,
+) -> Placement:
+    """Decide where `alert` belongs. `aliases` maps other names of a service to its own; the last route takes all."""
+    route, why_route = choose_route(alert, endpoint, routes)
+    service = route.service or canonical(alert.service, aliases)
+    fingerprint = alert.fingerprint(endpoint)
+    if known is not None:
+        return _placed_before(alert, route, service, fingerprint, known, why_route)
+    if alert.status is not Status.FIRING:
+        reason = f"{alert.status.value}, and nothing open waits for it"
+        return Placement(route, Outcome.RECORD, service, fingerprint, None, False, reason)
+    if alert.kind not in (Kind.ALERT, Kind.QUALITY_GATE, Kind.SECURITY_FINDING):
+        reason = f"{alert.kind.value.replace('_', ' ')}: recorded, never paged"
+        return Placement(route, Outcome.RECORD, service, fingerprint, None, False, reason)
+    if route.outcome is not Outcome.OPEN:
+        return Placement(route, route.outcome, service, fingerprint, None, False, why_route)
+    joined, why_joined = _join(service, route, grouping, candidates, now)
+    return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}")
+
+
+def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route]) -> tuple[Route, str]:
+    """The first route that fits, and why. The policy guarantees that the last one takes everything."""
+    for route in routes:
+        if not route.match.misfit(alert, endpoint):
+            return route, f"route “{route.name}” takes it ({_said(route)})"
+    raise ValueError("no route takes everything: the policy's last route must have an empty match")
+
+
+def canonical(service: str | None, aliases: Mapping[str, str]) -> str | None:
+    """The service's own name where `service` is another name of it; otherwise `service` itself."""
+    if service is None:
+        return None
+    return aliases.get(service.lower(), service)
+
+
+def field_of(alert: Alert, endpoint: str, name: str) -> str:
+    """The value that a policy's match looks at; empty where the alert has none."""
+    values: dict[str, str | None] = {
+        "source": alert.source,
+        "route": endpoint,
+        "severity": alert.severity.value,
+        "service": alert.service,
+        "environment": alert.environment,
+        "title": alert.title,
+        "name": name_of(alert),
+        "kind": alert.kind.value,
+    }
+    return values[name] or ""
+
+
+FIELDS = ("source", "route", "severity", "service", "environment", "title", "name", "kind")
+
+
+def name_of(alert: Alert) -> str:
+    """The alert rule's name: its alertname label, or its title where it has none."""
+    return alert.labels.get("alertname") or alert.title
+
+
+def _fits(value: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
+
+
+def _said(route: Route) -> str:
+    parts = [f"{name}={'|'.join(patterns)}" for name, patterns in route.match.fields.items()]
+    parts += [f"{name}={'|'.join(patterns)}" for name, patterns in route.match.labels.items()]
+    return ", ".join(parts) or "it takes everything"
+
+
+def _placed_before(
+    alert: Alert, route: Route, service: str | None, fingerprint: str, known: Known, why_route: str
+) -> Placement:
+    is_firing = alert.status is Status.FIRING
+    if known.incident is not None:
+        verb = "fires again" if is_firing else alert.status.value
+        reason = f"the same alert is open in INC-{known.incident}: {verb}"
+        return Placement(route, Outcome.OPEN, service, fingerprint, known.incident, is_firing, reason)
+    if is_firing and route.outcome is Outcome.OPEN and not known.is_announced:
+        return Placement(route, Outcome.OPEN, service, fingerprint, None, False, why_route)
+    return Placement(
+        route, Outcome.RECORD, service, fingerprint, None, is_firing, "seen before; no incident belongs to it"
+    )
+
+
+def _join(
+    service: str | None, route: Route, grouping: Grouping, candidates: Sequence[Candidate], now: datetime
+) -> tuple[int | None, str]:
+    if service is None:
+        return None, "no service is named, so it opens an incident of its own"
+    if not grouping.window:
+        return None, "grouping is off, so it opens an incident of its own"
+    near = [one for one in candidates if _is_near(one, service, route, grouping, now)]
+    if not near:
+        return None, f"no open incident of {service} had an alert in the last {_minutes(grouping.window)}"
+    chosen = max(near, key=lambda one: (one.last_alert_at or now, one.number))
+    return (
+        chosen.number,
+        f"joins INC-{chosen.number}: {service} had an alert there in the last {_minutes(grouping.window)}",
+    )
+
+
+def _is_near(candidate: Candidate, service: str, route: Route, grouping: Grouping, now: datetime) -> bool:
+    if candidate.service != service or candidate.private != route.private or candidate.last_alert_at is None:
+        return False
+    return now - candidate.last_alert_at <= grouping.window
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span.total_seconds() / 60:g} min"

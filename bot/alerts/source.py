@@ -1,0 +1,94 @@
+"""What a file in `sources/` offers: how to trust a delivery and how to read it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from bot.alerts.alert import Alert
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One HTTP request as it arrived. Header names are lower-case; `body` is untouched."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    route: str
+    received_at: datetime
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PagerReport:
+    """What PagerDuty says of an incident of its own: one webhook v3 event, or what a poll found.
+
+    `kind` is the event type without "incident." (triggered, acknowledged, resolved, escalated, ...).
+    `key` is the incident_key, which is our dedup_key for pages that we made.
+    """
+
+    kind: str
+    at: datetime
+    pager_id: str
+    key: str | None = None
+    person: str | None = None
+    person_email: str | None = None
+    person_name: str | None = None
+    assignees: tuple[tuple[str, str], ...] = ()
+    """(PagerDuty user id, name) of everyone it is assigned to now."""
+    level: int | None = None
+    channel: str | None = None
+    url: str | None = None
+    text: str = ""
+    is_human: bool = False
+    """Whether the agent is a user. A service, an integration or a workflow that acknowledges is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a delivery means. `ignored` says why there is nothing in it, where there is nothing."""
+
+    alerts: tuple[Alert, ...] = ()
+    pager: tuple[PagerReport, ...] = ()
+    ignored: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A payload to try a source with: `bot send`, the sandbox's panel and the tests use it. Our own words."""
+
+    name: str
+    title: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """One sender of alerts. A module-level object in `sources/<name>.py`, listed in `registry.py`."""
+
+    name: str
+    title: str
+    """The sender's own name, as people write it."""
+    setup: str
+    """How to point the sender at us: a snippet with {url} and {secret} in it."""
+
+    @property
+    def examples(self) -> Sequence[Example]:
+        """At least one firing and one resolved payload; the first is the default of `bot send`."""
+        ...
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
+        """Raise `Unverified` unless one of `secrets` fits. Works on the raw bytes; no secret set means refused."""
+        ...
+
+    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
+        """The headers that make `verify` accept `body`; what `bot send` adds."""
+        ...
+
+    def delivery_id(self, delivery: Delivery) -> str:
+        """The same for each attempt at one delivery, and for no other; at most 128 characters."""
+        ...
+
+    def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
+        """Read the body. Raise `Unreadable` with the place that is wrong. `mapping` is the policy's, for `generic`."""
+        ...

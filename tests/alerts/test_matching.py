@@ -1,0 +1,132 @@
+"""Where an alert belongs, and why."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.alerts.alert import Kind, Severity, Status
+from bot.alerts.matching import Candidate, Grouping, Known, Matcher, Outcome, Route, choose_route, place
+from tests.builders import NOON, after, alert
+
+REST = Route("anything else", Matcher(), Outcome.ANNOUNCE)
+OPENS = Route("critical", Matcher({"severity": ("critical",)}), Outcome.OPEN, severity="SEV2")
+NEAR = Candidate(4, "checkout", after(-3))
+
+
+def placed(one=None, routes=(OPENS, REST), known=None, candidates=(), grouping=None, aliases=None):
+    return place(
+        one or alert(), "main", routes, aliases or {}, grouping or Grouping(), known, candidates, NOON
+    )
+
+
+@pytest.mark.parametrize(
+    ("matcher", "misfit"),
+    [
+        (Matcher(), ""),
+        (Matcher({"severity": ("critical", "high")}), ""),
+        (Matcher({"severity": ("low",)}), "severity is critical, not low"),
+        (Matcher({"service": ("check*",)}), ""),
+        (Matcher({"environment": ("prod",)}), "environment is missing, not prod"),
+        (Matcher({"name": ("Checkout*",)}), ""),
+        (Matcher({"source": ("grafana",)}), "source is alertmanager, not grafana"),
+        (Matcher({"route": ("main",)}), ""),
+        (Matcher(labels={"alertname": ("CheckoutErrorRateHigh",)}), ""),
+        (Matcher(labels={"team": ("a", "b")}), "label team is missing, not a or b"),
+        (Matcher({"severity": ("critical",)}, {"service": ("web",)}), "label service is checkout, not web"),
+    ],
+)
+def test_a_matcher_says_what_does_not_fit(matcher, misfit):
+    assert matcher.misfit(alert(), "main") == misfit
+
+
+def test_the_first_route_that_fits_takes_the_alert_and_says_so():
+    second = replace(OPENS, name="second")
+
+    route, why = choose_route(alert(), "main", (OPENS, second, REST))
+
+    assert route.name == "critical"
+    assert why == "route “critical” takes it (severity=critical)"
+
+
+def test_a_policy_without_an_end_is_a_bug():
+    with pytest.raises(ValueError, match="no route takes everything"):
+        choose_route(alert(severity=Severity.LOW), "main", (OPENS,))
+
+
+def test_an_alert_of_a_service_without_an_open_incident_opens_one():
+    placement = placed()
+
+    assert placement.outcome is Outcome.OPEN
+    assert placement.incident is None
+    assert placement.reason.endswith("no open incident of checkout had an alert in the last 10 min")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "joins"),
+    [
+        (NEAR, 4),
+        (Candidate(4, "checkout", after(-10)), 4),
+        (Candidate(4, "checkout", after(-10.1)), None),
+        (Candidate(4, "payments", after(-1)), None),
+        (Candidate(4, "checkout", None), None),
+        (Candidate(4, "checkout", after(-1), private=True), None),
+    ],
+)
+def test_an_alert_joins_what_its_service_had_within_the_window(candidate, joins):
+    assert placed(candidates=(candidate,)).incident == joins
+
+
+def test_the_newest_incident_of_the_service_is_joined():
+    older = Candidate(3, "checkout", after(-8))
+
+    assert placed(candidates=(older, NEAR)).incident == 4
+
+
+def test_grouping_can_be_switched_off():
+    assert placed(candidates=(NEAR,), grouping=Grouping(timedelta(0))).incident is None
+
+
+def test_an_alert_without_a_service_stands_alone():
+    placement = placed(alert(service=None), candidates=(Candidate(4, None, NOON),))
+
+    assert placement.incident is None
+    assert "no service is named" in placement.reason
+
+
+def test_another_name_of_a_service_is_the_service():
+    placement = placed(alert(service="Cart"), candidates=(NEAR,), aliases={"cart": "checkout"})
+
+    assert placement.service == "checkout"
+    assert placement.incident == 4
+
+
+@pytest.mark.parametrize(("status", "is_repeat"), [(Status.FIRING, True), (Status.RESOLVED, False)])
+def test_a_known_alert_goes_to_its_incident(status, is_repeat):
+    placement = placed(alert(status=status), known=Known(4), candidates=(Candidate(9, "checkout", NOON),))
+
+    assert placement.incident == 4
+    assert placement.is_repeat is is_repeat
+
+
+def test_a_resolve_that_nothing_waits_for_is_recorded():
+    assert placed(alert(status=Status.RESOLVED)).outcome is Outcome.RECORD
+
+
+@pytest.mark.parametrize("kind", [Kind.TEST, Kind.HEARTBEAT, Kind.DEPLOYMENT, Kind.INCIDENT_UPDATE])
+def test_only_alerts_open_incidents(kind):
+    placement = placed(alert(kind=kind))
+
+    assert placement.outcome is Outcome.RECORD
+    assert "never paged" in placement.reason
+
+
+def test_an_alert_announced_before_is_only_recorded_again():
+    known = Known(None, is_announced=True)
+
+    assert placed(alert(severity=Severity.LOW), known=known).outcome is Outcome.RECORD
+
+
+def test_the_fingerprint_is_the_same_firing_and_resolved_and_differs_by_route():
+    assert alert().fingerprint("main") == alert(status=Status.RESOLVED, title="x").fingerprint("main")
+    assert alert().fingerprint("main") != alert().fingerprint("other")
