@@ -1,0 +1,194 @@
+"""What comes of anything that happens: one pure function. Every input has its case, and the type checker knows."""
+
+from datetime import datetime
+from typing import assert_never
+
+from bot.errors import Refused
+from bot.incidents.decision import Decision
+from bot.incidents.decisions import (
+    acknowledging,
+    alerts,
+    deliveries,
+    merging,
+    opening,
+    paging,
+    reminders,
+    resolving,
+    responding,
+)
+from bot.incidents.effects import PostDigest
+from bot.incidents.incident import Incident
+from bot.incidents.inputs import (
+    Acknowledge,
+    AddNote,
+    AlertReported,
+    AnnouncementPosted,
+    AssignRole,
+    Cancel,
+    ChangeSeverity,
+    ChangeStatus,
+    ChannelNotOpened,
+    ChannelOpened,
+    Close,
+    Declare,
+    DigestDue,
+    DraftPosted,
+    EffectParked,
+    Escalate,
+    GivePageFeedback,
+    HoldPassed,
+    Input,
+    KeepOpen,
+    LevelAsked,
+    LevelNotAsked,
+    Merge,
+    PageAccepted,
+    PageDelayed,
+    PageRefused,
+    PagerReported,
+    PageSomeone,
+    PostUpdate,
+    ReminderDue,
+    Reopen,
+    RequestDraft,
+    Resolve,
+    SomeoneAsked,
+    SomeoneNotAsked,
+    SummaryAged,
+    SummaryPosted,
+    TargetPassed,
+    UpdateDue,
+)
+from bot.incidents.policy import Policy
+
+
+def decide(incident: Incident | None, input: Input, now: datetime, policy: Policy) -> Decision:
+    """What to save for `input`. `incident` is the one it names, as it stands, or None where there is none.
+
+    Raises `Refused` where a person asked for something that cannot be.
+    """
+    match input:
+        case Declare():
+            return opening.declared(input, now, policy)
+        case AlertReported():
+            return alerts.reported(incident, input, now, policy)
+        case DigestDue():
+            return Decision(effects=(PostDigest(input.week),), reason=f"the digest of {input.week} is due")
+        case EffectParked():
+            return deliveries.effect_parked(incident, input, now)
+        case _:
+            if incident is None:
+                raise Refused(f"There is no INC-{input.incident}. `/incident list` shows the open ones.")
+            return _of_incident(incident, input, now, policy)
+
+
+def _of_incident(
+    incident: Incident,
+    input: Acknowledge
+    | PageSomeone
+    | Escalate
+    | ChangeSeverity
+    | ChangeStatus
+    | AssignRole
+    | AddNote
+    | PostUpdate
+    | Merge
+    | Resolve
+    | KeepOpen
+    | Reopen
+    | Cancel
+    | Close
+    | RequestDraft
+    | GivePageFeedback
+    | PagerReported
+    | PageAccepted
+    | PageDelayed
+    | PageRefused
+    | LevelAsked
+    | LevelNotAsked
+    | SomeoneAsked
+    | SomeoneNotAsked
+    | ChannelOpened
+    | ChannelNotOpened
+    | SummaryPosted
+    | AnnouncementPosted
+    | DraftPosted
+    | ReminderDue
+    | TargetPassed
+    | SummaryAged
+    | UpdateDue
+    | HoldPassed,
+    now: datetime,
+    policy: Policy,
+) -> Decision:
+    match input:
+        case Acknowledge():
+            return acknowledging.acknowledge(incident, input, now, policy)
+        case PageSomeone():
+            return paging.page_someone(incident, input, now, policy)
+        case Escalate():
+            return paging.escalate(incident, input, policy)
+        case ChangeSeverity():
+            return responding.change_severity(incident, input, now, policy)
+        case ChangeStatus():
+            return responding.change_status(incident, input, now, policy)
+        case AssignRole():
+            return responding.assign_role(incident, input, now, policy)
+        case AddNote():
+            return responding.add_note(incident, input, now)
+        case PostUpdate():
+            return responding.post_update(incident, input, now, policy)
+        case Merge():
+            return merging.merge(incident, input, now, policy)
+        case Resolve():
+            return resolving.resolve(incident, input, now, policy)
+        case KeepOpen():
+            return resolving.keep_open(incident, input, now)
+        case Reopen():
+            return resolving.reopen(incident, input, now, policy)
+        case Cancel():
+            return resolving.cancel(incident, input, now, policy)
+        case Close():
+            return resolving.close(incident, input, now)
+        case RequestDraft():
+            return responding.request_draft(incident, input)
+        case GivePageFeedback():
+            return responding.page_feedback(incident, input, now)
+        case PagerReported():
+            return paging.pager_reported(incident, input, now, policy)
+        case PageAccepted():
+            return paging.accepted(incident, input)
+        case PageDelayed():
+            return paging.delayed(incident, input, now, policy)
+        case PageRefused():
+            return paging.refused(incident, input, now, policy)
+        case LevelAsked():
+            return paging.level_asked(incident, input)
+        case LevelNotAsked():
+            return paging.level_not_asked(incident, input, now, policy)
+        case SomeoneAsked():
+            return paging.someone_asked(incident, input)
+        case SomeoneNotAsked():
+            return paging.someone_not_asked(incident, input, now)
+        case ChannelOpened():
+            return deliveries.channel_opened(incident, input, now)
+        case ChannelNotOpened():
+            return deliveries.channel_not_opened(incident, input, now)
+        case SummaryPosted():
+            return deliveries.summary_posted(incident, input)
+        case AnnouncementPosted():
+            return deliveries.announcement_posted(incident, input)
+        case DraftPosted():
+            return deliveries.draft_posted(incident, input, now)
+        case ReminderDue():
+            return reminders.reminder_due(incident, input, now)
+        case TargetPassed():
+            return reminders.target_passed(incident, input, now, policy)
+        case SummaryAged():
+            return reminders.summary_aged(incident, input, now)
+        case UpdateDue():
+            return reminders.update_due(incident, input, now)
+        case HoldPassed():
+            return resolving.hold_passed(incident, input, now, policy)
+        case _:
+            assert_never(input)

@@ -1,0 +1,119 @@
+"""Somebody is on it: the clock stops, once, at the earliest moment that anybody can show."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from bot.errors import Refused
+from bot.incidents.decision import Decision
+from bot.incidents.decisions.writing import clock_keys, entry, refreshed, say
+from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, Topic
+from bot.incidents.incident import Episode, Incident, PageState, Status
+from bot.incidents.inputs import Acknowledge
+from bot.incidents.lifecycle import check_open
+from bot.incidents.policy import Policy
+
+
+def acknowledge(incident: Incident, wish: Acknowledge, now: datetime, policy: Policy) -> Decision:
+    """A person acknowledges in Slack. Refused, with who was first, where it is acknowledged already."""
+    check_open(incident)
+    episode = incident.episode
+    if episode.acknowledged_at is not None:
+        raise Refused(_who_was_first(incident, episode, now))
+    return stopped(incident, wish.by, now, "slack", now, policy)
+
+
+def stopped(incident: Incident, by: str, at: datetime, via: str, now: datetime, policy: Policy) -> Decision:
+    """The first acknowledgement of the newest episode, at `at`. Tells PagerDuty, unless it came from there."""
+    episode = replace(incident.episode, acknowledged_at=at, acknowledged_by=by, acknowledged_via=via)
+    status = Status.ACKNOWLEDGED if incident.status is Status.TRIGGERED else incident.status
+    changed = replace(incident.with_episode(episode), status=status)
+    seconds = (at - episode.opened_at).total_seconds()
+    fields = {"via": via, "level": episode.level if episode.pages else None, "episode": episode.number}
+    effects: list[Effect] = []
+    if via != "pagerduty" and episode.page in (PageState.REQUESTED, PageState.DELAYED, PageState.ACCEPTED):
+        effects.append(
+            AcknowledgePage(
+                incident=changed.number, dedup_key=episode.dedup_key, pager=changed.pager or "default", by=by
+            )
+        )
+    effects += [
+        InvitePeople(changed.number, (by,)),
+        *refreshed(changed),
+        said(changed, episode, by, via, seconds),
+    ]
+    return Decision(
+        incident=changed,
+        entries=(entry(changed, at, "ack", by, **fields),),
+        effects=tuple(effects),
+        cancels=clock_keys(incident, policy),
+        reason=_reason(changed, episode, seconds),
+    )
+
+
+def said(incident: Incident, episode: Episode, by: str, via: str, seconds: float) -> Effect:
+    """The message that somebody is on it, with how long it took against the target."""
+    return say(
+        incident,
+        Topic.ACKNOWLEDGED,
+        by=by,
+        via=via,
+        seconds=seconds,
+        met=is_met(episode, seconds),
+        level=episode.level if episode.pages else None,
+    )
+
+
+def is_met(episode: Episode, seconds: float) -> bool | None:
+    """Whether the acknowledgement beat the target, strictly; None where nobody was paged, so there is none."""
+    return None if episode.target is None else seconds < episode.target.total_seconds()
+
+
+def stop_by_acting(incident: Incident, by: str, now: datetime, policy: Policy) -> Decision | None:
+    """Whoever takes the lead or moves the status is on it: an acknowledgement, where one is still missing."""
+    if not incident.episode.is_waiting:
+        return None
+    return stopped(incident, by, now, "slack", now, policy)
+
+
+def joined(first: Decision | None, then: Decision) -> Decision:
+    """One decision of two: `then` was decided on what `first` left."""
+    if first is None:
+        return then
+    return replace(
+        then,
+        entries=(*first.entries, *then.entries),
+        effects=(*first.effects, *then.effects),
+        timers=(*first.timers, *then.timers),
+        cancels=(*first.cancels, *then.cancels),
+    )
+
+
+def _reason(incident: Incident, episode: Episode, seconds: float) -> str:
+    met = is_met(episode, seconds)
+    if met is None:
+        return f"You acknowledged {incident.ref}. Its severity pages nobody, so no clock was running."
+    verdict = "within the target" if met else "after the target had passed"
+    return f"You acknowledged {incident.ref} after {spoken(seconds)}, {verdict}."
+
+
+def _who_was_first(incident: Incident, episode: Episode, now: datetime) -> str:
+    assert episode.acknowledged_at is not None
+    ago = spoken((now - episode.acknowledged_at).total_seconds())
+    return f"{incident.ref} was acknowledged {ago} ago by {mention(episode.acknowledged_by)}."
+
+
+def mention(person: str | None) -> str:
+    """A person as Slack shows them, or their plain name."""
+    if person and person[:1] in "UW" and person.isalnum() and person.isupper():
+        return f"<@{person}>"
+    return person or "somebody"
+
+
+def spoken(seconds: float) -> str:
+    """75 -> "1 min 15 s"; 3700 -> "1 h 1 min"."""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"

@@ -1,0 +1,169 @@
+"""What an alert does: open, join, repeat, clear."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from bot.alerts.alert import Alert, Status
+from bot.alerts.matching import Outcome, Placement, name_of
+from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decisions.opening import alert_started, opened_by_alert, start_clock
+from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
+from bot.incidents.effects import AnnounceAlert, Effect, Topic
+from bot.incidents.incident import AlertState, Incident
+from bot.incidents.inputs import AlertReported, HoldPassed
+from bot.incidents.policy import Policy
+from bot.incidents.timeline import Entry
+
+
+def reported(incident: Incident | None, report: AlertReported, now: datetime, policy: Policy) -> Decision:
+    """Take an alert to where its placement says. `incident` is the one it belongs to, if it is open."""
+    placement = report.placement
+    assert placement is not None
+    if incident is None or not incident.is_open:
+        return _without_incident(report, placement, now, policy)
+    if report.alert.status is Status.RESOLVED:
+        return _cleared(incident, report.alert, placement, now, policy)
+    if report.alert.status is not Status.FIRING:
+        return _remembered(report.alert, placement, incident.number, now)
+    return _fired(incident, report, placement, now, policy)
+
+
+def _without_incident(report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    alert = report.alert
+    if placement.outcome is Outcome.OPEN and alert.status is Status.FIRING:
+        return opened_by_alert(report, now, policy)
+    if placement.outcome is Outcome.DROP:
+        return Decision(reason=placement.reason)
+    if placement.outcome is Outcome.ANNOUNCE and not placement.is_repeat:
+        record = replace(_record(alert, placement, None, now), is_announced=True)
+        return Decision(effects=(_announcement(alert, placement),), alert=record, reason=placement.reason)
+    return _remembered(alert, placement, None, now)
+
+
+def _remembered(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> Decision:
+    return Decision(alert=_record(alert, placement, incident, now), reason=placement.reason)
+
+
+def _fired(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    alert = report.alert
+    known = _state_of(incident, placement.fingerprint)
+    record = _record(alert, placement, incident.number, now)
+    if known is not None and known.is_firing and alert.started_at <= known.started_at:
+        return Decision(alert=record, reason=placement.reason)
+    changed = _with_state(incident, _fired_state(alert, placement.fingerprint, known, now))
+    changed = replace(changed, cleared_at=None, proposed_at=None)
+    changed, entries, effects, timers = _raised(changed, alert, placement, now, policy)
+    joined = say(changed, Topic.ALERT_JOINED, title=alert.title, reason=placement.reason, url=alert.url)
+    return Decision(
+        incident=changed,
+        entries=(alert_started(changed, alert, placement.fingerprint, now), *entries),
+        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), joined),
+        timers=timers,
+        cancels=(hold_key(incident),),
+        alert=record,
+        reason=placement.reason,
+    )
+
+
+def _raised(
+    incident: Incident, alert: Alert, placement: Placement, now: datetime, policy: Policy
+) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
+    """A worse alert makes the incident worse, and pages where the old severity did not."""
+    severity = policy.severity_for(placement.route, alert.severity)
+    if severity.rank >= incident.severity.rank:
+        return incident, (), (), ()
+    note = entry(
+        incident,
+        now,
+        "severity_changed",
+        BOT,
+        **{"from": incident.severity.value, "to": severity.value, "reason": f"alert {name_of(alert)}"},
+    )
+    told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT)
+    incident = replace(incident, severity=severity)
+    if incident.episode.pages or incident.episode.acknowledged_at:
+        return incident, (note,), (told,), ()
+    incident, page_entries, page, timers = start_clock(incident, now, policy)
+    return incident, (note, *page_entries), (*page, told), timers
+
+
+def _cleared(incident: Incident, alert: Alert, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    known = _state_of(incident, placement.fingerprint)
+    record = _record(alert, placement, incident.number, now)
+    if known is None or not known.is_firing:
+        return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
+    at = min(alert.ended_at or now, now)
+    at = max(at, known.started_at)
+    changed = _with_state(incident, replace(known, is_firing=False, changed_at=now))
+    cleared = entry(
+        changed,
+        at,
+        "alert_resolved",
+        BOT,
+        alert=name_of(alert),
+        fingerprint=placement.fingerprint,
+        received_at=now,
+    )
+    effects: tuple[Effect, ...] = refreshed(changed, everywhere=False)
+    timers: tuple[Timer, ...] = ()
+    if not changed.firing:
+        changed = replace(changed, cleared_at=at)
+        hold = policy.resolve.hold
+        effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=hold.total_seconds()),)
+        timers = (Timer(hold_key(changed), now + hold, HoldPassed(changed.number, at)),)
+    return Decision(
+        incident=changed,
+        entries=(cleared,),
+        effects=effects,
+        timers=timers,
+        alert=record,
+        reason=placement.reason,
+    )
+
+
+def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, now: datetime) -> AlertState:
+    return AlertState(
+        fingerprint=fingerprint,
+        name=name_of(alert),
+        title=alert.title,
+        is_firing=True,
+        source=alert.source,
+        started_at=alert.started_at,
+        changed_at=now,
+        fires=known.fires + 1 if known else 1,
+        url=alert.url,
+    )
+
+
+def _state_of(incident: Incident, fingerprint: str) -> AlertState | None:
+    return next((one for one in incident.alerts if one.fingerprint == fingerprint), None)
+
+
+def _with_state(incident: Incident, state: AlertState) -> Incident:
+    others = tuple(one for one in incident.alerts if one.fingerprint != state.fingerprint)
+    return replace(incident, alerts=(*others, state))
+
+
+def _record(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> AlertRecord:
+    return AlertRecord(
+        fingerprint=placement.fingerprint,
+        incident=incident,
+        is_firing=alert.status is Status.FIRING,
+        title=alert.title,
+        source=alert.source,
+        service=placement.service,
+        at=now,
+    )
+
+
+def _announcement(alert: Alert, placement: Placement) -> AnnounceAlert:
+    return AnnounceAlert(
+        fingerprint=placement.fingerprint,
+        title=alert.title,
+        source=alert.source,
+        severity=alert.severity.value,
+        service=placement.service,
+        reason=placement.reason,
+        started_at=alert.started_at,
+        url=alert.url,
+    )

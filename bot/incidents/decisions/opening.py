@@ -1,0 +1,355 @@
+"""Opening an incident, and starting the page and the clock of an episode. The page comes first, always."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.alerts.alert import Alert
+from bot.alerts.matching import name_of
+from bot.errors import Refused
+from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decisions.writing import (
+    BOT,
+    card_key,
+    entry,
+    refreshed,
+    reminder_key,
+    say,
+    target_key,
+    update_keys,
+)
+from bot.incidents.effects import (
+    AddBookmarks,
+    Effect,
+    InvitePeople,
+    OpenChannel,
+    PageOnCall,
+    PinSummary,
+    Topic,
+)
+from bot.incidents.incident import (
+    AlertState,
+    Episode,
+    Incident,
+    PageState,
+    Severity,
+    Status,
+    dedup_key,
+)
+from bot.incidents.inputs import AlertReported, Declare, ReminderDue, SummaryAged, TargetPassed, UpdateDue
+from bot.incidents.policy import Policy
+from bot.incidents.timeline import Entry
+from bot.runbooks import Choice
+
+TITLE_LIMIT = 200
+CARD_EVERY = timedelta(seconds=60)
+PAGER_SEVERITY = {
+    Severity.SEV1: "critical",
+    Severity.SEV2: "critical",
+    Severity.SEV3: "error",
+    Severity.SEV4: "warning",
+    Severity.SEV5: "info",
+}
+"""PagerDuty's own four words. critical and error are high urgency by default."""
+
+
+def declared(wish: Declare, now: datetime, policy: Policy) -> Decision:
+    """A person declares an incident. The severity defaults to SEV3, which pages: unsure means somebody looks."""
+    title = " ".join(wish.title.split())[:TITLE_LIMIT]
+    if not title:
+        raise Refused("An incident needs a title: what is broken, in a few words. `/incident declare checkout is slow`")
+    assert wish.number is not None
+    severity = wish.severity or Severity.SEV3
+    service = _known_service(wish.service, policy)
+    incident = _new(
+        wish.number,
+        title,
+        severity,
+        now,
+        wish.by,
+        service,
+        policy,
+        pager=policy.service(service).pager,
+        private=wish.private,
+        drill=wish.drill,
+    )
+    records = None
+    if wish.alert is not None and wish.fingerprint is not None:
+        incident = replace(incident, alerts=(_state(wish.alert, wish.fingerprint, now),))
+        records = _record(wish.alert, wish.fingerprint, wish.number, service, now)
+    decision = opened(incident, now, policy, wish.by, wish.details)
+    return replace(decision, alert=records)
+
+
+def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Decision:
+    """An alert opens an incident: severity, service and PagerDuty key come from its route."""
+    assert report.placement is not None
+    assert report.number is not None
+    alert, placement = report.alert, report.placement
+    route = placement.route
+    severity = policy.severity_for(route, alert.severity)
+    known = policy.service(placement.service)
+    incident = _new(
+        report.number,
+        alert.title[:TITLE_LIMIT],
+        severity,
+        now,
+        BOT,
+        placement.service,
+        policy,
+        pager=route.pager or known.pager,
+        private=route.private,
+        drill=False,
+    )
+    incident = replace(
+        incident,
+        route=route.name,
+        alerts=(_state(alert, placement.fingerprint, now),),
+        impact_started_at=alert.started_at if alert.started_at <= now else None,
+        impact_source=f"alert {name_of(alert)}",
+        dashboards=_dashboards(alert, known.dashboards),
+    )
+    if report.runbook is not None:
+        incident = with_runbook(incident, report.runbook)
+    decision = opened(incident, now, policy, BOT, alert.description, alert, placement.fingerprint, report.runbook)
+    record = _record(alert, placement.fingerprint, report.number, placement.service, now)
+    return replace(decision, alert=record, reason=f"{incident.ref} opened: {placement.reason}")
+
+
+def opened(
+    incident: Incident,
+    now: datetime,
+    policy: Policy,
+    by: str,
+    details: str = "",
+    alert: Alert | None = None,
+    fingerprint: str = "",
+    choice: Choice | None = None,
+) -> Decision:
+    """Everything that follows an opening, in its order: page, channel, people, card, pin, bookmarks, announcement."""
+    entries: list[Entry] = []
+    if alert is not None:
+        entries.append(alert_started(incident, alert, fingerprint, now))
+    entries.append(_opened_entry(incident, now, by))
+    clocked, page_entries, page, timers = start_clock(incident, now, policy, details)
+    effects = (*page, *_chat(clocked, by, policy), *_runbook(clocked, choice))
+    return Decision(
+        incident=clocked,
+        entries=(*entries, *page_entries),
+        effects=effects,
+        timers=(*timers, *update_timers(clocked, now, policy)),
+        reason=f"{incident.ref} opened as {incident.severity.value}.",
+    )
+
+
+def start_clock(
+    incident: Incident, now: datetime, policy: Policy, details: str = ""
+) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
+    """Ask for the page of the newest episode and set its timers; nothing where the severity pages nobody."""
+    rule = policy.rule(incident.severity)
+    if not rule.pages:
+        return incident, (), (), ()
+    waited = now - incident.episode.opened_at
+    episode = replace(incident.episode, target=waited + rule.acknowledge_within, page=PageState.REQUESTED)
+    incident = incident.with_episode(episode)
+    asked = entry(incident, now, "page_requested", BOT, service=incident.service, episode=episode.number)
+    timers = [
+        Timer(
+            reminder_key(incident, episode, int(span.total_seconds())),
+            now + span,
+            ReminderDue(incident.number, episode.number, int(span.total_seconds())),
+        )
+        for span in rule.reminders
+    ]
+    timers.append(
+        Timer(
+            target_key(incident, episode),
+            now + rule.acknowledge_within,
+            TargetPassed(incident.number, episode.number),
+        )
+    )
+    timers.append(Timer(card_key(incident), now + CARD_EVERY, SummaryAged(incident.number, episode.number)))
+    return incident, (asked,), (page_for(incident, details),), tuple(timers)
+
+
+def page_for(incident: Incident, details: str = "") -> PageOnCall:
+    """The page itself: what a woken person reads first is the symptom, then the severity."""
+    facts = {
+        "incident": incident.ref,
+        "severity": incident.severity.value,
+        "service": incident.service or "not named",
+        "opened": incident.opened_at.isoformat(),
+        "opened by": incident.opened_by,
+    }
+    if details:
+        facts["details"] = details[:2000]
+    return PageOnCall(
+        incident=incident.number,
+        dedup_key=incident.episode.dedup_key,
+        pager=incident.pager or "default",
+        summary=f"{incident.severity.value} {incident.ref}: {incident.title}"[:1024],
+        severity=PAGER_SEVERITY[incident.severity],
+        source=incident.service or "firstfive",
+        details=facts,
+        links=tuple((url, "Dashboard") for url in incident.dashboards),
+    )
+
+
+def update_timers(incident: Incident, since: datetime, policy: Policy) -> tuple[Timer, ...]:
+    """The reminders of the first status update, by the severity's cadence."""
+    every = policy.rule(incident.severity).update_every
+    return promised(incident, since, since + every) if every else ()
+
+
+def promised(incident: Incident, now: datetime, next_by: datetime) -> tuple[Timer, ...]:
+    """Remind five minutes before the promised update where there is that much time, and say so when it is late."""
+    soon_key, late_key = update_keys(incident)
+    soon = next_by - timedelta(minutes=5)
+    timers = [Timer(late_key, next_by, UpdateDue(incident.number, next_by, is_late=True))]
+    if soon > now:
+        timers.insert(0, Timer(soon_key, soon, UpdateDue(incident.number, next_by)))
+    return tuple(timers)
+
+
+def alert_started(incident: Incident, alert: Alert, fingerprint: str, now: datetime) -> Entry:
+    """The entry of an alert that began to fire, at the time its sender gives."""
+    return entry(
+        incident,
+        min(alert.started_at, now),
+        "alert_started",
+        BOT,
+        alert=name_of(alert),
+        fingerprint=fingerprint,
+        received_at=now,
+        title=alert.title,
+        link=alert.url,
+    )
+
+
+def with_runbook(incident: Incident, choice: Choice) -> Incident:
+    """The incident with the chosen runbook on it; the reason stays even where none was found."""
+    path = choice.runbook.path if choice.runbook else choice.url
+    return replace(incident, runbook=path, runbook_reason=choice.reason)
+
+
+def _new(
+    number: int,
+    title: str,
+    severity: Severity,
+    now: datetime,
+    by: str,
+    service: str | None,
+    policy: Policy,
+    *,
+    pager: str,
+    private: bool,
+    drill: bool,
+) -> Incident:
+    return Incident(
+        number=number,
+        title=title,
+        severity=severity,
+        status=Status.TRIGGERED,
+        opened_at=now,
+        opened_by=by,
+        service=service,
+        pager=pager,
+        private=private,
+        drill=drill,
+        dashboards=policy.service(service).dashboards,
+        episodes=(Episode(number=1, opened_at=now, dedup_key=dedup_key(number, 1, now)),),
+    )
+
+
+def _opened_entry(incident: Incident, now: datetime, by: str) -> Entry:
+    return entry(
+        incident,
+        now,
+        "opened",
+        by,
+        severity=incident.severity.value,
+        service=incident.service,
+        title=incident.title,
+        drill=incident.drill or None,
+        private=incident.private or None,
+    )
+
+
+def _chat(incident: Incident, by: str, policy: Policy) -> tuple[Effect, ...]:
+    people = (*(() if by == BOT else (by,)), *policy.service(incident.service).people)
+    links = _bookmarks(incident)
+    card, *rest = refreshed(incident)
+    return (
+        OpenChannel(incident.number, channel_name(incident, policy.channels.prefix), incident.private),
+        InvitePeople(incident.number, people),
+        card,
+        PinSummary(incident.number),
+        *((AddBookmarks(incident.number, links),) if links else ()),
+        *rest,
+    )
+
+
+def _bookmarks(incident: Incident) -> tuple[tuple[str, str], ...]:
+    links = [
+        (f"Dashboard {index}" if index > 1 else "Dashboard", url)
+        for index, url in enumerate(incident.dashboards, start=1)
+    ]
+    if incident.runbook and incident.runbook.startswith(("https://", "http://")):
+        links.append(("Runbook", incident.runbook))
+    return tuple(links)
+
+
+def channel_name(incident: Incident, prefix: str) -> str:
+    """inc-7-checkout-is-slow: lower-case letters, digits and dashes, at most 80 characters."""
+    words = "".join(char if char.isascii() and char.isalnum() else "-" for char in incident.title.lower())
+    slug = "-".join(part for part in words.split("-") if part)
+    return f"{prefix}-{incident.number}-{slug}"[:72].rstrip("-")
+
+
+def _runbook(incident: Incident, choice: Choice | None) -> tuple[Effect, ...]:
+    if choice is None:
+        return ()
+    book = choice.runbook
+    return (
+        say(
+            incident,
+            Topic.RUNBOOK,
+            path=book.path if book else "",
+            title=book.title if book else "",
+            reason=choice.reason,
+            first_minute="\n".join(book.first_minute) if book else "",
+            url=choice.url,
+            stale_days=choice.stale_days,
+            owner=book.owner if book else "",
+        ),
+    )
+
+
+def _dashboards(alert: Alert, known: tuple[str, ...]) -> tuple[str, ...]:
+    urls = [link.url for link in alert.links if link.rel in ("dashboard", "panel")]
+    return tuple(dict.fromkeys((*urls, *known)))[:3]
+
+
+def _known_service(name: str | None, policy: Policy) -> str | None:
+    if not name:
+        return None
+    found = policy.aliases().get(name.lower())
+    if found is None and policy.services:
+        raise Refused(f"No service is called {name}. Known are: {', '.join(sorted(policy.services))}.")
+    return found or name
+
+
+def _state(alert: Alert, fingerprint: str, now: datetime) -> AlertState:
+    return AlertState(
+        fingerprint=fingerprint,
+        name=name_of(alert),
+        title=alert.title,
+        is_firing=True,
+        source=alert.source,
+        started_at=alert.started_at,
+        changed_at=now,
+        url=alert.url,
+    )
+
+
+def _record(alert: Alert, fingerprint: str, number: int, service: str | None, now: datetime) -> AlertRecord:
+    return AlertRecord(fingerprint, number, True, alert.title, alert.source, service, now)

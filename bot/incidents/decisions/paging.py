@@ -1,0 +1,374 @@
+"""What becomes of a page: taken, late, refused, escalated; and what PagerDuty tells of it afterwards."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from bot.errors import Refused
+from bot.incidents.decision import Decision
+from bot.incidents.decisions.acknowledging import mention, said, stopped
+from bot.incidents.decisions.resolving import resolved_by
+from bot.incidents.decisions.writing import BOT, entry, loudly, refreshed, say, whoever_is_on_it
+from bot.incidents.effects import (
+    AddBookmarks,
+    Effect,
+    InvitePeople,
+    PageNextLevel,
+    PagePerson,
+    PageService,
+    RaiseAlarm,
+    Topic,
+)
+from bot.incidents.incident import Episode, Incident, PageState
+from bot.incidents.inputs import (
+    Escalate,
+    LevelAsked,
+    LevelNotAsked,
+    PageAccepted,
+    PageDelayed,
+    PageRefused,
+    PagerReported,
+    PageSomeone,
+    SomeoneAsked,
+    SomeoneNotAsked,
+)
+from bot.incidents.lifecycle import check_open
+from bot.incidents.policy import Policy
+from bot.incidents.timeline import Entry
+
+NOTHING = Decision(reason="nothing new")
+
+
+def accepted(incident: Incident, report: PageAccepted) -> Decision:
+    """PagerDuty took the trigger: from here on, and not before, it may be called paged."""
+    episode = incident.episode_keyed(report.dedup_key)
+    if episode is None or episode.page is PageState.ACCEPTED:
+        return NOTHING
+    changed = incident.with_episode(replace(episode, page=PageState.ACCEPTED, accepted_at=report.at, page_reason=""))
+    note = entry(changed, report.at, "page_accepted", BOT, dedup_key=report.dedup_key, episode=episode.number)
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=refreshed(changed),
+        reason=f"PagerDuty took the page of {changed.ref}",
+    )
+
+
+def delayed(incident: Incident, report: PageDelayed, now: datetime, policy: Policy) -> Decision:
+    """PagerDuty could not take it yet. Said at the first failure, and loudly, by name, once it goes on."""
+    episode = incident.episode_keyed(report.dedup_key)
+    if episode is None or episode.page not in (PageState.REQUESTED, PageState.DELAYED):
+        return NOTHING
+    changed = incident.with_episode(replace(episode, page=PageState.DELAYED, page_reason=report.reason))
+    note = entry(changed, now, "page_failed", BOT, reason=report.reason, attempt=report.attempt, episode=episode.number)
+    facts: dict[str, Any] = {"reason": report.reason, "attempt": report.attempt}
+    if report.attempt >= policy.paging.fallback_after:
+        people = (*policy.service(changed.service).people, *whoever_is_on_it(changed))
+        messages: tuple[Effect, ...] = loudly(changed, Topic.PAGE_DELAYED, people, **facts)
+    else:
+        messages = (say(changed, Topic.PAGE_DELAYED, **facts),)
+    return Decision(incident=changed, entries=(note,), effects=(*refreshed(changed), *messages), reason=report.reason)
+
+
+def refused(incident: Incident, report: PageRefused, now: datetime, policy: Policy) -> Decision:
+    """PagerDuty will not take it: nobody was paged, and everybody must know."""
+    episode = incident.episode_keyed(report.dedup_key)
+    if episode is None or episode.page is PageState.ACCEPTED:
+        return NOTHING
+    changed = incident.with_episode(replace(episode, page=PageState.REFUSED, page_reason=report.reason))
+    note = entry(changed, now, "page_failed", BOT, reason=report.reason, episode=episode.number)
+    people = (*policy.service(changed.service).people, *whoever_is_on_it(changed))
+    alarm = RaiseAlarm(changed.number, f"{changed.ref} paged nobody: {report.reason}", report.mend)
+    told = loudly(changed, Topic.PAGE_REFUSED, people, reason=report.reason, mend=report.mend)
+    return Decision(
+        incident=changed, entries=(note,), effects=(*refreshed(changed), *told, alarm), reason=report.reason
+    )
+
+
+def escalate(incident: Incident, wish: Escalate, policy: Policy) -> Decision:
+    """A person cannot take it: ask for the next level now."""
+    check_open(incident)
+    episode = incident.episode
+    level = max(episode.level, episode.asked_level) + 1
+    if not episode.pages:
+        raise Refused(f"{incident.ref} paged nobody ({incident.severity.value}), so there is no next level to page.")
+    if level > policy.paging.highest_level:
+        raise Refused(
+            f"Level {level - 1} is the last one that the policy knows. Use `/incident page @someone` to ask a person."
+        )
+    changed = incident.with_episode(replace(episode, asked_level=level))
+    effect = PageNextLevel(incident=incident.number, dedup_key=episode.dedup_key, level=level)
+    return Decision(
+        incident=changed,
+        effects=(effect,),
+        reason=f"Asking PagerDuty for level {level}. The channel will say when PagerDuty has taken it.",
+    )
+
+
+def page_someone(incident: Incident, wish: PageSomeone, now: datetime, policy: Policy) -> Decision:
+    """Ask for one more person, or for another service's on-call. Nothing is called paged until PagerDuty took it."""
+    check_open(incident)
+    if wish.person:
+        effect: Effect = PagePerson(
+            incident=incident.number,
+            dedup_key=incident.episode.dedup_key,
+            person=wish.person,
+            by=wish.by,
+            message=f"{incident.severity.value} {incident.ref}: {incident.title}",
+        )
+        who = mention(wish.person)
+    else:
+        service = policy.aliases().get((wish.service or "").lower())
+        if service is None:
+            known = ", ".join(sorted(policy.services)) or "none; add services to policy.yaml"
+            raise Refused(f"No service is called {wish.service or '(nothing)'}. Known are: {known}.")
+        effect = _service_page(incident, service, wish.by, policy)
+        who = f"{service}'s on-call"
+    asked = entry(incident, now, "responder_requested", wish.by, who=wish.person or wish.service)
+    return Decision(
+        incident=incident,
+        entries=(asked,),
+        effects=(effect,),
+        reason=f"Asking PagerDuty for {who}. The channel will say when PagerDuty has taken it.",
+    )
+
+
+def _service_page(incident: Incident, service: str, by: str, policy: Policy) -> PageService:
+    return PageService(
+        incident=incident.number,
+        dedup_key=f"{incident.episode.dedup_key}/{service}",
+        pager=policy.service(service).pager,
+        service=service,
+        by=by,
+        summary=f"{incident.severity.value} {incident.ref}: {incident.title} ({service} is asked to help)",
+        severity="critical" if incident.severity.rank <= 2 else "error",
+    )
+
+
+def level_asked(incident: Incident, report: LevelAsked) -> Decision:
+    """PagerDuty took our escalation."""
+    episode = incident.episode_keyed(report.dedup_key)
+    if episode is None or report.level <= episode.level:
+        return NOTHING
+    changed = incident.with_episode(
+        replace(episode, level=report.level, asked_level=max(report.level, episode.asked_level))
+    )
+    note = entry(
+        changed,
+        report.at,
+        "escalated",
+        BOT,
+        from_level=episode.level,
+        to_level=report.level,
+        reason="asked for by the bot or a responder",
+        episode=episode.number,
+    )
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=(*refreshed(changed, everywhere=False), say(changed, Topic.LEVEL_ASKED, level=report.level)),
+        reason=f"PagerDuty escalated {changed.ref} to level {report.level}",
+    )
+
+
+def level_not_asked(incident: Incident, report: LevelNotAsked, now: datetime, policy: Policy) -> Decision:
+    """The next level was not paged. Somebody has to do it by hand, so it is said loudly."""
+    note = entry(incident, now, "escalation_failed", BOT, to_level=report.level, reason=report.reason)
+    people = (*policy.service(incident.service).people, *whoever_is_on_it(incident))
+    told = loudly(incident, Topic.LEVEL_NOT_ASKED, people, level=report.level, reason=report.reason, mend=report.mend)
+    return Decision(incident=incident, entries=(note,), effects=told, reason=report.reason)
+
+
+def someone_asked(incident: Incident, report: SomeoneAsked) -> Decision:
+    note = entry(incident, report.at, "responder_paged", report.by, who=report.who)
+    return Decision(
+        incident=incident,
+        entries=(note,),
+        effects=(say(incident, Topic.SOMEONE_ASKED, who=report.who),),
+        reason=f"PagerDuty took the request for {report.who}",
+    )
+
+
+def someone_not_asked(incident: Incident, report: SomeoneNotAsked, now: datetime) -> Decision:
+    note = entry(incident, now, "responder_failed", report.by, who=report.who, reason=report.reason)
+    told = say(
+        incident,
+        Topic.SOMEONE_NOT_ASKED,
+        (report.by,),
+        who=report.who,
+        reason=report.reason,
+        mend=report.mend,
+    )
+    return Decision(incident=incident, entries=(note,), effects=(told,), reason=report.reason)
+
+
+def pager_reported(incident: Incident, input: PagerReported, now: datetime, policy: Policy) -> Decision:
+    """PagerDuty says something about one of our pages, by webhook or found by the poll."""
+    report = input.report
+    episode = incident.episode_keyed(report.key) if report.key else incident.episode
+    if episode is None:
+        return Decision(reason="a page of another service that was asked to help")
+    incident, taken = _taken(incident, episode, input)
+    episode = next(one for one in incident.episodes if one.number == episode.number)
+    match report.kind:
+        case "acknowledged":
+            decision = _acknowledged(incident, episode, input, now, policy)
+        case "unacknowledged":
+            decision = _unacknowledged(incident, input)
+        case "escalated" | "reassigned" | "delegated" | "assigned":
+            decision = _moved(incident, episode, input)
+        case "notified":
+            decision = _notified(incident, episode, input)
+        case "resolved":
+            decision = _resolved(incident, episode, input, now, policy)
+        case "annotated":
+            decision = _annotated(incident, input)
+        case _:
+            decision = Decision(incident=incident, reason=f"PagerDuty: {report.kind}")
+    return _with_taken(decision, incident, taken)
+
+
+def _taken(incident: Incident, episode: Episode, input: PagerReported) -> tuple[Incident, tuple[Entry, ...]]:
+    """Whatever PagerDuty tells of our key proves that it took the page, and where it shows it."""
+    report = input.report
+    is_newest = episode.number == incident.episode.number
+    entries: tuple[Entry, ...] = ()
+    if episode.pages and episode.page in (PageState.REQUESTED, PageState.DELAYED):
+        episode = replace(episode, page=PageState.ACCEPTED, accepted_at=report.at, page_reason="")
+        entries = (entry(incident, report.at, "page_accepted", BOT, dedup_key=report.key, episode=episode.number),)
+    if input.assignees:
+        episode = replace(episode, assignees=input.assignees)
+    incident = incident.with_episode(episode)
+    if is_newest:
+        incident = replace(
+            incident,
+            pager_id=report.pager_id or incident.pager_id,
+            pager_url=report.url or incident.pager_url,
+        )
+    return incident, entries
+
+
+def _with_taken(decision: Decision, incident: Incident, taken: tuple[Entry, ...]) -> Decision:
+    """Add what the report proved, the link to PagerDuty, and the people it is assigned to."""
+    base = decision.incident or incident
+    extra: list[Effect] = []
+    if incident.pager_url and decision.reason.startswith("PagerDuty: triggered"):
+        extra.append(AddBookmarks(incident.number, (("PagerDuty", incident.pager_url),)))
+    if incident.episode.assignees and base.is_open:
+        extra.append(InvitePeople(incident.number, incident.episode.assignees))
+    if not decision.effects or taken:
+        extra += refreshed(base, everywhere=False)
+    return replace(decision, incident=base, entries=(*taken, *decision.entries), effects=(*decision.effects, *extra))
+
+
+def _acknowledged(
+    incident: Incident, episode: Episode, input: PagerReported, now: datetime, policy: Policy
+) -> Decision:
+    report = input.report
+    if not report.is_human:
+        return Decision(incident=incident, reason="PagerDuty acknowledged by itself, which is no person")
+    by = input.person or report.person_name or "somebody in PagerDuty"
+    if episode.number == incident.episode.number and episode.acknowledged_at is None and incident.is_open:
+        return stopped(incident, by, report.at, "pagerduty", now, policy)
+    note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
+    if episode.acknowledged_at is not None and report.at >= episode.acknowledged_at:
+        if by == episode.acknowledged_by:
+            return Decision(incident=incident, reason="the acknowledgement that we know")
+        return Decision(incident=incident, entries=(note,), reason="acknowledged again; the first stands")
+    if episode.ended_at is not None and report.at > episode.ended_at:
+        return Decision(incident=incident, entries=(note,), reason="acknowledged after its end; nothing is undone")
+    return _earlier(incident, episode, by, report.at, note)
+
+
+def _earlier(incident: Incident, episode: Episode, by: str, at: datetime, note: Entry) -> Decision:
+    """News of an acknowledgement that came before the one we knew: the earliest stands."""
+    earlier = replace(episode, acknowledged_at=at, acknowledged_by=by, acknowledged_via="pagerduty")
+    changed = incident.with_episode(earlier)
+    seconds = (at - episode.opened_at).total_seconds()
+    effects = (*refreshed(changed), said(changed, earlier, by, "pagerduty", seconds))
+    return Decision(incident=changed, entries=(note,), effects=effects, reason="acknowledged earlier than we knew")
+
+
+def _unacknowledged(incident: Incident, input: PagerReported) -> Decision:
+    by = input.person or input.report.person_name or "PagerDuty"
+    note = entry(incident, input.report.at, "unack", by)
+    told = say(incident, Topic.UNACKNOWLEDGED, by=by)
+    return Decision(
+        incident=incident, entries=(note,), effects=(told,), reason="PagerDuty took the acknowledgement back"
+    )
+
+
+def _moved(incident: Incident, episode: Episode, input: PagerReported) -> Decision:
+    report = input.report
+    names = ", ".join(mention(one) for one in input.assignees) or report.person_name or "its next level"
+    if report.kind != "escalated" or (report.level is not None and report.level <= episode.level):
+        return Decision(incident=incident, reason=f"PagerDuty: assigned to {names}")
+    level = report.level or episode.level + 1
+    if report.level is None and episode.asked_level > episode.level:
+        level = episode.asked_level
+    changed = incident.with_episode(replace(episode, level=level, asked_level=max(level, episode.asked_level)))
+    note = entry(
+        changed,
+        report.at,
+        "escalated",
+        BOT,
+        from_level=episode.level,
+        to_level=level,
+        reason="by PagerDuty",
+        episode=episode.number,
+    )
+    to = ",".join(input.assignees)
+    told = say(changed, Topic.ESCALATED, level=level, to=to or report.person_name)
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=(told, *refreshed(changed, everywhere=False)),
+        reason=f"PagerDuty escalated to level {level}: {names}",
+    )
+
+
+def _notified(incident: Incident, episode: Episode, input: PagerReported) -> Decision:
+    report = input.report
+    who = input.person or report.person_name
+    if who is None:
+        return Decision(incident=incident, reason="PagerDuty notified somebody it does not name")
+    changed = incident.with_episode(replace(episode, notified=tuple(dict.fromkeys((*episode.notified, who)))))
+    note = entry(
+        changed,
+        report.at,
+        "page",
+        BOT,
+        to=who,
+        level=report.level or episode.level,
+        channel=report.channel or "push",
+        episode=episode.number,
+    )
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=refreshed(changed, everywhere=False),
+        reason=f"PagerDuty notified {mention(who)}",
+    )
+
+
+def _resolved(incident: Incident, episode: Episode, input: PagerReported, now: datetime, policy: Policy) -> Decision:
+    if not incident.is_open or episode.number != incident.episode.number:
+        return Decision(incident=incident, reason="PagerDuty closed the page of an episode that is over")
+    if not input.report.is_human:
+        return Decision(incident=incident, reason="PagerDuty resolved the page without a person")
+    by = input.person or input.report.person_name or "somebody in PagerDuty"
+    return resolved_by(incident, by, min(input.report.at, now), policy, text="resolved in PagerDuty", tell_pager=False)
+
+
+def _annotated(incident: Incident, input: PagerReported) -> Decision:
+    by = input.person or input.report.person_name or "PagerDuty"
+    text = input.report.text.strip()
+    if not text:
+        return Decision(incident=incident, reason="an empty note")
+    note = entry(incident, input.report.at, "note", by, text=text, source="pagerduty")
+    return Decision(
+        incident=incident,
+        entries=(note,),
+        effects=(say(incident, Topic.NOTE_ADDED, text=text, by=by),),
+        reason="a note from PagerDuty",
+    )

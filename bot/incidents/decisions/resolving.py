@@ -1,0 +1,195 @@
+"""The end of an incident, and its coming back."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from bot.errors import Refused
+from bot.incidents.decision import Decision
+from bot.incidents.decisions.acknowledging import spoken
+from bot.incidents.decisions.opening import start_clock, update_timers
+from bot.incidents.decisions.writing import (
+    BOT,
+    all_keys,
+    entry,
+    hold_key,
+    refreshed,
+    say,
+    whoever_is_on_it,
+)
+from bot.incidents.effects import Effect, PostDraft, ResolvePage, Topic
+from bot.incidents.incident import Episode, Incident, PageState, Status, dedup_key
+from bot.incidents.inputs import Cancel, Close, HoldPassed, KeepOpen, Reopen, Resolve
+from bot.incidents.lifecycle import check_move, check_open
+from bot.incidents.policy import Policy
+
+
+def resolve(incident: Incident, wish: Resolve, now: datetime, policy: Policy) -> Decision:
+    """A person says that it is over. Alerts that still fire are named in the answer."""
+    check_move(incident, Status.RESOLVED)
+    decision = resolved_by(incident, wish.by, now, policy, text=wish.text, tell_pager=True)
+    still = incident.firing
+    if not still:
+        return decision
+    names = ", ".join(sorted({one.name for one in still})[:5])
+    return replace(decision, reason=f"{decision.reason} Still firing: {names}; a new report opens a new incident.")
+
+
+def resolved_by(
+    incident: Incident,
+    by: str,
+    at: datetime,
+    policy: Policy,
+    *,
+    text: str,
+    tell_pager: bool,
+    effective: datetime | None = None,
+) -> Decision:
+    """Resolve at `at`; `effective` is when the last alert cleared, where the bot resolves by itself."""
+    at = max(at, incident.opened_at)
+    episode = replace(incident.episode, ended_at=at)
+    changed = replace(
+        incident.with_episode(episode),
+        status=Status.RESOLVED,
+        resolved_at=at,
+        resolved_by=by,
+        mitigated_at=incident.mitigated_at or effective,
+    )
+    is_auto = by == BOT
+    note = entry(changed, at, "resolved", by, auto=is_auto or None, effective_at=effective, text=text or None)
+    elapsed = (at - incident.opened_at).total_seconds()
+    told = say(changed, Topic.RESOLVED, by=by, auto=is_auto, elapsed_seconds=elapsed, text=text)
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=(
+            *(_end_page(incident) if tell_pager else ()),
+            *refreshed(changed),
+            told,
+            *_draft(changed, policy),
+        ),
+        cancels=all_keys(incident, policy),
+        reason=f"{changed.ref} is resolved after {spoken(elapsed)}.",
+    )
+
+
+def _end_page(incident: Incident) -> tuple[Effect, ...]:
+    episode = incident.episode
+    if episode.page in (PageState.NOT_NEEDED, PageState.REFUSED):
+        return ()
+    return (ResolvePage(incident=incident.number, dedup_key=episode.dedup_key, pager=incident.pager or "default"),)
+
+
+def _draft(incident: Incident, policy: Policy) -> tuple[Effect, ...]:
+    rule = policy.rule(incident.severity)
+    return () if rule.postmortem == "none" else (PostDraft(incident.number, rule.template),)
+
+
+def hold_passed(incident: Incident, due: HoldPassed, now: datetime, policy: Policy) -> Decision:
+    """Every alert has been clear for the hold: resolve, or propose to, as the policy says."""
+    if not incident.is_open or incident.firing or incident.cleared_at != due.cleared_at:
+        return Decision(reason="an alert fires again, or it is over")
+    if policy.resolve.automatic:
+        return resolved_by(incident, BOT, now, policy, text="", tell_pager=True, effective=due.cleared_at)
+    changed = replace(incident, proposed_at=now)
+    note = entry(changed, now, "resolve_proposed", BOT, cleared_at=due.cleared_at)
+    told = say(
+        changed,
+        Topic.RESOLVE_PROPOSED,
+        whoever_is_on_it(changed),
+        cleared_at=due.cleared_at.isoformat(),
+        automatic=False,
+    )
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=(told, *refreshed(changed, everywhere=False)),
+        reason=f"every alert of {changed.ref} has cleared",
+    )
+
+
+def keep_open(incident: Incident, wish: KeepOpen, now: datetime) -> Decision:
+    """Not yet, says a person to the proposal."""
+    check_open(incident)
+    changed = replace(incident, proposed_at=None)
+    note = entry(changed, now, "kept_open", wish.by)
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=refreshed(changed, everywhere=False),
+        cancels=(hold_key(incident),),
+        reason=f"{changed.ref} stays open. `/incident resolve {changed.ref}` when it is over.",
+    )
+
+
+def reopen(incident: Incident, wish: Reopen, now: datetime, policy: Policy) -> Decision:
+    """It is back: a new episode with a page and a clock of its own."""
+    if incident.is_open:
+        raise Refused(f"{incident.ref} is open already ({incident.status.value}).")
+    if incident.status is not Status.RESOLVED or incident.resolved_at is None:
+        check_open(incident)
+    assert incident.resolved_at is not None
+    if now - incident.resolved_at > policy.reopen.within:
+        hours = policy.reopen.within.total_seconds() / 3600
+        raise Refused(
+            f"{incident.ref} was resolved more than {hours:g} h ago. Declare a new incident that names {incident.ref}."
+        )
+    number = incident.episode.number + 1
+    episode = Episode(number=number, opened_at=now, dedup_key=dedup_key(incident.number, number, now))
+    changed = replace(
+        incident.with_episode(episode),
+        status=Status.TRIGGERED,
+        resolved_at=None,
+        resolved_by=None,
+        mitigated_at=None,
+        cleared_at=None,
+        proposed_at=None,
+        pager_id=None,
+        pager_url=None,
+    )
+    changed, page_entries, page, timers = start_clock(changed, now, policy, wish.text)
+    if not changed.episode.pages:
+        changed = replace(changed, status=Status.INVESTIGATING)
+    note = entry(changed, now, "reopened", wish.by, text=wish.text or None, episode=number)
+    told = say(changed, Topic.REOPENED, by=wish.by, text=wish.text, episode=number)
+    return Decision(
+        incident=changed,
+        entries=(note, *page_entries),
+        effects=(*page, *refreshed(changed), told),
+        timers=(*timers, *update_timers(changed, now, policy)),
+        reason=_reopened(changed),
+    )
+
+
+def _reopened(incident: Incident) -> str:
+    if incident.episode.pages:
+        return f"{incident.ref} is open again. Asking PagerDuty to page the on-call."
+    return f"{incident.ref} is open again. {incident.severity.value} pages nobody."
+
+
+def cancel(incident: Incident, wish: Cancel, now: datetime, policy: Policy) -> Decision:
+    """Not an incident after all: kept, and counted as what it was."""
+    check_move(incident, Status.CANCELLED)
+    changed = replace(
+        incident.with_episode(replace(incident.episode, ended_at=now)), status=Status.CANCELLED, closed_at=now
+    )
+    note = entry(changed, now, "cancelled", wish.by, reason=wish.reason)
+    told = say(changed, Topic.CANCELLED, by=wish.by, reason=wish.reason)
+    return Decision(
+        incident=changed,
+        entries=(note,),
+        effects=(*_end_page(incident), *refreshed(changed), told),
+        cancels=all_keys(incident, policy),
+        reason=f"{changed.ref} is cancelled ({wish.reason.replace('_', ' ')}).",
+    )
+
+
+def close(incident: Incident, wish: Close, now: datetime) -> Decision:
+    """The review is done."""
+    if incident.is_open:
+        raise Refused(
+            f"{incident.ref} is {incident.status.value}. First `/incident resolve {incident.ref}`."
+        )
+    check_move(incident, Status.CLOSED)
+    changed = replace(incident, status=Status.CLOSED, closed_at=now)
+    note = entry(changed, now, "status_changed", wish.by, to="closed")
+    return Decision(incident=changed, entries=(note,), effects=refreshed(changed), reason=f"{changed.ref} is closed.")

@@ -1,0 +1,238 @@
+"""An incident as it stands: values only, replaced and never changed in place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """SEV1 is the worst. Unsure means the higher one."""
+
+    SEV1 = "SEV1"
+    SEV2 = "SEV2"
+    SEV3 = "SEV3"
+    SEV4 = "SEV4"
+    SEV5 = "SEV5"
+
+    @property
+    def rank(self) -> int:
+        """1 for the worst, 5 for the least."""
+        return int(self.value[-1])
+
+
+class Status(StrEnum):
+    """Where an incident stands. `lifecycle.py` says which may follow which."""
+
+    TRIGGERED = "triggered"
+    ACKNOWLEDGED = "acknowledged"
+    INVESTIGATING = "investigating"
+    IDENTIFIED = "identified"
+    MONITORING = "monitoring"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+    MERGED = "merged"
+    CANCELLED = "cancelled"
+
+
+class Role(StrEnum):
+    """Who does what. All but EXPERT have one holder at a time."""
+
+    COMMANDER = "commander"
+    DEPUTY = "deputy"
+    SCRIBE = "scribe"
+    COMMUNICATIONS = "communications"
+    EXPERT = "expert"
+
+
+class PageState(StrEnum):
+    """What is known about a page. Only ACCEPTED may be shown as "paged"."""
+
+    NOT_NEEDED = "not_needed"
+    REQUESTED = "requested"
+    DELAYED = "delayed"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One run of the acknowledgement clock: from an opening or re-opening to its end.
+
+    `target` is the time a person has to acknowledge, measured from `opened_at`; None where nobody is paged.
+    `dedup_key` is what PagerDuty knows this page by; it is never used again after the episode.
+    `level` is the highest escalation level that PagerDuty confirmed; `asked_level` the highest we asked for.
+    """
+
+    number: int
+    opened_at: datetime
+    dedup_key: str
+    target: timedelta | None = None
+    page: PageState = PageState.NOT_NEEDED
+    page_reason: str = ""
+    accepted_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    acknowledged_via: str | None = None
+    breached_at: datetime | None = None
+    level: int = 1
+    asked_level: int = 1
+    assignees: tuple[str, ...] = ()
+    """Who PagerDuty says it is assigned to now, as people (see `Entry.by`)."""
+    notified: tuple[str, ...] = ()
+    """Who PagerDuty says it has notified, in order, as people."""
+    ended_at: datetime | None = None
+
+    @property
+    def pages(self) -> bool:
+        """Whether this episode asks PagerDuty to wake somebody."""
+        return self.page is not PageState.NOT_NEEDED
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the acknowledgement target passes; None where nobody is paged."""
+        return None if self.target is None else self.opened_at + self.target
+
+    @property
+    def is_waiting(self) -> bool:
+        """Paged, or to be paged, and neither acknowledged nor over."""
+        return self.pages and self.acknowledged_at is None and self.ended_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertState:
+    """One alert of an incident: the newest report of it and how often it came."""
+
+    fingerprint: str
+    name: str
+    title: str
+    is_firing: bool
+    source: str
+    started_at: datetime
+    changed_at: datetime
+    fires: int = 1
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A Slack channel by its id; the name is what it was called when we opened it."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A Slack message of ours, for updating it."""
+
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The newest status update: what was said, by whom, and when the next one is promised."""
+
+    at: datetime
+    by: str
+    text: str
+    next_by: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An incident. `version` counts its saved changes; the record compares and swaps on it."""
+
+    number: int
+    title: str
+    severity: Severity
+    status: Status
+    opened_at: datetime
+    opened_by: str
+    service: str | None = None
+    route: str | None = None
+    pager: str | None = None
+    """The name of the PagerDuty key in the policy that its pages go through."""
+    pager_id: str | None = None
+    pager_url: str | None = None
+    """Where PagerDuty shows the newest page of this incident, once it told us."""
+    runbook: str | None = None
+    runbook_reason: str = ""
+    dashboards: tuple[str, ...] = ()
+    private: bool = False
+    drill: bool = False
+    episodes: tuple[Episode, ...] = ()
+    alerts: tuple[AlertState, ...] = ()
+    roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    channel: Channel | None = None
+    channel_trouble: str = ""
+    """Why there is no channel, where there is none and there should be."""
+    summary: Post | None = None
+    announcement: Post | None = None
+    update: Update | None = None
+    impact_started_at: datetime | None = None
+    impact_source: str = ""
+    mitigated_at: datetime | None = None
+    cleared_at: datetime | None = None
+    """When the last alert cleared; None while one is firing, or where there never was one."""
+    proposed_at: datetime | None = None
+    """When resolving was proposed for the current clearing."""
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    closed_at: datetime | None = None
+    merged_into: int | None = None
+    draft: str | None = None
+    """The permalink of the newest post-mortem draft in Slack."""
+    version: int = 0
+
+    @property
+    def ref(self) -> str:
+        """What people call it: INC-7."""
+        return f"INC-{self.number}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody may still have to do something about its cause."""
+        return self.status not in ENDED
+
+    @property
+    def episode(self) -> Episode:
+        """The newest episode. Every incident has one."""
+        return self.episodes[-1]
+
+    @property
+    def firing(self) -> tuple[AlertState, ...]:
+        """The alerts that have not cleared."""
+        return tuple(alert for alert in self.alerts if alert.is_firing)
+
+    def with_episode(self, episode: Episode) -> "Incident":
+        """The incident with the episode of that number replaced, or added if it is the next one."""
+        others = tuple(known for known in self.episodes if known.number != episode.number)
+        return replace(self, episodes=tuple(sorted((*others, episode), key=lambda one: one.number)))
+
+    def episode_keyed(self, dedup_key: str) -> Episode | None:
+        """The episode whose page PagerDuty knows by `dedup_key`."""
+        return next((one for one in self.episodes if one.dedup_key == dedup_key), None)
+
+
+ENDED = frozenset({Status.RESOLVED, Status.CLOSED, Status.MERGED, Status.CANCELLED})
+
+
+def number_in(ref: str) -> int | None:
+    """7 for "INC-7", "inc7", "#7" or "7"; None for anything else."""
+    text = ref.strip().lower().removeprefix("#").removeprefix("inc").removeprefix("-")
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) <= 9 else None
+
+
+def dedup_key(number: int, episode: int, opened_at: datetime) -> str:
+    """What PagerDuty knows an episode's page by: never the same for two episodes, nor for two databases."""
+    return f"firstfive/INC-{number}/{episode}/{opened_at:%Y%m%dT%H%M%SZ}"
+
+
+def incident_keyed(key: str) -> int | None:
+    """The number of the incident that a dedup key of ours belongs to; None for a key that is not ours."""
+    parts = key.split("/")
+    if len(parts) < 4 or parts[0] != "firstfive" or not parts[1].startswith("INC-"):
+        return None
+    return number_in(parts[1])

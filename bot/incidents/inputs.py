@@ -1,0 +1,403 @@
+"""Everything that can happen. Asked inputs are imperative and may be refused; reported ones are facts.
+
+A stored input is found again by its class name (`store/codec.py`): renaming one takes a migration.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from bot.alerts.alert import Alert
+from bot.alerts.source import PagerReport
+from bot.incidents.incident import Role, Severity, Status
+
+if TYPE_CHECKING:
+    from bot.alerts.matching import Placement
+    from bot.incidents.incident import Incident
+    from bot.runbooks import Choice
+
+# --- asked by a person; `by` is their Slack user id ---------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declare:
+    """Open an incident. `number` is given by the record, through the door. `alert` is the one a button came from."""
+
+    title: str
+    by: str
+    severity: Severity | None = None
+    service: str | None = None
+    details: str = ""
+    private: bool = False
+    drill: bool = False
+    alert: Alert | None = None
+    fingerprint: str | None = None
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """I am on it. Stops the clock and tells PagerDuty."""
+
+    incident: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageSomeone:
+    """Page one more person (`person`, a Slack user id) or another service's on-call (`service`)."""
+
+    incident: int
+    by: str
+    person: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """I can't take it: page the next level now."""
+
+    incident: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSeverity:
+    incident: int
+    severity: Severity
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeStatus:
+    incident: int
+    status: Status
+    by: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AssignRole:
+    incident: int
+    role: Role
+    person: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddNote:
+    """Put a line on the timeline. `at` is when it was said, where that is not now."""
+
+    incident: int
+    text: str
+    by: str
+    link: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostUpdate:
+    """Tell everyone where it stands. `next_minutes` promises the next one; None takes the policy's cadence."""
+
+    incident: int
+    text: str
+    by: str
+    next_minutes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """This incident is the same as `into`. `target` is loaded by the door."""
+
+    incident: int
+    into: int
+    by: str
+    target: "Incident | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    incident: int
+    by: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOpen:
+    """The answer to a proposal to resolve: not yet."""
+
+    incident: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    incident: int
+    by: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Not an incident after all. `reason` is false_positive, duplicate, external or other."""
+
+    incident: int
+    by: str
+    reason: str = "false_positive"
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The review is done."""
+
+    incident: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDraft:
+    """Write the post-mortem draft anew and post it. `template` is a name in postmortem_templates/, without ending."""
+
+    incident: int
+    by: str
+    template: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class GivePageFeedback:
+    incident: int
+    by: str
+    actionable: bool
+
+
+# --- reported by the world --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AlertReported:
+    """An alert fired, repeated or cleared. `placement`, `number` and `runbook` are filled in by the door."""
+
+    alert: Alert
+    route: str
+    """The name of the endpoint it came through (the last part of /hooks/SOURCE/ROUTE)."""
+    placement: "Placement | None" = None
+    number: int | None = None
+    runbook: "Choice | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class PagerReported:
+    """PagerDuty says something about one of our pages. `person` is who did it, as a person of ours where known."""
+
+    incident: int
+    report: PagerReport
+    person: str | None = None
+    assignees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PageAccepted:
+    """PagerDuty took the trigger (202). The only thing that lets anyone say "paged"."""
+
+    incident: int
+    dedup_key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PageDelayed:
+    """PagerDuty could not take the trigger yet; it is tried again. `attempt` counts from 1."""
+
+    incident: int
+    dedup_key: str
+    reason: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageRefused:
+    """PagerDuty will not take the trigger. Somebody must be reached another way."""
+
+    incident: int
+    dedup_key: str
+    reason: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelAsked:
+    """PagerDuty took our escalation to `level`."""
+
+    incident: int
+    dedup_key: str
+    level: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LevelNotAsked:
+    """The escalation did not happen, and why."""
+
+    incident: int
+    dedup_key: str
+    level: int
+    reason: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SomeoneAsked:
+    """PagerDuty took a request for `who` (a person, or a service's on-call)."""
+
+    incident: int
+    who: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SomeoneNotAsked:
+    incident: int
+    who: str
+    by: str
+    reason: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOpened:
+    incident: int
+    channel: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelNotOpened:
+    """Slack will not give us a channel. The incident goes on in the announcement channel."""
+
+    incident: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryPosted:
+    incident: int
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementPosted:
+    incident: int
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class DraftPosted:
+    incident: int
+    template: str
+    permalink: str
+
+
+@dataclass(frozen=True, slots=True)
+class EffectParked:
+    """An effect was given up. `what` is its class name."""
+
+    incident: int | None
+    what: str
+    reason: str
+    mend: str = ""
+
+
+# --- time passed ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderDue:
+    """A page is still unacknowledged, `after_seconds` into the episode."""
+
+    incident: int
+    episode: int
+    after_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPassed:
+    """The acknowledgement target of an episode is over; `level` is the escalation level to page next."""
+
+    incident: int
+    episode: int
+    level: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryAged:
+    """The running clock on the card is due for a new figure."""
+
+    incident: int
+    episode: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateDue:
+    """The promised update is nearly (`is_late` false) or really due."""
+
+    incident: int
+    promised_at: datetime
+    is_late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPassed:
+    """Every alert has been clear for the hold; `cleared_at` says since when, to tell it from a later clearing."""
+
+    incident: int
+    cleared_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DigestDue:
+    """A week is over and its digest is to be posted. `week` is "2026-W24"."""
+
+    week: str
+
+
+Asked = (
+    Declare
+    | Acknowledge
+    | PageSomeone
+    | Escalate
+    | ChangeSeverity
+    | ChangeStatus
+    | AssignRole
+    | AddNote
+    | PostUpdate
+    | Merge
+    | Resolve
+    | KeepOpen
+    | Reopen
+    | Cancel
+    | Close
+    | RequestDraft
+    | GivePageFeedback
+)
+Reported = (
+    AlertReported
+    | PagerReported
+    | PageAccepted
+    | PageDelayed
+    | PageRefused
+    | LevelAsked
+    | LevelNotAsked
+    | SomeoneAsked
+    | SomeoneNotAsked
+    | ChannelOpened
+    | ChannelNotOpened
+    | SummaryPosted
+    | AnnouncementPosted
+    | DraftPosted
+    | EffectParked
+)
+Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | DigestDue
+Input = Asked | Reported | Passed

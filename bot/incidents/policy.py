@@ -1,0 +1,343 @@
+"""The team's choices, from `policy.yaml`: routes, severities, services, channels. Checked, with line numbers."""
+
+from collections.abc import Iterator, Mapping
+from datetime import time, timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.matching import FIELDS, Grouping, Matcher, Outcome, Route
+from bot.errors import Broken
+from bot.incidents.incident import Severity
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def span(text: object) -> timedelta:
+    """The length of "90s", "5m", "2h", "1d" or "0". Raises ValueError for anything else."""
+    if text in (0, "0"):
+        return timedelta(0)
+    if isinstance(text, timedelta):
+        return text
+    if isinstance(text, str) and text[:-1].isdigit() and text[-1:] in UNITS:
+        return timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
+    raise ValueError(f"expected a length of time like 90s, 5m, 2h or 1d, not {text!r}")
+
+
+def many(value: object) -> object:
+    """One word, or a list of them, as a list."""
+    return [value] if isinstance(value, str | int | float) else value
+
+
+Span = Annotated[timedelta, BeforeValidator(span)]
+Words = Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(many)]
+
+
+class Strict(BaseModel):
+    """A part of the policy: unknown keys are errors, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Team(Strict):
+    name: str = "Platform"
+    zone: str = "UTC"
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone not in available_timezones():
+            raise ValueError(f"{zone!r} is not an IANA time zone; write one like Europe/Lisbon")
+        return zone
+
+    @property
+    def zoneinfo(self) -> ZoneInfo:
+        """The team's zone, for wall-clock times."""
+        return ZoneInfo(self.zone)
+
+
+class Channels(Strict):
+    """Channel names or ids. `prefix` starts the name of every incident's own channel."""
+
+    announce: str = "incidents"
+    operations: str = "firstfive-ops"
+    digest: str = "incidents"
+    prefix: str = Field(default="inc", pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")
+
+    @field_validator("announce", "operations", "digest")
+    @classmethod
+    def _bare(cls, name: str) -> str:
+        return name.removeprefix("#")
+
+
+class DigestTime(Strict):
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    at: time = time(9, 0)
+    share_people: bool = False
+
+
+class SeverityRule(Strict):
+    """What a severity means and asks for. `acknowledge_within` is the target; `reminders` come before it."""
+
+    means: str
+    pages: bool
+    acknowledge_within: Span = timedelta(minutes=5)
+    reminders: tuple[Span, ...] = (timedelta(minutes=2), timedelta(minutes=4))
+    update_every: Span | None = None
+    postmortem: Literal["required", "optional", "none"] = "optional"
+    template: str = "default"
+
+    @model_validator(mode="after")
+    def _reminders_come_first(self) -> "SeverityRule":
+        late = [one for one in self.reminders if one >= self.acknowledge_within]
+        if late:
+            raise ValueError("a reminder must come before acknowledge_within")
+        return self
+
+
+class Service(Strict):
+    """A service of the catalogue. `pager` names a key in PAGERDUTY_KEYS; `people` are invited to its incidents."""
+
+    title: str = ""
+    aliases: Words = ()
+    pager: str = "default"
+    owner: str = ""
+    runbook: str | None = None
+    dashboards: Words = ()
+    people: Words = ()
+
+
+class RouteRule(Strict):
+    """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it."""
+
+    name: str
+    match: dict[str, Any] = Field(default_factory=dict)
+    outcome: Outcome = Outcome.OPEN
+    severity: Severity | None = None
+    service: str | None = None
+    pager: str | None = None
+    runbook: str | None = None
+    private: bool = False
+
+    @field_validator("match")
+    @classmethod
+    def _known_fields(cls, match: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(match) - {*FIELDS, "labels"})
+        if unknown:
+            raise ValueError(f"cannot match on {', '.join(unknown)}; known are {', '.join(FIELDS)} and labels")
+        if not isinstance(match.get("labels", {}), dict):
+            raise ValueError("labels must be a map of label to pattern")
+        return match
+
+    def built(self) -> Route:
+        """The route as the matching rules use it."""
+        fields = {name: _patterns(value) for name, value in self.match.items() if name != "labels"}
+        labels = {name: _patterns(value) for name, value in self.match.get("labels", {}).items()}
+        severity = self.severity.value if self.severity else None
+        return Route(
+            name=self.name,
+            match=Matcher(fields, labels),
+            outcome=self.outcome,
+            severity=severity,
+            service=self.service,
+            pager=self.pager,
+            runbook=self.runbook,
+            private=self.private,
+        )
+
+
+class GroupingRule(Strict):
+    window: Span = timedelta(minutes=10)
+
+
+class ResolveRule(Strict):
+    """After every alert has been clear for `hold`: propose to resolve, or (`automatic`) resolve."""
+
+    automatic: bool = False
+    hold: Span = timedelta(minutes=5)
+
+
+class PagingRule(Strict):
+    """`highest_level` is the last level to page; after `fallback_after` failed tries people are called in Slack."""
+
+    highest_level: int = Field(default=3, ge=1, le=20)
+    fallback_after: int = Field(default=3, ge=1)
+
+
+class ReopenRule(Strict):
+    """Re-opening later than `within` opens a new, linked incident instead."""
+
+    within: Span = timedelta(hours=24)
+
+
+def default_severities() -> dict[Severity, SeverityRule]:
+    """What SEV1 to SEV5 mean where the policy does not say."""
+    minutes = timedelta(minutes=1)
+    return {
+        Severity.SEV1: SeverityRule(
+            means="Critical: many customers, or data exposed",
+            pages=True,
+            update_every=15 * minutes,
+            postmortem="required",
+        ),
+        Severity.SEV2: SeverityRule(
+            means="A core function is broken for many",
+            pages=True,
+            update_every=30 * minutes,
+            postmortem="required",
+        ),
+        Severity.SEV3: SeverityRule(
+            means="Partial, or likely to grow", pages=True, update_every=60 * minutes, template="short"
+        ),
+        Severity.SEV4: SeverityRule(means="Minor, no customer effect", pages=False, template="short"),
+        Severity.SEV5: SeverityRule(means="Cosmetic: a ticket", pages=False, postmortem="none", template="short"),
+    }
+
+
+DEFAULT_MAP = {
+    AlertSeverity.CRITICAL: Severity.SEV1,
+    AlertSeverity.HIGH: Severity.SEV2,
+    AlertSeverity.MEDIUM: Severity.SEV3,
+    AlertSeverity.LOW: Severity.SEV4,
+    AlertSeverity.INFO: Severity.SEV5,
+    AlertSeverity.UNKNOWN: Severity.SEV3,
+}
+"""An alert nobody graded may be anything: SEV3 pages, so that it is not slept through."""
+
+
+class Policy(Strict):
+    """Everything the team decides. `Policy()` is what holds where there is no file."""
+
+    team: Team = Team()
+    channels: Channels = Channels()
+    digest: DigestTime = DigestTime()
+    severities: dict[Severity, SeverityRule] = Field(default_factory=default_severities)
+    severity_map: dict[AlertSeverity, Severity] = Field(default_factory=lambda: dict(DEFAULT_MAP))
+    services: dict[str, Service] = Field(default_factory=dict)
+    routes: tuple[RouteRule, ...] = ()
+    grouping: GroupingRule = GroupingRule()
+    resolve: ResolveRule = ResolveRule()
+    paging: PagingRule = PagingRule()
+    reopen: ReopenRule = ReopenRule()
+    generic: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """For each route of the generic source: normalised field -> where it stands in the body."""
+
+    @field_validator("severities")
+    @classmethod
+    def _all_five(cls, given: dict[Severity, SeverityRule]) -> dict[Severity, SeverityRule]:
+        return {**default_severities(), **given}
+
+    @field_validator("severity_map")
+    @classmethod
+    def _all_six(cls, given: dict[AlertSeverity, Severity]) -> dict[AlertSeverity, Severity]:
+        return {**DEFAULT_MAP, **given}
+
+    @model_validator(mode="after")
+    def _aliases_are_unique(self) -> "Policy":
+        seen: dict[str, str] = {}
+        for name, service in self.services.items():
+            for alias in (name, *service.aliases):
+                if seen.setdefault(alias.lower(), name) != name:
+                    raise ValueError(f"services {seen[alias.lower()]} and {name} are both called {alias}")
+        return self
+
+    def rule(self, severity: Severity) -> SeverityRule:
+        """What `severity` asks for."""
+        return self.severities[severity]
+
+    def service(self, name: str | None) -> Service:
+        """The catalogue's entry; the defaults for a service it does not know."""
+        return self.services.get(name or "", Service())
+
+    def aliases(self) -> Mapping[str, str]:
+        """Every lower-case name of a service -> its own name."""
+        return {alias.lower(): name for name, one in self.services.items() for alias in (name, *one.aliases)}
+
+    def built_routes(self) -> tuple[Route, ...]:
+        """The routes in order, closed by one that takes everything: announced, never dropped in silence."""
+        rest = Route(name="anything else", match=Matcher(), outcome=Outcome.ANNOUNCE)
+        return (*(one.built() for one in self.routes), rest)
+
+    def grouping_rule(self) -> Grouping:
+        """How alerts of one service share an incident."""
+        return Grouping(window=self.grouping.window)
+
+    def severity_for(self, route: Route, alert_severity: AlertSeverity) -> Severity:
+        """The route's own severity, or the map's for what the sender says."""
+        return Severity(route.severity) if route.severity else self.severity_map[alert_severity]
+
+
+def read(text: str, file: str = "policy.yaml") -> Policy:
+    """Read a policy. Raises `Broken` with file, line and what to write instead; only its first problem."""
+    problems = list(problems_in(text, file))
+    if problems:
+        raise problems[0]
+    return Policy.model_validate(yaml.safe_load(text) or {})
+
+
+def problems_in(text: str, file: str = "policy.yaml") -> Iterator[Broken]:
+    """Every problem of a policy, each with its line."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
+        yield Broken(file, mark.line + 1 if mark else None, f"not YAML: {problem}")
+        return
+    if content is not None and not isinstance(content, dict):
+        yield Broken(file, 1, "expected a map of team, channels, severities, services, routes …")
+        return
+    try:
+        Policy.model_validate(content or {})
+    except ValidationError as error:
+        for one in error.errors():
+            yield Broken(file, _line(node, one["loc"]), _problem(one))
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: this key is unknown here; look for a spelling mistake"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message
+
+
+def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int | None:
+    """The line of the deepest part of `path` that is in the file."""
+    line = None
+    for part in path:
+        if node is None:
+            break
+        line = node.start_mark.line + 1
+        found = _child(node, part)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _child(node: yaml.Node, part: int | str) -> tuple[int, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if str(key.value) == str(part):
+                return key.start_mark.line + 1, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part].start_mark.line + 1, node.value[part]
+    return None
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in values)

@@ -1,0 +1,37 @@
+"""The timeline: what happened, in entries that never change. Post-mortems and metrics are folds of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened.
+
+    `at` is when it happened by its source's clock (UTC), not when we wrote it down. `incident` is "INC-7".
+    `type` and `fields` are those of the journal (`docs/journal.md`); a type nobody knows is kept and shown as it is.
+    `by` is a person (Slack user id, or a name where there is no Slack user) or "bot".
+    """
+
+    at: datetime
+    type: str
+    incident: str
+    by: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The journal's form: one flat object, times as RFC 3339 in UTC."""
+        flat: dict[str, Any] = {"at": rfc3339(self.at), "type": self.type, "incident": self.incident}
+        if self.by is not None:
+            flat["by"] = self.by
+        for key, value in self.fields.items():
+            flat[key] = rfc3339(value) if isinstance(value, datetime) else value
+        return flat
+
+
+def rfc3339(moment: datetime) -> str:
+    """UTC with a trailing Z; fractions only where there are any."""
+    text = moment.astimezone(UTC).isoformat()
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,584 @@
+"""Decisions, one by one: values in, values out."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.alerts.alert import Severity as AlertSeverity, Status as AlertStatus
+from bot.alerts.matching import Candidate, Known, Matcher, Outcome, Route
+from bot.errors import Refused
+from bot.incidents import inputs as says
+from bot.incidents.effects import AcknowledgePage, PageNextLevel, PageOnCall, ResolvePage, Say, Topic
+from bot.incidents.incident import PageState, Role, Severity, Status, Update, dedup_key
+from bot.incidents.policy import Policy, ResolveRule
+from tests.builders import (
+    ANA,
+    BEN,
+    CHLOE,
+    NOON,
+    POLICY,
+    acknowledged,
+    after,
+    alert,
+    decided,
+    incident,
+    kinds,
+    pager,
+    report,
+    topics,
+    types,
+)
+
+KEY = dedup_key(7, 1, NOON)
+
+
+# --- opening ----------------------------------------------------------------------------------
+
+
+def test_an_alert_opens_an_incident_and_pages_before_anything_else():
+    decision = decided(None, report())
+
+    assert isinstance(decision.effects[0], PageOnCall)
+    assert decision.effects[0].pager == "checkout"
+    assert decision.effects[0].dedup_key == KEY
+    assert decision.incident.severity is Severity.SEV2
+    assert decision.incident.episode.page is PageState.REQUESTED
+    assert types(decision) == ["alert_started", "opened", "page_requested"]
+
+
+def test_what_follows_the_page_comes_in_its_order():
+    assert kinds(decided(None, report())) == [
+        "PageOnCall", "OpenChannel", "InvitePeople", "ShowSummary", "PinSummary", "SetTopic", "ShowAnnouncement",
+    ]  # fmt: skip
+
+
+def test_the_clock_of_a_page_has_its_reminders_and_its_target():
+    timers = {timer.key: timer.due_at for timer in decided(None, report()).timers}
+
+    assert timers["INC-7/1/reminder/120"] == after(2)
+    assert timers["INC-7/1/reminder/240"] == after(4)
+    assert timers["INC-7/1/target"] == after(5)
+
+
+def test_the_impact_starts_when_the_alert_did():
+    decision = decided(None, report())
+
+    assert decision.incident.impact_started_at == after(seconds=-30)
+    assert decision.entries[0].at == after(seconds=-30)
+    assert decision.entries[0].fields["received_at"] == NOON
+
+
+def test_a_start_in_the_future_is_not_believed():
+    decision = decided(None, report(alert(started_at=after(60))))
+
+    assert decision.incident.impact_started_at is None
+    assert decision.entries[0].at == NOON
+
+
+def test_a_severity_that_pages_nobody_starts_no_clock():
+    decision = decided(None, says.Declare(title="Typo on a page", by=ANA, severity=Severity.SEV4, number=7))
+
+    assert "PageOnCall" not in kinds(decision)
+    assert decision.incident.episode.page is PageState.NOT_NEEDED
+    assert decision.timers == ()
+
+
+def test_a_declared_incident_is_sev3_where_nobody_says_otherwise():
+    decision = decided(None, says.Declare(title="  Checkout   is slow ", by=ANA, service="cart", number=7))
+
+    assert decision.incident.severity is Severity.SEV3
+    assert decision.incident.title == "Checkout is slow"
+    assert decision.incident.service == "checkout"
+    assert decision.effects[0].pager == "checkout"
+
+
+@pytest.mark.parametrize(
+    ("wish", "says_what"),
+    [
+        (says.Declare(title="  ", by=ANA, number=7), "needs a title"),
+        (says.Declare(title="x", by=ANA, service="chekout", number=7), "Known are: checkout, payments"),
+    ],
+)
+def test_a_declaration_that_cannot_be_is_refused_with_what_to_write(wish, says_what):
+    with pytest.raises(Refused, match=says_what):
+        decided(None, wish)
+
+
+def test_a_private_incident_is_announced_nowhere():
+    decision = decided(None, says.Declare(title="Data exposed", by=ANA, severity=Severity.SEV1, private=True, number=7))
+
+    assert "ShowAnnouncement" not in kinds(decision)
+    assert next(one for one in decision.effects if type(one).__name__ == "OpenChannel").private
+
+
+# --- alerts -----------------------------------------------------------------------------------
+
+
+def test_an_alert_nobody_routed_is_announced_and_opens_nothing():
+    decision = decided(None, report(route=Route("warnings", Matcher(), Outcome.ANNOUNCE)))
+
+    assert decision.incident is None
+    assert kinds(decision) == ["AnnounceAlert"]
+    assert decision.alert.is_announced
+
+
+def test_a_repeat_of_an_announced_alert_is_not_announced_again():
+    known = Known(incident=None, is_announced=True)
+
+    assert decided(None, report(known=known, route=Route("w", Matcher(), Outcome.ANNOUNCE))).effects == ()
+
+
+def test_a_repeat_changes_nothing_but_the_record():
+    decision = decided(incident(), report(known=Known(7)), after(1))
+
+    assert decision.incident is None
+    assert decision.effects == ()
+    assert decision.alert.incident == 7
+
+
+def test_another_alert_of_the_service_joins():
+    other = report(alert(identity="f2"), candidates=(Candidate(7, "checkout", NOON),), now=after(3))
+    decision = decided(incident(), other, after(3))
+
+    assert len(decision.incident.alerts) == 2
+    assert types(decision) == ["alert_started"]
+    assert topics(decision) == ["alert_joined"]
+    assert "PageOnCall" not in kinds(decision)
+
+
+def test_a_worse_alert_raises_the_severity_and_pages_where_nobody_was_paged():
+    quiet = incident(severity=Severity.SEV4, episode={"page": PageState.NOT_NEEDED, "target": None})
+    worse = report(alert(identity="f2"), candidates=(Candidate(7, "checkout", NOON),), now=after(3))
+    decision = decided(quiet, worse, after(3))
+
+    assert decision.incident.severity is Severity.SEV2
+    assert decision.incident.episode.deadline == after(8)
+    assert kinds(decision)[0] == "PageOnCall"
+    assert types(decision) == ["alert_started", "severity_changed", "page_requested"]
+
+
+def test_an_alert_that_fires_again_comes_back_to_its_incident_and_stops_the_hold():
+    cleared = decided(incident(), report(alert(status=AlertStatus.RESOLVED), Known(7)), after(3)).incident
+    decision = decided(cleared, report(alert(started_at=after(4)), Known(7), now=after(4)), after(4))
+
+    assert decision.incident.firing[0].fires == 2
+    assert decision.incident.cleared_at is None
+    assert decision.cancels == ("INC-7/hold",)
+
+
+def test_the_last_alert_to_clear_starts_the_hold():
+    decision = decided(incident(), report(alert(status=AlertStatus.RESOLVED, ended_at=after(3)), Known(7)), after(4))
+
+    assert decision.incident.cleared_at == after(3)
+    assert [(timer.key, timer.due_at) for timer in decision.timers] == [("INC-7/hold", after(9))]
+    assert decision.entries[0].at == after(3)
+
+
+def test_an_end_before_the_start_is_taken_as_the_start():
+    decision = decided(incident(), report(alert(status=AlertStatus.RESOLVED, ended_at=after(-99)), Known(7)), after(4))
+
+    assert decision.incident.cleared_at == after(seconds=-30)
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+
+def test_only_an_accepted_page_is_called_accepted():
+    waiting = incident(episode={"page": PageState.REQUESTED, "accepted_at": None})
+    decision = decided(waiting, says.PageAccepted(7, KEY, after(seconds=1)))
+
+    assert decision.incident.episode.page is PageState.ACCEPTED
+    assert decision.entries[0].type == "page_accepted"
+    assert decision.entries[0].at == after(seconds=1)
+
+
+def test_the_second_word_of_an_accepted_page_changes_nothing():
+    assert decided(incident(), says.PageAccepted(7, KEY, after(1))).incident is None
+
+
+def test_a_late_page_is_said_and_called_out_by_name_once_it_goes_on():
+    waiting = incident(episode={"page": PageState.REQUESTED, "assignees": (ANA,)})
+    first = decided(waiting, says.PageDelayed(7, KEY, "502", 1))
+    third = decided(waiting, says.PageDelayed(7, KEY, "502", 3))
+
+    assert first.incident.episode.page is PageState.DELAYED
+    assert [one.people for one in first.effects if isinstance(one, Say)] == [()]
+    assert [one.people for one in third.effects if isinstance(one, Say)] == [(ANA,), (ANA,)]
+
+
+def test_a_refused_page_is_never_called_paged():
+    waiting = incident(episode={"page": PageState.REQUESTED})
+    decision = decided(waiting, says.PageRefused(7, KEY, "invalid key", "set PAGERDUTY_KEYS"))
+
+    assert decision.incident.episode.page is PageState.REFUSED
+    assert types(decision) == ["page_failed"]
+    assert kinds(decision)[-1] == "RaiseAlarm"
+
+
+def test_a_refusal_after_acceptance_is_not_believed():
+    assert decided(incident(), says.PageRefused(7, KEY, "late", "")).incident is None
+
+
+def test_whatever_pagerduty_tells_of_our_key_proves_that_it_took_the_page():
+    waiting = incident(episode={"page": PageState.DELAYED, "accepted_at": None})
+    decision = decided(waiting, pager("triggered", after(seconds=2), url="https://pd.example/1", assignees=(ANA,)))
+
+    assert decision.incident.episode.page is PageState.ACCEPTED
+    assert decision.incident.episode.assignees == (ANA,)
+    assert decision.incident.pager_url == "https://pd.example/1"
+    assert types(decision) == ["page_accepted"]
+
+
+def test_a_notification_is_a_page_on_the_timeline():
+    decision = decided(incident(), pager("notified", after(seconds=3), ANA, level=1, channel="push"))
+
+    assert types(decision) == ["page"]
+    assert decision.entries[0].fields == {"to": ANA, "level": 1, "channel": "push", "episode": 1}
+    assert decision.incident.episode.notified == (ANA,)
+
+
+# --- acknowledging ----------------------------------------------------------------------------
+
+
+def test_an_acknowledgement_in_slack_stops_the_clock_and_tells_pagerduty():
+    decision = decided(incident(), says.Acknowledge(7, ANA), after(3))
+
+    assert decision.effects[0] == AcknowledgePage(incident=7, dedup_key=KEY, pager="checkout", by=ANA)
+    assert decision.incident.status is Status.ACKNOWLEDGED
+    assert decision.incident.episode.acknowledged_at == after(3)
+    assert "INC-7/1/target" in decision.cancels
+    assert decision.reason == "You acknowledged INC-7 after 3 min 0 s, within the target."
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(0, True), (299, True), (300, False), (301, False)])
+def test_the_target_is_strict(seconds, met):
+    decision = decided(incident(), says.Acknowledge(7, ANA), after(seconds=seconds))
+
+    assert next(one for one in decision.effects if isinstance(one, Say)).facts["met"] is met
+
+
+def test_a_second_acknowledgement_is_refused_with_who_was_first():
+    with pytest.raises(Refused, match="INC-7 was acknowledged 2 min 0 s ago by <@U0ANA>"):
+        decided(acknowledged(), says.Acknowledge(7, BEN), after(3))
+
+
+def test_an_acknowledgement_on_the_phone_counts_at_its_own_time():
+    decision = decided(incident(), pager("acknowledged", after(2), ANA), after(2, 40))
+
+    assert decision.incident.episode.acknowledged_at == after(2)
+    assert decision.incident.episode.acknowledged_via == "pagerduty"
+    assert "AcknowledgePage" not in kinds(decision)
+
+
+def test_the_earliest_acknowledgement_stands_whatever_order_the_news_come_in():
+    known = acknowledged(episode={"acknowledged_at": after(3), "acknowledged_by": BEN, "acknowledged_via": "slack"})
+    decision = decided(known, pager("acknowledged", after(2), ANA), after(4))
+
+    assert decision.incident.episode.acknowledged_at == after(2)
+    assert decision.incident.episode.acknowledged_by == ANA
+
+
+def test_a_later_acknowledgement_leaves_the_first_as_it_is():
+    decision = decided(acknowledged(), pager("acknowledged", after(2), BEN), after(2))
+
+    assert decision.incident.episode.acknowledged_by == ANA
+    assert types(decision) == ["ack"]
+
+
+def test_the_echo_of_our_own_acknowledgement_is_no_news():
+    assert decided(acknowledged(), pager("acknowledged", after(1, 1), ANA), after(2)).entries == ()
+
+
+def test_a_machine_that_acknowledges_stops_nothing():
+    decision = decided(incident(), pager("acknowledged", after(1)), after(1))
+
+    assert decision.incident.episode.acknowledged_at is None
+
+
+def test_a_late_acknowledgement_never_undoes_a_resolve():
+    over = decided(incident(), says.Resolve(7, ANA), after(4)).incident
+    decision = decided(over, pager("acknowledged", after(5), BEN), after(5))
+
+    assert decision.incident.status is Status.RESOLVED
+    assert decision.incident.episode.acknowledged_at is None
+
+
+def test_taking_the_lead_is_an_acknowledgement():
+    decision = decided(incident(), says.AssignRole(7, Role.COMMANDER, ANA, ANA), after(2))
+
+    assert types(decision) == ["ack", "role"]
+    assert decision.incident.episode.acknowledged_by == ANA
+    assert decision.incident.roles[Role.COMMANDER] == (ANA,)
+
+
+def test_being_given_the_lead_is_not_an_acknowledgement():
+    decision = decided(incident(), says.AssignRole(7, Role.COMMANDER, BEN, ANA), after(2))
+
+    assert types(decision) == ["role"]
+    assert decision.incident.episode.acknowledged_at is None
+
+
+# --- the clock --------------------------------------------------------------------------------
+
+
+def test_a_reminder_speaks_to_whoever_was_woken():
+    decision = decided(incident(episode={"notified": (ANA,)}), says.ReminderDue(7, 1, 120), after(2))
+
+    assert types(decision) == ["reminder"]
+    assert decision.effects[0].people == (ANA,)
+
+
+def test_a_reminder_after_the_acknowledgement_says_nothing():
+    assert decided(acknowledged(), says.ReminderDue(7, 1, 120), after(2)).effects == ()
+
+
+def test_a_breach_is_recorded_at_the_deadline_and_pages_the_next_level():
+    decision = decided(incident(), says.TargetPassed(7, 1), after(5, 2))
+
+    assert decision.entries[0].type == "ack_breached"
+    assert decision.entries[0].at == after(5)
+    assert decision.effects[0] == PageNextLevel(incident=7, dedup_key=KEY, level=2)
+    assert topics(decision) == ["ack_breached", "ack_breached"]
+    assert [(one.due_at, one.input.level) for one in decision.timers] == [(after(10, 2), 3)]
+
+
+def test_a_breach_is_recorded_once_however_many_levels_follow():
+    first = decided(incident(), says.TargetPassed(7, 1), after(5)).incident
+    second = decided(replace(first), says.TargetPassed(7, 1, level=3), after(10))
+
+    assert second.entries == ()
+    assert second.effects[0].level == 3
+
+
+def test_after_the_last_level_nothing_more_is_asked_and_it_is_said():
+    last = incident(episode={"breached_at": after(5), "level": 3, "asked_level": 3})
+    decision = decided(last, says.TargetPassed(7, 1, level=4), after(15))
+
+    assert "PageNextLevel" not in kinds(decision)
+    assert decision.timers == ()
+    assert next(one for one in decision.effects if isinstance(one, Say)).facts["escalation"] == "none"
+
+
+def test_nobody_is_paged_after_an_acknowledgement():
+    assert decided(acknowledged(), says.TargetPassed(7, 1), after(5)).effects == ()
+
+
+def test_a_level_is_reached_when_pagerduty_says_so_and_recorded_once():
+    first = decided(incident(), says.LevelAsked(7, KEY, 2, after(5)))
+    echo = decided(first.incident, pager("escalated", after(5, 1), level=2, assignees=(BEN,)), after(5, 1))
+
+    assert types(first) == ["escalated"]
+    assert echo.entries == ()
+    assert echo.incident.episode.assignees == (BEN,)
+
+
+def test_a_level_that_could_not_be_paged_is_said_loudly():
+    decision = decided(incident(), says.LevelNotAsked(7, KEY, 2, "no REST token", "set PAGERDUTY_API_TOKEN"), after(5))
+
+    assert types(decision) == ["escalation_failed"]
+    assert topics(decision) == ["level_not_asked", "level_not_asked"]
+
+
+def test_the_card_is_refreshed_every_minute_while_nobody_is_on_it():
+    decision = decided(incident(), says.SummaryAged(7, 1), after(1))
+
+    assert kinds(decision) == ["ShowSummary"]
+    assert decision.timers[0].due_at == after(2)
+
+
+# --- responding -------------------------------------------------------------------------------
+
+
+def test_moving_the_status_is_an_acknowledgement_where_one_is_missing():
+    decision = decided(incident(), says.ChangeStatus(7, Status.INVESTIGATING, ANA), after(2))
+
+    assert types(decision) == ["ack", "status_changed"]
+    assert decision.incident.status is Status.INVESTIGATING
+
+
+def test_monitoring_means_that_the_impact_is_over():
+    decision = decided(acknowledged(), says.ChangeStatus(7, Status.MONITORING, ANA), after(9))
+
+    assert types(decision) == ["status_changed", "mitigated"]
+    assert decision.incident.mitigated_at == after(9)
+
+
+@pytest.mark.parametrize(
+    ("wish", "says_what"),
+    [
+        (says.ChangeStatus(7, Status.TRIGGERED, ANA), "does not go back"),
+        (says.ChangeStatus(7, Status.MERGED, ANA), "into which incident"),
+        (says.ChangeSeverity(7, Severity.SEV2, ANA), "is SEV2 already"),
+        (says.PostUpdate(7, " ", ANA), "needs words"),
+        (says.PostUpdate(7, "x", ANA, next_minutes=0), "between 1 minute"),
+        (says.AddNote(7, "x" * 3000, ANA), "at most 2800"),
+        (says.PageSomeone(7, ANA, service="chekout"), "Known are: checkout, payments"),
+        (says.Merge(7, 9, ANA), "There is no INC-9"),
+        (says.Merge(7, 7, ANA, target=incident()), "into itself"),
+        (says.Reopen(7, ANA), "open already"),
+        (says.Close(7, ANA), "incident resolve INC-7"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_to_do(wish, says_what):
+    with pytest.raises(Refused, match=says_what):
+        decided(acknowledged(), wish, after(3))
+
+
+def test_an_input_for_an_incident_that_is_not_there_is_refused():
+    with pytest.raises(Refused, match="There is no INC-9"):
+        decided(None, says.Acknowledge(9, ANA))
+
+
+def test_raising_the_severity_to_one_that_pages_starts_the_clock():
+    quiet = incident(severity=Severity.SEV4, episode={"page": PageState.NOT_NEEDED, "target": None})
+    decision = decided(quiet, says.ChangeSeverity(7, Severity.SEV1, ANA), after(10))
+
+    assert kinds(decision)[0] == "PageOnCall"
+    assert decision.incident.episode.deadline == after(15)
+
+
+def test_an_update_promises_the_next_and_sets_its_timers():
+    decision = decided(acknowledged(), says.PostUpdate(7, "Rolling back", ANA, next_minutes=15), after(3))
+
+    assert decision.incident.update == Update(after(3), ANA, "Rolling back", after(18))
+    assert [(one.due_at, one.input.is_late) for one in decision.timers] == [(after(13), False), (after(18), True)]
+
+
+def test_a_promise_that_was_replaced_reminds_nobody():
+    newer = acknowledged(update=Update(after(3), ANA, "x", after(33)))
+
+    assert decided(newer, says.UpdateDue(7, after(18), is_late=True), after(18)).effects == ()
+
+
+def test_a_late_update_is_on_the_timeline():
+    promised = acknowledged(update=Update(after(3), ANA, "x", after(18)))
+    decision = decided(promised, says.UpdateDue(7, after(18), is_late=True), after(18))
+
+    assert types(decision) == ["update_overdue"]
+    assert decision.effects[0].people == (ANA,)
+
+
+def test_asking_for_a_person_never_says_paged():
+    decision = decided(acknowledged(), says.PageSomeone(7, ANA, person=CHLOE), after(3))
+
+    assert kinds(decision) == ["PagePerson"]
+    assert types(decision) == ["responder_requested"]
+    assert "paged" not in decision.reason.lower()
+
+
+# --- the end ----------------------------------------------------------------------------------
+
+
+def test_resolving_ends_the_page_and_drafts_the_post_mortem():
+    decision = decided(acknowledged(), says.Resolve(7, ANA), after(20))
+
+    assert decision.effects[0] == ResolvePage(incident=7, dedup_key=KEY, pager="checkout")
+    assert kinds(decision)[-1] == "PostDraft"
+    assert decision.incident.status is Status.RESOLVED
+    assert decision.incident.episode.ended_at == after(20)
+    assert "Still firing: CheckoutErrorRateHigh" in decision.reason
+
+
+def test_a_proposal_comes_when_everything_has_been_clear_for_the_hold():
+    clear = decided(acknowledged(), report(alert(status=AlertStatus.RESOLVED), Known(7)), after(3)).incident
+    decision = decided(clear, says.HoldPassed(7, after(3)), after(8))
+
+    assert topics(decision) == ["resolve_proposed"]
+    assert decision.incident.status is Status.ACKNOWLEDGED
+
+
+def test_a_policy_may_resolve_by_itself_at_the_time_of_clearing():
+    clear = decided(acknowledged(), report(alert(status=AlertStatus.RESOLVED), Known(7)), after(3)).incident
+    policy = Policy(resolve=ResolveRule(automatic=True, hold=timedelta(minutes=5)))
+    decision = decided(clear, says.HoldPassed(7, after(3)), after(8), policy)
+
+    assert decision.incident.status is Status.RESOLVED
+    assert decision.entries[0].fields["effective_at"] == after(3)
+    assert decision.entries[0].fields["auto"] is True
+
+
+def test_a_hold_that_was_interrupted_ends_nothing():
+    assert decided(acknowledged(), says.HoldPassed(7, after(3)), after(8)).incident is None
+
+
+def test_a_person_who_resolves_on_the_phone_resolves_the_incident():
+    decision = decided(acknowledged(), pager("resolved", after(9), ANA), after(9, 5))
+
+    assert decision.incident.status is Status.RESOLVED
+    assert decision.incident.resolved_at == after(9)
+    assert "ResolvePage" not in kinds(decision)
+
+
+def test_our_own_resolve_coming_back_changes_nothing():
+    assert decided(acknowledged(), pager("resolved", after(9)), after(9)).incident.status is Status.ACKNOWLEDGED
+
+
+def test_reopening_is_a_new_episode_with_a_page_of_its_own():
+    over = decided(acknowledged(), says.Resolve(7, ANA), after(20)).incident
+    decision = decided(over, says.Reopen(7, BEN), after(60))
+
+    assert decision.incident.episode.number == 2
+    assert decision.effects[0].dedup_key == dedup_key(7, 2, after(60))
+    assert decision.effects[0].dedup_key != KEY
+    assert types(decision) == ["reopened", "page_requested"]
+
+
+def test_reopening_after_a_day_is_refused():
+    over = decided(acknowledged(), says.Resolve(7, ANA), after(20)).incident
+
+    with pytest.raises(Refused, match="more than 24 h ago"):
+        decided(over, says.Reopen(7, BEN), after(20 + 24 * 60 + 1))
+
+
+def test_merging_ends_the_child_and_hands_over_its_acknowledgement():
+    child = replace(acknowledged(), number=8)
+    decision = decided(child, says.Merge(8, 7, BEN, target=incident()), after(4))
+
+    assert decision.incident.status is Status.MERGED
+    assert decision.incident.merged_into == 7
+    assert decision.others[0].episode.acknowledged_by == ANA
+    assert types(decision) == ["merged", "absorbed"]
+
+
+@pytest.mark.parametrize("status", [Status.RESOLVED, Status.CLOSED, Status.MERGED, Status.CANCELLED])
+def test_nothing_pages_once_an_incident_is_over(status):
+    over = incident(status=status, merged_into=9, episode={"ended_at": after(3)})
+    quiet = [
+        says.ReminderDue(7, 1, 120),
+        says.TargetPassed(7, 1),
+        says.SummaryAged(7, 1),
+        says.HoldPassed(7, after(1)),
+    ]
+
+    for input in quiet:
+        assert decided(over, input, after(9)).effects == ()
+
+
+def test_what_was_given_up_is_on_the_timeline_and_raises_an_alarm():
+    decision = decided(incident(), says.EffectParked(7, "OpenChannel", "restricted_action", "ask an admin"))
+
+    assert types(decision) == ["effect_parked"]
+    assert kinds(decision) == ["RaiseAlarm"]
+
+
+def test_an_alarm_that_cannot_be_raised_raises_no_alarm():
+    assert decided(None, says.EffectParked(None, "RaiseAlarm", "channel_not_found")).effects == ()
+
+
+def test_an_unknown_severity_is_taken_as_one_that_pages():
+    graded = report(alert(severity=AlertSeverity.UNKNOWN), route=Route("all", Matcher(), Outcome.OPEN))
+
+    assert decided(None, graded).incident.severity is Severity.SEV3
+
+
+def test_the_digest_is_an_effect():
+    assert kinds(decided(None, says.DigestDue("2026-W24"))) == ["PostDigest"]
+
+
+def test_every_topic_has_its_own_word():
+    assert len({topic.value for topic in Topic}) == len(list(Topic))
+
+
+def test_the_policy_of_these_tests_knows_its_services():
+    assert POLICY.aliases()["cart"] == "checkout"

@@ -1,0 +1,83 @@
+"""The policy file: what it may say, and what is said of it when it is wrong."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.matching import Matcher, Outcome, Route
+from bot.errors import Broken
+from bot.incidents.incident import Severity
+from bot.incidents.policy import Policy, problems_in, read, span
+
+SHIPPED = Path(__file__).parents[2] / "policy.yaml"
+
+
+def test_the_policy_that_is_shipped_can_be_read():
+    policy = read(SHIPPED.read_text(encoding="utf-8"))
+
+    assert policy.rule(Severity.SEV1).reminders == (timedelta(minutes=2), timedelta(minutes=4))
+    assert policy.aliases()["cart"] == "checkout"
+
+
+def test_an_empty_file_is_the_default_policy():
+    assert read("") == Policy()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("team: {zone: Mars}", "policy.yaml:1: team.zone: 'Mars' is not an IANA time zone"),
+        ("team:\n  name: x\n  zon: UTC", "policy.yaml:3: team.zon: this key is unknown here"),
+        ("routes:\n  - name: x\n    severity: SEV9", "policy.yaml:3: routes.0.severity:"),
+        ("routes:\n  - name: x\n    match:\n      labls: {}", "policy.yaml:3: routes.0.match: cannot match on labls"),
+        ("routes:\n  - match: {}", "policy.yaml:2: routes.0.name: Field required"),
+        ("grouping: {window: 10 minutes}", "expected a length of time like 90s, 5m, 2h or 1d"),
+        ("severities:\n  SEV1:\n    means: x\n    pages: true\n    reminders: [5m]", "must come before"),
+        ("services:\n  a: {aliases: [x]}\n  b: {aliases: [X]}", "services a and b are both called X"),
+        ("a: [1", "policy.yaml:"),
+        ("- a", "policy.yaml:1: expected a map"),
+        ("channels: {prefix: 'Big Prefix'}", "channels.prefix"),
+    ],
+)
+def test_a_broken_policy_names_file_line_and_key(text, problem):
+    with pytest.raises(Broken) as broken:
+        read(text)
+
+    assert problem in str(broken.value)
+
+
+def test_every_problem_is_named_at_once():
+    text = "team: {zone: Mars}\nrouts: []\ngrouping: {window: x}"
+
+    assert len(list(problems_in(text))) == 3
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("2h", 7200), ("1d", 86400), ("0", 0), (0, 0)])
+def test_lengths_of_time(text, seconds):
+    assert span(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["5", "m", "-5m", "5 m", "1.5h", None, 5, ""])
+def test_what_is_no_length_of_time(text):
+    with pytest.raises(ValueError, match="expected a length of time"):
+        span(text)
+
+
+def test_the_last_route_takes_everything_and_never_in_silence():
+    assert Policy().built_routes()[-1] == Route("anything else", Matcher(), Outcome.ANNOUNCE)
+
+
+def test_a_route_without_a_severity_takes_the_senders_word():
+    route = Route("x", Matcher(), Outcome.OPEN)
+
+    assert Policy().severity_for(route, AlertSeverity.CRITICAL) is Severity.SEV1
+    assert Policy().severity_for(route, AlertSeverity.UNKNOWN) is Severity.SEV3
+
+
+def test_a_map_of_severities_may_be_changed_in_part():
+    policy = read("severity_map: {critical: SEV2}")
+
+    assert policy.severity_map[AlertSeverity.CRITICAL] is Severity.SEV2
+    assert policy.severity_map[AlertSeverity.HIGH] is Severity.SEV2
