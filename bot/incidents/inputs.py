@@ -13,6 +13,7 @@ from bot.incidents.incident import Role, Severity, Status
 
 if TYPE_CHECKING:
     from bot.alerts.matching import Placement
+    from bot.incidents.decision import AlertRecord
     from bot.incidents.incident import Incident
     from bot.runbooks import Choice
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declare:
-    """Open an incident. `number` is given by the record, through the door. `alert` is the one a button came from."""
+    """Open an incident. With `fingerprint`, from an alert that was announced.
+
+    `number` and `record` (what is known of that alert) are filled in by the door.
+    """
 
     title: str
     by: str
@@ -30,9 +34,9 @@ class Declare:
     details: str = ""
     private: bool = False
     drill: bool = False
-    alert: Alert | None = None
     fingerprint: str | None = None
     number: int | None = None
+    record: "AlertRecord | None" = None
 
 
 @dataclass(frozen=True, slots=True)

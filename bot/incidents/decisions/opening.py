@@ -72,12 +72,13 @@ def declared(wish: Declare, now: datetime, policy: Policy) -> Decision:
         private=wish.private,
         drill=wish.drill,
     )
-    records = None
-    if wish.alert is not None and wish.fingerprint is not None:
-        incident = replace(incident, alerts=(_state(wish.alert, wish.fingerprint, now),))
-        records = _record(wish.alert, wish.fingerprint, wish.number, service, now)
-    decision = opened(incident, now, policy, wish.by, wish.details)
-    return replace(decision, alert=records)
+    record = wish.record
+    if record is not None and record.incident is not None:
+        raise Refused(f"That alert is part of INC-{record.incident} already.")
+    if record is not None:
+        incident = replace(incident, alerts=(_announced(record),), impact_source=f"alert {record.title}")
+        record = replace(record, incident=wish.number, at=now)
+    return replace(opened(incident, now, policy, wish.by, wish.details), alert=record)
 
 
 def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Decision:
@@ -348,6 +349,18 @@ def _state(alert: Alert, fingerprint: str, now: datetime) -> AlertState:
         started_at=alert.started_at,
         changed_at=now,
         url=alert.url,
+    )
+
+
+def _announced(record: AlertRecord) -> AlertState:
+    return AlertState(
+        fingerprint=record.fingerprint,
+        name=record.title,
+        title=record.title,
+        is_firing=record.is_firing,
+        source=record.source,
+        started_at=record.at,
+        changed_at=record.at,
     )
 
 

@@ -186,9 +186,7 @@ def cancel(incident: Incident, wish: Cancel, now: datetime, policy: Policy) -> D
 def close(incident: Incident, wish: Close, now: datetime) -> Decision:
     """The review is done."""
     if incident.is_open:
-        raise Refused(
-            f"{incident.ref} is {incident.status.value}. First `/incident resolve {incident.ref}`."
-        )
+        raise Refused(f"{incident.ref} is {incident.status.value}. First `/incident resolve {incident.ref}`.")
     check_move(incident, Status.CLOSED)
     changed = replace(incident, status=Status.CLOSED, closed_at=now)
     note = entry(changed, now, "status_changed", wish.by, to="closed")

@@ -1,0 +1,129 @@
+"""The door: load what an input needs, decide, save. Everything that happens goes through here, once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.matching import Candidate, Placement, place
+from bot.alerts.matching import Outcome as RouteOutcome
+from bot.clock import Clock
+from bot.incidents.decide import decide
+from bot.incidents.decision import Decision
+from bot.incidents.incident import Incident
+from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, Input, Merge
+from bot.incidents.policy import Policy
+from bot.runbooks import Runbook, choose
+from bot.store import Conflict, Store, Work
+
+log = structlog.get_logger()
+
+TRIES = 8
+"""How often a decision is made anew when somebody else changed the same incident meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an input: the incident as saved, and the decision with its reason.
+
+    With `was_handled` the once-key was seen before: nothing was decided and nothing saved.
+    """
+
+    incident: Incident | None
+    decision: Decision
+    was_handled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Takes inputs. `policy` and `runbooks` give what holds now; `saved` is called after each commit."""
+
+    store: Store
+    clock: Clock
+    policy: Callable[[], Policy]
+    runbooks: Callable[[], Sequence[Runbook]]
+    saved: Callable[[Decision], None] = lambda decision: None
+
+    def handle(self, input: Input, *, once: str | None = None, finish: Callable[[Work], None] | None = None) -> Outcome:
+        """Decide on `input` and save what comes of it, in one transaction.
+
+        `once` makes it happen once only, however often it is asked. `finish` runs in the same transaction. Raises
+        `Refused` where a person asked for what cannot be, and `DatabaseDown` where nothing could be saved.
+        """
+        now = self.clock()
+        for _ in range(TRIES - 1):
+            try:
+                return self._handle(input, now, once, finish)
+            except Conflict:
+                continue
+        return self._handle(input, now, once, finish)
+
+    def _handle(self, input: Input, now: datetime, once: str | None, finish: Callable[[Work], None] | None) -> Outcome:
+        policy = self.policy()
+        with self.store.writing() as work:
+            if once is not None and work.was_handled(once):
+                if finish is not None:
+                    finish(work)
+                return Outcome(None, Decision(reason="This was done already."), was_handled=True)
+            incident, known = self._load(work, input, now, policy)
+            decision = decide(incident, known, now, policy)
+            if once is not None:
+                work.mark_handled(once, now)
+            if finish is not None:
+                finish(work)
+            saved = work.save(decision, now)
+        log.info("decided", input=type(input).__name__, incident=saved and saved.ref, reason=decision.reason)
+        self.saved(decision)
+        return Outcome(saved, decision)
+
+    def _load(self, work: Work, input: Input, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
+        match input:
+            case AlertReported():
+                return self._placed(work, input, now, policy)
+            case Declare():
+                record = work.alert_record(input.fingerprint) if input.fingerprint else None
+                return None, replace(input, number=work.next_number(), record=record)
+            case Merge():
+                return work.incident(input.incident), replace(input, target=work.incident(input.into))
+            case DigestDue():
+                return None, input
+            case EffectParked():
+                return (None if input.incident is None else work.incident(input.incident)), input
+            case _:
+                return work.incident(input.incident), input
+
+    def _placed(
+        self, work: Work, report: AlertReported, now: datetime, policy: Policy
+    ) -> tuple[Incident | None, Input]:
+        placement = placement_of(work, report, now, policy)
+        if placement.incident is not None:
+            return work.incident(placement.incident), replace(report, placement=placement)
+        if placement.outcome is not RouteOutcome.OPEN or report.alert.status is not AlertStatus.FIRING:
+            return None, replace(report, placement=placement)
+        service = policy.service(placement.service)
+        default = placement.route.runbook or service.runbook
+        choice = choose(report.alert, tuple(self.runbooks()), default, now.date())
+        return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
+
+
+def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
+    """Where the record and the policy put an alert, and why. Changes nothing."""
+    known = work.known_alert(report.alert.fingerprint(report.route))
+    candidates = [_candidate(one) for one in work.open_incidents()] if known is None else []
+    return place(
+        report.alert,
+        report.route,
+        policy.built_routes(),
+        policy.aliases(),
+        policy.grouping_rule(),
+        known,
+        candidates,
+        now,
+    )
+
+
+def _candidate(incident: Incident) -> Candidate:
+    newest = max((one.changed_at for one in incident.alerts), default=None)
+    return Candidate(incident.number, incident.service, newest, incident.private)

@@ -1,0 +1,106 @@
+"""What the environment says, read once: names, addresses and secrets. `.env.example` documents each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def pairs(text: object) -> object:
+    """`a=1 b=2` (blanks or line ends between) as a map. Raises ValueError that numbers the odd part, without it."""
+    if not isinstance(text, str):
+        return text
+    found: dict[str, str] = {}
+    for number, part in enumerate(text.split(), start=1):
+        name, equals, value = part.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"part {number} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+Pairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(pairs)]
+
+
+class Settings(BaseSettings):
+    """Built once, in `wiring.py`, and handed down. Any NAME may come as NAME_FILE instead: the path of a file that holds it."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, use_attribute_docstrings=True
+    )
+
+    database_url: SecretStr = SecretStr("sqlite:///firstfive.db")
+    """Where the record is: sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME."""
+    host: str = "0.0.0.0"
+    """The address to listen on."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """The port to listen on."""
+    public_url: str = "http://localhost:8080"
+    """How senders reach this bot from outside; used in set-up snippets and links."""
+
+    policy_file: Path = Path("policy.yaml")
+    """The team's choices."""
+    runbooks_dir: Path = Path("runbooks")
+    """The folder of runbooks."""
+    templates_dir: Path = Path("postmortem_templates")
+    """The folder of post-mortem templates."""
+
+    hook_secrets: Pairs = Field(default_factory=dict)
+    """Who may send alerts: SOURCE/ROUTE=SECRET, several parted by blanks; SECRET,SECRET while one is being replaced."""
+
+    slack_bot_token: SecretStr = SecretStr("")
+    """The bot token (xoxb-…) of your Slack app."""
+    slack_signing_secret: SecretStr = SecretStr("")
+    """The signing secret of your Slack app; needed over HTTP."""
+    slack_app_token: SecretStr = SecretStr("")
+    """An app-level token (xapp-…): set it to use Socket Mode instead of HTTP."""
+    slack_api_url: str = "https://slack.com/api/"
+    """Where Slack's Web API is."""
+    slack_command: str = Field(default="/incident", pattern=r"^/[a-z0-9_-]{1,31}$")
+    """The slash command, as your Slack app declares it."""
+
+    pagerduty_keys: Pairs = Field(default_factory=dict)
+    """Events API v2 routing keys: NAME=KEY, several parted by blanks. `default` serves the names without a key."""
+    pagerduty_api_token: SecretStr = SecretStr("")
+    """A REST API token: who is on call, escalation, acknowledging in a person's name, and the poll."""
+    pagerduty_from: str = ""
+    """The e-mail of the PagerDuty user that the bot acts as where a person's own is not known."""
+    pagerduty_api_url: str = "https://api.pagerduty.com"
+    """Where PagerDuty's REST API is."""
+    pagerduty_events_url: str = "https://events.pagerduty.com"
+    """Where PagerDuty's Events API v2 is."""
+    pager_poll_seconds: int = Field(default=30, ge=5, le=60)
+    """How often open pages are looked up, for what no webhook told."""
+
+    keep_days: int = Field(default=30, ge=1)
+    """How long handled deliveries are kept. Incidents and their timelines stay."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much to log."""
+    log_format: Literal["console", "json"] = "console"
+    """For people, or for a log collector."""
+
+    def secrets_of(self, source: str, route: str) -> tuple[str, ...]:
+        """Every secret that may sign for this endpoint; empty where it does not exist."""
+        secret = self.hook_secrets.get(f"{source}/{route}")
+        return tuple(part for part in secret.get_secret_value().split(",") if part) if secret else ()
+
+    def pager_key(self, name: str) -> str:
+        """The routing key of that name, else the default one; empty where there is neither."""
+        secret = self.pagerduty_keys.get(name) or self.pagerduty_keys.get("default")
+        return secret.get_secret_value() if secret else ""
+
+
+def load(environment: Mapping[str, str], **given: Any) -> Settings:
+    """Settings from the process's environment, with NAME_FILE read for every NAME. Raises ValueError or OSError.
+
+    A file that is named and missing is an error: a secret that silently falls back to nothing is found at 03:00.
+    """
+    from_files = {
+        name: Path(environment[f"{name.upper()}_FILE"]).read_text(encoding="utf-8").strip()
+        for name in Settings.model_fields
+        if environment.get(f"{name.upper()}_FILE")
+    }
+    values: dict[str, Any] = {**from_files, **given}
+    return Settings(**values)

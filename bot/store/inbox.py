@@ -1,0 +1,170 @@
+"""Deliveries as they came in: many share one commit, each is answered after it."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, or_, select, update
+
+from bot.alerts.source import Delivery
+from bot.store.database import Conflict, DatabaseDown, database_now, insert_new, notify, writing
+from bot.store.tables import inbox
+
+LEASE = timedelta(seconds=60)
+UNIQUE = ("source", "route", "delivery_id")
+
+
+class InboxFull(DatabaseDown):
+    """More is waiting for a commit than we can promise to keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A delivery in the inbox, claimed for reading. `attempts` counts this one."""
+
+    id: int
+    source: str
+    delivery: Delivery
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    values: Mapping[str, Any]
+    answer: "Future[bool]"
+
+
+class InboxWriter:
+    """One thread that commits whatever has gathered while the last commit ran: no timer, no added wait."""
+
+    def __init__(
+        self, engine: Engine, stored: Callable[[], None], *, limit_rows: int = 10_000, limit_bytes: int = 64_000_000
+    ) -> None:
+        self._engine, self._stored = engine, stored
+        self._limit_rows, self._limit_bytes = limit_rows, limit_bytes
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._is_open = True
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, source: str, delivery: Delivery, delivery_id: str) -> "Future[bool]":
+        """Queue a delivery. The future gives True once it is committed, False where it was there before.
+
+        It raises `DatabaseDown` where it could not be saved. Raises `InboxFull` at once where too much waits.
+        """
+        answer: Future[bool] = Future()
+        values = {
+            "source": source, "route": delivery.route, "delivery_id": delivery_id[:200],
+            "received_at": delivery.received_at, "headers": dict(delivery.headers), "body": delivery.body,
+            "state": "new", "reason": "", "attempts": 0, "lease_until": None,
+        }  # fmt: skip
+        with self._change:
+            if not self._is_open:
+                raise InboxFull("the bot is stopping")
+            if len(self._waiting) >= self._limit_rows or self._bytes + len(delivery.body) > self._limit_bytes:
+                raise InboxFull("more is waiting than can be kept")
+            self._waiting.append(_Waiting(values, answer))
+            self._bytes += len(delivery.body)
+            self._change.notify()
+        return answer
+
+    def close(self) -> None:
+        """Commit what waits, then stop."""
+        with self._change:
+            self._is_open = False
+            self._change.notify()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                while not self._waiting and self._is_open:
+                    self._change.wait()
+                batch = tuple(self._waiting)
+                self._waiting.clear()
+                self._bytes = 0
+            if batch:
+                self._commit(batch)
+            elif not self._is_open:
+                return
+
+    def _commit(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            new = self._insert(batch)
+        except (DatabaseDown, Conflict) as error:
+            for one in batch:
+                one.answer.set_exception(DatabaseDown(str(error)))
+            return
+        self._stored()
+        for one in batch:
+            one.answer.set_result(_identity(one.values) in new)
+
+    def _insert(self, batch: Sequence[_Waiting]) -> set[tuple[Any, ...]]:
+        """Insert the batch in one transaction; the identities that were new."""
+        with writing(self._engine) as connection:
+            statement = insert_new(connection, inbox, UNIQUE).returning(
+                inbox.c.source, inbox.c.route, inbox.c.delivery_id
+            )
+            found = connection.execute(statement, [dict(one.values) for one in batch])
+            new = {tuple(row) for row in found}
+            notify(connection, "firstfive_inbox")
+        return new
+
+
+def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(values[name] for name in UNIQUE)
+
+
+def claim(connection: Connection, limit: int) -> list[Received]:
+    """Take deliveries that nobody reads yet, oldest first."""
+    now = database_now(connection)
+    free = or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < now)
+    new = (
+        select(inbox).where(inbox.c.state == "new", free).order_by(inbox.c.id).limit(limit)
+        .with_for_update(skip_locked=True)
+    )  # fmt: skip
+    rows = connection.execute(new).all()
+    if rows:
+        connection.execute(
+            update(inbox)
+            .where(inbox.c.id.in_([row.id for row in rows]))
+            .values(lease_until=now + LEASE, attempts=inbox.c.attempts + 1)
+        )
+    return [
+        Received(
+            row.id, row.source,
+            Delivery(body=bytes(row.body), headers=row.headers, route=row.route, received_at=row.received_at),
+            row.attempts + 1,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def settle(connection: Connection, row: int, state: str, reason: str) -> None:
+    """Say what became of a delivery: done, parked, or new again to be tried once more."""
+    connection.execute(
+        update(inbox).where(inbox.c.id == row).values(state=state, reason=reason[:2000], lease_until=None)
+    )
+
+
+def wait(connection: Connection, row: int, reason: str, seconds: float) -> None:
+    """Leave a delivery for `seconds` before it is read again."""
+    until = database_now(connection) + timedelta(seconds=seconds)
+    connection.execute(update(inbox).where(inbox.c.id == row).values(reason=reason[:2000], lease_until=until))
+
+
+def depth(connection: Connection) -> dict[str, int]:
+    """How many deliveries wait to be read, and how many are parked."""
+    counted = select(inbox.c.state, func.count()).where(inbox.c.state != "done").group_by(inbox.c.state)
+    return {state: number for state, number in connection.execute(counted).all()}
+
+
+def sweep(connection: Connection, before: datetime) -> int:
+    """Forget deliveries that were handled long ago; never those that are parked."""
+    return connection.execute(delete(inbox).where(inbox.c.state == "done", inbox.c.received_at < before)).rowcount

@@ -1,0 +1,199 @@
+"""Effects on their way: put in line, claimed a lane at a time, and what became of each try.
+
+pending -> sending -> done
+                   -> pending     the neighbour could not take it; try later
+                   -> ambiguous   the answer was lost, or the lease ran out while sending: look before re-sending
+                   -> dead        given up; frees its lane
+pending -> dropped                never sent, because its reason went away
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Row as SqlRow
+
+from bot.incidents.effects import (
+    LATEST_WINS,
+    AnnounceAlert,
+    Attempt,
+    Effect,
+    Lane,
+    PageOnCall,
+    PostDigest,
+    RaiseAlarm,
+    ResolvePage,
+)
+from bot.store.codec import decode_tagged, encode_tagged
+from bot.store.database import database_now
+from bot.store.tables import outbox
+
+LEASE = timedelta(seconds=45)
+"""Longer than any one HTTP attempt: a row still `sending` after it belongs to a process that died or hung."""
+UNFINISHED = ("pending", "sending", "ambiguous")
+FIRST = {Lane.PAGER: 0, Lane.CHAT: 100, Lane.DOCUMENT: 200}
+PAGER_FIRST = {"critical": 0, "error": 10, "warning": 20, "info": 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A claimed effect. `owner` and `epoch` fence it: only the newest claim may say what became of it."""
+
+    seq: int
+    id: str
+    incident: int | None
+    lane: str
+    effect: Effect
+    attempt: Attempt
+    created_at: datetime
+    owner: str
+    epoch: int
+
+
+def lane_of(effect: Effect) -> str:
+    """The lane an effect waits in. Alarms, digests and announced alerts have their own: no incident holds them up."""
+    match effect:
+        case RaiseAlarm():
+            return "alarms"
+        case PostDigest():
+            return "digest"
+        case AnnounceAlert():
+            return f"announce/{effect.fingerprint}"
+        case _:
+            return f"{effect.incident}/{effect.lane.value}"
+
+
+def put(connection: Connection, effects: Iterable[Effect], now: datetime) -> None:
+    """Put effects in line, in order. What a waiting one serves for already is left out."""
+    rows: list[dict[str, object]] = []
+    for effect in effects:
+        if isinstance(effect, LATEST_WINS) and _waits_already(connection, effect, rows):
+            continue
+        if isinstance(effect, ResolvePage):
+            drop_unsent_page(connection, effect, now)
+        rows.append(_new_row(effect, now))
+    if rows:
+        connection.execute(insert(outbox), rows)
+
+
+def _new_row(effect: Effect, now: datetime) -> dict[str, object]:
+    urgency = PAGER_FIRST.get(effect.severity, 0) if isinstance(effect, PageOnCall) else 0
+    return {
+        "id": uuid4().hex, "incident": effect.incident, "lane": lane_of(effect), "lane_kind": effect.lane.value,
+        "kind": type(effect).__name__, "payload": encode_tagged(effect), "priority": FIRST[effect.lane] + urgency,
+        "state": "pending", "attempt": 0, "not_before": now, "lease_until": None, "owner": "", "epoch": 0,
+        "created_at": now, "first_tried_at": None, "done_at": None, "reason": "",
+    }  # fmt: skip
+
+
+def _waits_already(connection: Connection, effect: Effect, rows: Sequence[dict[str, object]]) -> bool:
+    """Whether an effect like this one is in line and was never tried; it will draw the newest state when delivered."""
+    kind = type(effect).__name__
+    if any(row["kind"] == kind and row["incident"] == effect.incident for row in rows):
+        return True
+    waiting = select(outbox.c.seq).where(
+        outbox.c.incident == effect.incident, outbox.c.kind == kind, outbox.c.state == "pending", outbox.c.attempt == 0
+    )
+    return connection.execute(waiting.limit(1)).first() is not None
+
+
+def drop_unsent_page(connection: Connection, effect: ResolvePage, now: datetime) -> None:
+    """A trigger that was never sent must not wake anybody for what is over: it is dropped."""
+    waiting = connection.execute(
+        select(outbox.c.seq, outbox.c.payload).where(
+            outbox.c.incident == effect.incident, outbox.c.kind == "PageOnCall", outbox.c.state == "pending",
+            outbox.c.attempt == 0,
+        )
+    )  # fmt: skip
+    seqs = [row.seq for row in waiting if row.payload.get("dedup_key") == effect.dedup_key]
+    if seqs:
+        connection.execute(
+            update(outbox)
+            .where(outbox.c.seq.in_(seqs))
+            .values(state="dropped", done_at=now, reason="resolved before it was sent")
+        )
+
+
+def claim(connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int) -> list[Row]:
+    """Take the first waiting effect of up to `limit` lanes. A row whose lease ran out comes back as ambiguous."""
+    leased = database_now(connection)
+    earlier = outbox.alias("earlier")
+    is_behind = exists().where(
+        earlier.c.lane == outbox.c.lane, earlier.c.seq < outbox.c.seq, earlier.c.state.in_(UNFINISHED)
+    )
+    is_free = or_(
+        outbox.c.state.in_(("pending", "ambiguous")),
+        and_(outbox.c.state == "sending", outbox.c.lease_until < leased),
+    )
+    due = (
+        select(outbox)
+        .where(outbox.c.lane_kind.in_([kind.value for kind in kinds]), is_free, outbox.c.not_before <= now, ~is_behind)
+        .order_by(outbox.c.priority, outbox.c.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=outbox)
+    )
+    return [_taken(connection, found, owner, now, leased) for found in connection.execute(due).all()]
+
+
+def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, leased: datetime) -> Row:  # type: ignore[type-arg]
+    first_tried_at = found.first_tried_at or now
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.seq == found.seq)
+        .values(
+            state="sending", owner=owner, epoch=found.epoch + 1, attempt=found.attempt + 1,
+            lease_until=leased + LEASE, first_tried_at=first_tried_at,
+        )
+    )  # fmt: skip
+    attempt = Attempt(found.id, found.attempt + 1, found.state != "pending", first_tried_at)
+    effect: Effect = decode_tagged(found.payload)
+    return Row(
+        found.seq, found.id, found.incident, found.lane, effect, attempt, found.created_at, owner, found.epoch + 1
+    )
+
+
+def finish(connection: Connection, row: Row, now: datetime) -> bool:
+    """Mark a claimed row done. False where it was claimed by somebody else meanwhile."""
+    return _settle(connection, row, state="done", done_at=now, lease_until=None)
+
+
+def try_again(connection: Connection, row: Row, at: datetime, reason: str, *, is_ambiguous: bool) -> bool:
+    """Put a claimed row back in line for `at`. False where it was claimed by somebody else meanwhile."""
+    state = "ambiguous" if is_ambiguous else "pending"
+    return _settle(connection, row, state=state, not_before=at, reason=reason[:2000], lease_until=None)
+
+
+def park(connection: Connection, row: Row, now: datetime, reason: str) -> bool:
+    """Give a claimed row up: kept with its reason, and no longer in anybody's way."""
+    return _settle(connection, row, state="dead", done_at=now, reason=reason[:2000], lease_until=None)
+
+
+def _settle(connection: Connection, row: Row, **values: object) -> bool:
+    mine = (
+        outbox.c.seq == row.seq, outbox.c.state == "sending", outbox.c.owner == row.owner, outbox.c.epoch == row.epoch
+    )  # fmt: skip
+    return connection.execute(update(outbox).where(*mine).values(**values)).rowcount == 1
+
+
+def depth(connection: Connection) -> dict[str, int]:
+    """How many effects stand in each state that is not over, and how many are dead."""
+    counted = (
+        select(outbox.c.state, func.count()).where(outbox.c.state.in_((*UNFINISHED, "dead"))).group_by(outbox.c.state)
+    )
+    return {state: number for state, number in connection.execute(counted).all()}
+
+
+def oldest(connection: Connection, now: datetime) -> float:
+    """The age in seconds of the oldest effect that is due and not done; 0 where there is none."""
+    found = connection.scalar(
+        select(func.min(outbox.c.created_at)).where(outbox.c.state.in_(UNFINISHED), outbox.c.not_before <= now)
+    )
+    return max(0.0, (now - found).total_seconds()) if found else 0.0
+
+
+def sweep(connection: Connection, before: datetime) -> int:
+    """Forget what was done or dropped long ago; never what is parked."""
+    old = delete(outbox).where(outbox.c.state.in_(("done", "dropped")), outbox.c.done_at < before)
+    return connection.execute(old).rowcount

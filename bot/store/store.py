@@ -1,0 +1,252 @@
+"""The record as the rest of the bot uses it: transactions, and reading without one of your own."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, insert, select
+
+from bot.incidents.effects import Lane
+from bot.incidents.incident import Incident
+from bot.incidents.inputs import Input
+from bot.incidents.timeline import Entry
+from bot.store import inbox, outbox, reports
+from bot.store.codec import decode_tagged
+from bot.store.database import connect, reading, upsert, writing
+from bot.store.people import Person, people_like, person_where, remember
+from bot.store.tables import digests, drafts, handled, incidents, notes, timers
+from bot.store.work import Work, _read
+
+KEPT_OPEN = ("resolved", "closed", "merged", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A timer that is due."""
+
+    key: str
+    due_at: datetime
+    input: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The record. Every method is one transaction of its own, unless it gives you a `Work`."""
+
+    engine: Engine
+
+    @classmethod
+    def at(cls, url: str) -> "Store":
+        """The record at a database address; connects when first used. Raises ValueError for one of another kind."""
+        return cls(connect(url))
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def writing(self) -> Iterator[Work]:
+        """A write transaction: all of it, or nothing. Raises `DatabaseDown` or `Conflict`."""
+        with writing(self.engine) as connection:
+            yield Work(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Work]:
+        """A read transaction. Raises `DatabaseDown`."""
+        with reading(self.engine) as connection:
+            yield Work(connection)
+
+    # --- incidents ----------------------------------------------------------------------------
+
+    def incident(self, number: int) -> Incident | None:
+        """The incident of that number as it stands."""
+        with self.reading() as work:
+            return work.incident(number)
+
+    def incident_in_channel(self, channel: str) -> Incident | None:
+        """The incident whose own channel this is; the newest, should there be two."""
+        return self._one(incidents.c.channel == channel)
+
+    def incident_of_page(self, pager_id: str) -> Incident | None:
+        """The incident whose newest page PagerDuty calls `pager_id`."""
+        return self._one(incidents.c.pager_id == pager_id)
+
+    def open_incidents(self) -> tuple[Incident, ...]:
+        """Every open incident, newest first."""
+        with self.reading() as work:
+            return work.open_incidents()
+
+    def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
+        """The newest incidents, open or not."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(incidents.c.body, incidents.c.version).order_by(incidents.c.number.desc()).limit(limit)
+            )
+            return tuple(_read(row.body, row.version) for row in rows)
+
+    def timeline(self, ref: str) -> tuple[Entry, ...]:
+        """Every entry of one incident ("INC-7"), in order of when it happened."""
+        with reading(self.engine) as connection:
+            return reports.timeline(connection, ref)
+
+    def timelines(self, start: datetime, end: datetime) -> tuple[Entry, ...]:
+        """Every entry before `end` of incidents that had one since `start`, or that are not over."""
+        with reading(self.engine) as connection:
+            return reports.timelines(connection, start, end)
+
+    # --- journals -----------------------------------------------------------------------------
+
+    def journal(self) -> tuple[tuple[Entry, ...], dict[str, Any]]:
+        """Everything there is to export: every entry, and the parts of imported journals that are no entries."""
+        with reading(self.engine) as connection:
+            return reports.all_entries(connection), reports.journal_notes(connection)
+
+    def journal_notes(self) -> dict[str, Any]:
+        """The parts of imported journals that are no entries: tz, people, deployments …"""
+        with reading(self.engine) as connection:
+            return reports.journal_notes(connection)
+
+    def take_in(self, new: Sequence[Entry], others: Mapping[str, Any], now: datetime) -> tuple[int, int]:
+        """Import a journal: (entries added, entries there already). Raises `Refused`; then nothing changed."""
+        with writing(self.engine) as connection:
+            return reports.take_in(connection, new, others, now)
+
+    # --- people -------------------------------------------------------------------------------
+
+    def remember_people(self, seen: Sequence[Person], now: datetime) -> None:
+        """Learn people, or what changed about them. What one of Slack and PagerDuty does not know is kept."""
+        with writing(self.engine) as connection:
+            remember(connection, seen, now)
+
+    def person(self, slack_id: str) -> Person | None:
+        """The person with that Slack user id."""
+        return self._person(slack_id=slack_id)
+
+    def person_by_email(self, email: str) -> Person | None:
+        """The person with that address, whatever its letters' case."""
+        return self._person(email=email.strip().lower()) if email.strip() else None
+
+    def person_by_pagerduty(self, pagerduty_id: str) -> Person | None:
+        """The person whom PagerDuty knows by that id."""
+        return self._person(pagerduty_id=pagerduty_id) if pagerduty_id else None
+
+    def people(self, named: str | None = None) -> tuple[Person, ...]:
+        """Everybody, or everybody called so (@name or the name in full)."""
+        with reading(self.engine) as connection:
+            return people_like(connection, named)
+
+    # --- drafts and digests -------------------------------------------------------------------
+
+    def keep_draft(self, ref: str, template: str, text: str, now: datetime) -> None:
+        """Keep a post-mortem draft; earlier ones stay."""
+        with writing(self.engine) as connection:
+            connection.execute(insert(drafts).values(incident=ref, template=template, text=text, created_at=now))
+
+    def draft(self, ref: str) -> str | None:
+        """The newest draft of an incident's post-mortem."""
+        with reading(self.engine) as connection:
+            return connection.scalar(
+                select(drafts.c.text).where(drafts.c.incident == ref).order_by(drafts.c.id.desc()).limit(1)
+            )
+
+    def digest_posted(self, week: str, channel: str, ts: str, now: datetime) -> None:
+        """Remember that a week's digest is in a channel."""
+        values = {"week": week, "channel": channel, "ts": ts, "posted_at": now}
+        with writing(self.engine) as connection:
+            upsert(connection, digests, values, ("week", "channel"))
+
+    def digest_of(self, week: str, channel: str) -> str | None:
+        """The timestamp of the message with that week's digest; None where there is none."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(digests.c.ts).where(digests.c.week == week, digests.c.channel == channel))
+
+    def newest_digest(self) -> str | None:
+        """The newest week whose digest was posted."""
+        with reading(self.engine) as connection:
+            newest: str | None = connection.scalar(select(func.max(digests.c.week)))
+        return newest
+
+    # --- timers -------------------------------------------------------------------------------
+
+    def due(self, now: datetime, limit: int = 200) -> tuple[Due, ...]:
+        """The timers that are due, longest first."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(
+                select(timers).where(timers.c.due_at <= now).order_by(timers.c.due_at, timers.c.key).limit(limit)
+            ).all()
+        return tuple(Due(row.key, row.due_at, decode_tagged(row.input)) for row in rows)
+
+    def timer_set(self, key: str) -> datetime | None:
+        """When the timer with that key is due; None where none waits."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(timers.c.due_at).where(timers.c.key == key))
+
+    # --- outbox -------------------------------------------------------------------------------
+
+    def claim(self, kinds: Sequence[Lane], owner: str, now: datetime, limit: int = 20) -> list[outbox.Row]:
+        """Take the first waiting effect of up to `limit` lanes. Committed as `sending` before this returns."""
+        with writing(self.engine) as connection:
+            return outbox.claim(connection, kinds, owner, now, limit)
+
+    def outbox_depth(self) -> dict[str, int]:
+        """How many effects wait, are being sent, are ambiguous, are dead."""
+        with reading(self.engine) as connection:
+            return outbox.depth(connection)
+
+    def outbox_age(self, now: datetime) -> float:
+        """The age in seconds of the oldest effect that is due and not done."""
+        with reading(self.engine) as connection:
+            return outbox.oldest(connection, now)
+
+    # --- inbox --------------------------------------------------------------------------------
+
+    def inbox_writer(self, stored: Callable[[], None]) -> inbox.InboxWriter:
+        """A thread that commits deliveries; `stored` is called after each commit."""
+        return inbox.InboxWriter(self.engine, stored)
+
+    def claim_deliveries(self, limit: int = 50) -> list[inbox.Received]:
+        """Take deliveries that nobody reads yet, oldest first."""
+        with writing(self.engine) as connection:
+            return inbox.claim(connection, limit)
+
+    def delivery_waits(self, row: int, reason: str, seconds: float) -> None:
+        """Leave a delivery for `seconds` before it is read again."""
+        with writing(self.engine) as connection:
+            inbox.wait(connection, row, reason, seconds)
+
+    def inbox_depth(self) -> dict[str, int]:
+        """How many deliveries wait to be read, and how many are parked."""
+        with reading(self.engine) as connection:
+            return inbox.depth(connection)
+
+    def sweep(self, now: datetime, keep: timedelta) -> int:
+        """Forget what was handled longer than `keep` ago; the number of rows. Never what is parked, never timelines."""
+        before = now - keep
+        with writing(self.engine) as connection:
+            gone = connection.execute(delete(handled).where(handled.c.at < before)).rowcount
+            return gone + inbox.sweep(connection, before) + outbox.sweep(connection, before)
+
+    # --- single values ------------------------------------------------------------------------
+
+    def note(self, name: str) -> Any:
+        """A single value by its name; None where there is none."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(notes.c.value).where(notes.c.name == name))
+
+    def set_note(self, name: str, value: Any) -> None:
+        """Set a single value."""
+        with writing(self.engine) as connection:
+            upsert(connection, notes, {"name": name, "value": value}, ("name",))
+
+    def _one(self, where: Any) -> Incident | None:
+        with reading(self.engine) as connection:
+            row = connection.execute(
+                select(incidents.c.body, incidents.c.version).where(where).order_by(incidents.c.number.desc()).limit(1)
+            ).first()
+        return None if row is None else _read(row.body, row.version)
+
+    def _person(self, **where: str) -> Person | None:
+        with reading(self.engine) as connection:
+            return person_where(connection, **where)

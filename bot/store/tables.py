@@ -1,0 +1,214 @@
+"""The tables. A change here takes a migration (docs/how-to/change-a-table.md)."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from bot.store.types import Json, UtcDateTime
+
+# SQLite gives row ids only to INTEGER; PostgreSQL runs out of those at two thousand million.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+UNFINISHED = "state IN ('pending', 'sending', 'ambiguous')"
+
+
+def moment(*, nullable: bool = False, index: bool = False) -> Any:
+    """A column that holds a moment."""
+    return Field(default=None, sa_column=Column(UtcDateTime, nullable=nullable, index=index))
+
+
+def long_text(*, nullable: bool = False) -> Any:
+    """A column that holds text of any length."""
+    return Field(default=None, sa_column=Column(Text, nullable=nullable))
+
+
+def json_value(*, nullable: bool = False) -> Any:
+    """A column that holds JSON."""
+    return Field(default=None, sa_column=Column(Json, nullable=nullable))
+
+
+def row_id() -> Any:
+    """A number that the database gives."""
+    return Field(default=None, sa_column=Column(BigId, primary_key=True, autoincrement=True))
+
+
+class IncidentRow(SQLModel, table=True):
+    """An incident as it stands. `body` is the whole value; the columns are what queries look at."""
+
+    __tablename__ = "incidents"
+    number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    version: int
+    status: str = Field(index=True)
+    is_open: bool = Field(index=True)
+    severity: str
+    service: str | None = Field(default=None, index=True)
+    channel: str | None = Field(default=None, index=True)
+    pager_id: str | None = Field(default=None, index=True)
+    private: bool
+    opened_at: datetime = moment(index=True)
+    updated_at: datetime = moment()
+    body: dict[str, Any] = json_value()
+
+
+class EntryRow(SQLModel, table=True):
+    """A line of a timeline; never changed. `digest` tells the same content from other content."""
+
+    __tablename__ = "entries"
+    __table_args__ = (Index("entries_incident_at", "incident", "at", "id"),)
+    id: int = row_id()
+    incident: str
+    at: datetime = moment(index=True)
+    type: str
+    by: str | None
+    fields: dict[str, Any] = json_value()
+    recorded_at: datetime = moment()
+
+
+class AlertRow(SQLModel, table=True):
+    """An alert by its fingerprint. At most one open row each, on both databases."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        Index(
+            "alerts_open_fingerprint", "fingerprint", unique=True,
+            sqlite_where=text("is_open"), postgresql_where=text("is_open"),
+        ),
+    )  # fmt: skip
+    id: int = row_id()
+    fingerprint: str
+    incident: int | None = Field(default=None, index=True)
+    is_open: bool
+    is_firing: bool
+    is_announced: bool
+    title: str = long_text()
+    source: str
+    service: str | None
+    first_at: datetime = moment()
+    changed_at: datetime = moment()
+    reports: int
+
+
+class InboxRow(SQLModel, table=True):
+    """A delivery as it arrived: committed before it is answered. state: new, done or parked."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        UniqueConstraint("source", "route", "delivery_id", name="inbox_delivery"),
+        Index("inbox_new", "id", sqlite_where=text("state = 'new'"), postgresql_where=text("state = 'new'")),
+    )
+    id: int = row_id()
+    source: str
+    route: str
+    delivery_id: str
+    received_at: datetime = moment(index=True)
+    headers: dict[str, str] = json_value()
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    state: str
+    reason: str = long_text()
+    attempts: int
+    lease_until: datetime | None = moment(nullable=True)
+
+
+class HandledRow(SQLModel, table=True):
+    """An input that was handled, by the key that makes it happen once."""
+
+    __tablename__ = "handled"
+    key: str = Field(primary_key=True)
+    at: datetime = moment(index=True)
+
+
+class OutboxRow(SQLModel, table=True):
+    """An effect and how its delivery stands: pending, sending, ambiguous; done, dead, dropped."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("outbox_unfinished", "lane", "seq", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),
+    )
+    seq: int = row_id()
+    id: str = Field(unique=True)
+    incident: int | None = Field(default=None, index=True)
+    lane: str
+    lane_kind: str
+    kind: str
+    payload: dict[str, Any] = json_value()
+    priority: int
+    state: str = Field(index=True)
+    attempt: int
+    not_before: datetime = moment()
+    lease_until: datetime | None = moment(nullable=True)
+    owner: str
+    epoch: int
+    created_at: datetime = moment()
+    first_tried_at: datetime | None = moment(nullable=True)
+    done_at: datetime | None = moment(nullable=True)
+    reason: str = long_text()
+
+
+class TimerRow(SQLModel, table=True):
+    """An input with a due date, waiting. Gone once it was handled."""
+
+    __tablename__ = "timers"
+    key: str = Field(primary_key=True)
+    incident: int | None
+    due_at: datetime = moment(index=True)
+    input: dict[str, Any] = json_value()
+
+
+class PersonRow(SQLModel, table=True):
+    """A person as Slack and PagerDuty know them."""
+
+    __tablename__ = "people"
+    slack_id: str = Field(primary_key=True)
+    name: str
+    real_name: str
+    email: str = Field(index=True)
+    pagerduty_id: str = Field(index=True)
+    zone: str
+    is_guest: bool
+    is_bot: bool
+    is_deleted: bool
+    seen_at: datetime = moment()
+
+
+class DraftRow(SQLModel, table=True):
+    """A post-mortem draft as it was written."""
+
+    __tablename__ = "drafts"
+    id: int = row_id()
+    incident: str = Field(index=True)
+    template: str
+    text: str = long_text()
+    created_at: datetime = moment()
+
+
+class DigestRow(SQLModel, table=True):
+    """A week's digest that was posted: once a week and channel."""
+
+    __tablename__ = "digests"
+    week: str = Field(primary_key=True)
+    channel: str = Field(primary_key=True)
+    ts: str
+    posted_at: datetime = moment()
+
+
+class NoteRow(SQLModel, table=True):
+    """A single value by its name: counters, and the parts of an imported journal that are no entries."""
+
+    __tablename__ = "notes"
+    name: str = Field(primary_key=True)
+    value: Any = json_value(nullable=True)
+
+
+metadata = SQLModel.metadata
+incidents = SQLModel.metadata.tables["incidents"]
+entries = SQLModel.metadata.tables["entries"]
+alerts = SQLModel.metadata.tables["alerts"]
+inbox = SQLModel.metadata.tables["inbox"]
+handled = SQLModel.metadata.tables["handled"]
+outbox = SQLModel.metadata.tables["outbox"]
+timers = SQLModel.metadata.tables["timers"]
+people = SQLModel.metadata.tables["people"]
+drafts = SQLModel.metadata.tables["drafts"]
+digests = SQLModel.metadata.tables["digests"]
+notes = SQLModel.metadata.tables["notes"]
