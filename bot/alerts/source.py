@@ -1,11 +1,12 @@
 """What a file in `sources/` offers: how to trust a delivery and how to read it."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from bot.alerts.alert import Alert
+from bot.alerts.alert import Alert, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,12 @@ class Example:
 
     name: str
     title: str
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    status: Status
+    build: Callable[[datetime], Mapping[str, object]]
+
+    def body_at(self, now: datetime) -> bytes:
+        """The body as it would be sent at `now`."""
+        return json.dumps(self.build(now), separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class Source(Protocol):
@@ -69,6 +74,11 @@ class Source(Protocol):
     name: str
     title: str
     """The sender's own name, as people write it."""
+    identity_window_seconds: int | None
+    """For how long a delivery id tells one delivery from another. None: for ever, because the sender gives it.
+
+    A sender that gives none is told apart by its body, and repeats the same body on purpose: so only for a while.
+    """
     setup: str
     """How to point the sender at us: a snippet with {url} and {secret} in it."""
 

@@ -1,0 +1,243 @@
+"""Prometheus Alertmanager's webhook, version 4 (and 3). https://prometheus.io/docs/alerting/latest/configuration/#webhook_config"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from bot.alerts import signatures
+from bot.alerts.alert import Alert, Kind, Severity, Status
+from bot.alerts.reading import (
+    ENVIRONMENT_LABELS,
+    SERVICE_LABELS,
+    ZERO_TIME,
+    first,
+    first_label,
+    json_object,
+    links_from,
+    list_at,
+    long,
+    moment,
+    object_at,
+    severity_of,
+    short,
+    text_of,
+    texts_at,
+    web_url,
+)
+from bot.alerts.source import Delivery, Example, Reading
+from bot.errors import Unreadable
+
+SETUP = """\
+route:
+  receiver: firstfive
+  group_by: [alertname, service]
+  group_wait: 10s
+  group_interval: 1m
+  repeat_interval: 4h
+receivers:
+  - name: firstfive
+    webhook_configs:
+      - url: {url}
+        send_resolved: true
+        http_config:
+          authorization:
+            type: Bearer
+            credentials: {secret}
+"""
+HEARTBEATS = ("watchdog", "deadmansswitch", "deadmanssnitch")
+
+
+class Alertmanager:
+    """Groups of alerts, firing and resolved mixed: each alert's own status counts, never the group's."""
+
+    name = "alertmanager"
+    title = "Prometheus Alertmanager"
+    setup = SETUP
+    identity_window_seconds: int | None = 30
+
+    @property
+    def examples(self) -> Sequence[Example]:
+        """What `make demo` can fire."""
+        return EXAMPLES
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
+        """Alertmanager signs nothing: a token, in whatever form its http_config can send one."""
+        signatures.check_token(delivery, secrets, self.name)
+
+    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
+        """The header that its `authorization` sends."""
+        return {"Authorization": f"Bearer {secret}"}
+
+    def delivery_id(self, delivery: Delivery) -> str:
+        """It gives none. Both of an HA pair send the same body."""
+        return signatures.content_id(delivery)
+
+    def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
+        """Each alert of the group."""
+        return Reading(alerts=group(json_object(delivery.body), self.name, delivery))
+
+
+def group(body: Mapping[str, Any], source: str, delivery: Delivery) -> tuple[Alert, ...]:
+    """The alerts of a group, as Alertmanager and what took its format over write them."""
+    if "alerts" not in body:
+        raise Unreadable("alerts: missing; a custom payload cannot be read, remove `payload` from the receiver")
+    truncated = body.get("truncatedAlerts")
+    given = list_at(body["alerts"], "alerts")
+    return tuple(
+        one_alert(object_at(one, f"alerts[{index}]"), body, source, delivery, f"alerts[{index}]", truncated)
+        for index, one in enumerate(given)
+    )
+
+
+def one_alert(
+    given: Mapping[str, Any], body: Mapping[str, Any], source: str, delivery: Delivery, place: str, truncated: Any
+) -> Alert:
+    """One alert of a group. What is missing is filled in, and named in `defaults`."""
+    labels = texts_at(given.get("labels"), f"{place}.labels")
+    annotations = texts_at(given.get("annotations"), f"{place}.annotations")
+    status, started_at, ended_at, defaults = _when(given, body, delivery.received_at)
+    title = first(annotations.get("summary"), labels.get("alertname"), annotations.get("message"))
+    word = labels.get("severity", "") or labels.get("priority", "")
+    base = text_of(body.get("externalURL"))
+    if not title:
+        defaults.append("title")
+    return Alert(
+        source=source,
+        identity=first(given.get("fingerprint")) or label_hash(labels),
+        kind=Kind.HEARTBEAT if labels.get("alertname", "").lower() in HEARTBEATS else Kind.ALERT,
+        status=status,
+        title=short(title or "An alert without a name"),
+        severity=severity_of(word) if word else Severity.UNKNOWN,
+        description=long(first(annotations.get("description"), annotations.get("message"))),
+        service=first_label(labels, SERVICE_LABELS),
+        environment=first_label(labels, ENVIRONMENT_LABELS),
+        labels=labels,
+        annotations={name: long(text) for name, text in annotations.items()},
+        url=web_url(given.get("generatorURL"), base),
+        links=_links(annotations, given, base),
+        started_at=started_at,
+        ended_at=ended_at,
+        group_key=first(body.get("groupKey")) or None,
+        source_status=text_of(given.get("status")) or None,
+        source_severity=word or None,
+        truncated_count=truncated if isinstance(truncated, int) and truncated > 0 else 0,
+        defaults=tuple(defaults),
+        attributes=_rest(body),
+    )
+
+
+def label_hash(labels: Mapping[str, str]) -> str:
+    """Stands in for the fingerprint where a sender gives none: the label set, whatever its order."""
+    text = "\x1f".join(f"{name}\x1e{value}" for name, value in sorted(labels.items()))
+    return sha256(text.encode("utf-8", errors="replace")).hexdigest()[:16]
+
+
+def _when(
+    given: Mapping[str, Any], body: Mapping[str, Any], received_at: datetime
+) -> tuple[Status, datetime, datetime | None, list[str]]:
+    defaults: list[str] = []
+    word = first(given.get("status"), body.get("status")).lower()
+    if word not in ("firing", "resolved"):
+        defaults.append("status")
+    status = Status.RESOLVED if word == "resolved" else Status.FIRING
+    if status is Status.RESOLVED and text_of(given.get("endsAt")).startswith(ZERO_TIME):
+        # Alertmanager calls an alert resolved only once it has an end. Two words against each other: the safe one.
+        status = Status.FIRING
+        defaults.append("status")
+    started_at = moment(given.get("startsAt"))
+    if started_at is None:
+        defaults.append("started_at")
+    ended_at = moment(given.get("endsAt")) if status is Status.RESOLVED else None
+    if status is Status.RESOLVED and ended_at is None:
+        defaults.append("ended_at")
+        ended_at = received_at
+    return status, started_at or received_at, ended_at, defaults
+
+
+def _links(annotations: Mapping[str, str], given: Mapping[str, Any], base: str) -> tuple[Any, ...]:
+    return links_from(
+        [
+            ("runbook", annotations.get("runbook_url") or annotations.get("runbook"), "Runbook"),
+            ("dashboard", annotations.get("dashboard_url") or given.get("dashboardURL"), "Dashboard"),
+            ("panel", given.get("panelURL"), "Panel"),
+            ("silence", given.get("silenceURL"), "Silence"),
+            ("source", given.get("generatorURL"), "Source"),
+        ],
+        base,
+    )
+
+
+KNOWN = frozenset({"alerts", "groupLabels", "commonLabels", "commonAnnotations", "message"})
+
+
+def _rest(body: Mapping[str, Any]) -> dict[str, object]:
+    """The rest of the group, so that nothing is lost."""
+    return {name: value for name, value in body.items() if name not in KNOWN}
+
+
+def example(
+    name: str, alertname: str, service: str, severity: str, summary: str, description: str, *, ended: bool = False
+) -> Example:
+    """A group of one alert, fired five minutes ago if it has ended, else just now."""
+
+    def build(now: datetime) -> Mapping[str, object]:
+        labels = {"alertname": alertname, "service": service, "severity": severity, "environment": "production"}
+        started = now.replace(microsecond=0) - timedelta(seconds=20)
+        status = "resolved" if ended else "firing"
+        return {
+            "version": "4",
+            "groupKey": f'{{}}:{{alertname="{alertname}", service="{service}"}}',
+            "truncatedAlerts": 0,
+            "status": status,
+            "receiver": "firstfive",
+            "groupLabels": {"alertname": alertname, "service": service},
+            "commonLabels": labels,
+            "commonAnnotations": {"summary": summary},
+            "externalURL": "http://alertmanager.example.com:9093",
+            "alerts": [
+                {
+                    "status": status,
+                    "labels": labels,
+                    "annotations": {
+                        "summary": summary,
+                        "description": description,
+                        "dashboard_url": f"https://grafana.example.com/d/{service}",
+                    },
+                    "startsAt": (started - timedelta(minutes=5) if ended else started).isoformat(),
+                    "endsAt": now.replace(microsecond=0).isoformat() if ended else "0001-01-01T00:00:00Z",
+                    "generatorURL": f"http://prometheus.example.com:9090/graph?g0.expr={alertname}",
+                    "fingerprint": label_hash(labels),
+                }
+            ],
+        }
+
+    return Example(name, summary, Status.RESOLVED if ended else Status.FIRING, build)
+
+
+CHECKOUT = (
+    "CheckoutErrorRateHigh", "checkout", "critical", "Checkout 5xx at 7 % on web",
+    "7.2 % of checkout requests failed in the last 5 minutes; the usual is under 0.1 %.",
+)  # fmt: skip
+EXAMPLES = (
+    example("checkout-errors", *CHECKOUT),
+    example("checkout-errors-resolved", *CHECKOUT, ended=True),
+    example("database-connections", "DatabaseConnectionsExhausted", "payments", "critical",
+            "Payments database: 98 of 100 connections in use", "New requests wait for a connection for more than 2 s."),
+    example("payment-provider", "PaymentProviderErrors", "payments", "critical",
+            "Card payments: 31 % declined by the provider", "The provider answers 503 to a third of the requests."),
+    example("instance-down", "InstanceDown", "search", "critical",
+            "search-2 has been down for 3 min", "The target has not answered a scrape for 3 minutes."),
+    example("latency", "HighLatencyP95", "web", "warning",
+            "Web p95 at 840 ms", "The 95th percentile has been over 200 ms for 10 minutes."),
+    example("disk", "DiskWillFillIn4Hours", "platform", "warning",
+            "Disk of node-7 will be full in 4 h", "At the rate of the last hour, /var/lib is full at the stated time."),
+    example("crash-loop", "KubePodCrashLooping", "checkout", "warning",
+            "checkout-6c9f restarts every 40 s", "The container has restarted 9 times in 10 minutes."),
+    example("queue", "QueueBacklogGrowing", "search", "warning",
+            "Index queue at 120 000 and growing", "Consumers take 300 messages a second, producers write 450."),
+    example("certificate", "CertificateExpiresSoon", "web", "info",
+            "Certificate of shop.example.com expires in 9 days", "Renewal has not happened at its usual time."),
+)  # fmt: skip
+
+SOURCE = Alertmanager()

@@ -1,0 +1,308 @@
+"""What holds for every source: it trusts its own signature and no other, reads its own examples, and leaks nothing."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from bot.alerts.alert import Severity, Status
+from bot.alerts.reading import moment, severity_of, web_url
+from bot.alerts.registry import OURS, source_named, sources
+from bot.alerts.source import Delivery, Example, Source
+from bot.errors import Refused, Unreadable, Unverified
+
+NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
+SECRET = "s3cret-canary-77"
+FOLDER = Path(__file__).parents[2] / "bot" / "alerts" / "sources"
+
+
+def delivery(body: bytes, headers: dict[str, str] | None = None, **query: str) -> Delivery:
+    lower = {name.lower(): value for name, value in (headers or {}).items()}
+    return Delivery(body=body, headers=lower, route="main", received_at=NOW, query=query)
+
+
+def signed(source: Source, body: bytes, secret: str = SECRET) -> Delivery:
+    return delivery(body, dict(source.sign(body, secret, NOW)))
+
+
+def every_example() -> Iterator[tuple[Source, Example]]:
+    return ((source, one) for source in OURS for one in source.examples)
+
+
+every_source = pytest.mark.parametrize("source", OURS, ids=lambda one: one.name)
+each_example = pytest.mark.parametrize(
+    ("source", "example"), list(every_example()), ids=lambda one: one.name
+)
+
+
+def test_every_file_is_registered():
+    files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
+
+    assert files == {source.name for source in OURS}
+
+
+@each_example
+def test_an_example_is_read_as_what_it_says_it_is(source, example):
+    reading = source.parse(signed(source, example.body_at(NOW)), {})
+
+    assert [one.status for one in reading.alerts] == [example.status]
+    assert reading.alerts[0].title
+    assert not reading.alerts[0].defaults
+
+
+@every_source
+def test_its_own_signature_is_trusted_during_a_rotation_too(source):
+    body = source.examples[0].body_at(NOW)
+
+    source.verify(signed(source, body), [SECRET], NOW)
+    source.verify(signed(source, body), ["old", SECRET], NOW)
+
+
+@every_source
+@pytest.mark.parametrize("secrets", [[], ["other"], ["s3cret-canary-7"]])
+def test_no_secret_or_another_one_is_refused_without_naming_it(source, secrets):
+    with pytest.raises(Unverified) as refused:
+        source.verify(signed(source, b"{}"), secrets, NOW)
+
+    assert SECRET not in refused.value.reason
+    assert "\n" not in refused.value.reason
+    assert not any(secret in refused.value.reason for secret in secrets)
+
+
+@every_source
+def test_an_unsigned_delivery_is_refused(source):
+    with pytest.raises(Unverified, match=r"^no (token|signature)"):
+        source.verify(delivery(b"{}"), [SECRET], NOW)
+
+
+@every_source
+@pytest.mark.parametrize("mangle", [str.upper, lambda text: text + "é", lambda text: text[:-1], lambda text: ""])
+def test_a_mangled_signature_is_refused_and_never_an_error(source, mangle):
+    headers = dict(source.sign(b"{}", SECRET, NOW))
+    name = next(iter(headers))
+    headers[name] = mangle(headers[name])
+
+    with pytest.raises(Unverified):
+        source.verify(delivery(b"{}", headers), [SECRET], NOW)
+
+
+@pytest.mark.parametrize("source", [one for one in OURS if one.name in ("grafana", "pagerduty")], ids=lambda s: s.name)
+def test_a_signature_holds_for_the_exact_bytes_only(source):
+    headers = dict(source.sign(b'{"a": 1}', SECRET, NOW))
+
+    with pytest.raises(Unverified):
+        source.verify(delivery(b'{"a":1}', headers), [SECRET], NOW)
+
+
+@every_source
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "empty"),
+        (b"not json", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"a": NaN}', "not JSON"),
+        (b'"text"', "expected a JSON object"),
+        (b"[" * 100_000, "not JSON|nested"),
+        (b'{"alerts": ' + b"[" * 300 + b"]" * 300 + b"}", "nested|expected an object"),
+    ],
+)
+def test_what_cannot_be_read_says_why(source, body, says):
+    with pytest.raises(Unreadable, match=says):
+        source.parse(delivery(body), {})
+
+
+JSON = some.recursive(
+    some.none() | some.booleans() | some.integers() | some.floats(allow_nan=False) | some.text(max_size=20),
+    lambda inner: some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+KEYS = some.sampled_from(
+    ["alerts", "labels", "annotations", "status", "startsAt", "endsAt", "event", "data", "incident", "messages",
+     "ruleName", "tags", "title", "links", "assignees", "service", "priority", "agent", "event_type", "truncatedAlerts"]
+)  # fmt: skip
+SHAPED = some.recursive(
+    some.none() | some.integers() | some.text(max_size=8) | some.just("incident.triggered") | some.just("firing"),
+    lambda inner: some.lists(inner, max_size=3) | some.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@every_source
+@given(body=some.one_of(JSON, SHAPED))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_no_json_at_all_is_an_error_of_ours(source, body):
+    try:
+        reading = source.parse(delivery(json.dumps(body).encode()), {})
+    except Unreadable as error:
+        assert error.reason
+    else:
+        assert all(one.started_at.tzinfo for one in reading.alerts)
+
+
+@every_source
+@given(body=some.binary(max_size=200))
+@settings(max_examples=60, deadline=None)
+def test_no_bytes_at_all_are_an_error_of_ours(source, body):
+    try:
+        source.parse(delivery(body), {})
+    except Unreadable as error:
+        assert error.reason
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {SECRET}"},
+        {"Authorization": f"bearer {SECRET}"},
+        {"X-Firstfive-Token": SECRET},
+        {"Authorization": "Basic Zmlyc3RmaXZlOnMzY3JldC1jYW5hcnktNzc="},
+    ],
+)
+def test_a_token_may_come_in_any_way_a_sender_knows(headers):
+    source_named("alertmanager").verify(delivery(b"{}", headers), [SECRET], NOW)
+
+
+def test_a_token_may_stand_in_the_address():
+    source_named("generic").verify(delivery(b"{}", token=SECRET), [SECRET], NOW)
+
+
+def test_a_name_nobody_has_is_answered_with_the_nearest():
+    with pytest.raises(Refused, match="Did you mean grafana"):
+        source_named("graphana")
+
+
+def test_every_source_has_words_to_set_it_up():
+    for source in sources().values():
+        assert "https://bot.example.com" in source.setup.format(url="https://bot.example.com", secret="x")
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        ("2026-08-01T10:00:00Z", "2026-08-01T10:00:00+00:00"),
+        ("2026-08-01T10:00:00.123456789Z", "2026-08-01T10:00:00.123456+00:00"),
+        ("2026-08-01T12:00:00.5+02:00", "2026-08-01T10:00:00.500000+00:00"),
+        ("2026-08-01T10:00:00+0000", "2026-08-01T10:00:00+00:00"),
+        ("2026-08-01 10:00:00.000", "2026-08-01T10:00:00+00:00"),
+        ("2016-08-01T13:27:08.008+03:00", "2016-08-01T10:27:08.008000+00:00"),
+        (1_785_578_400, "2026-08-01T10:00:00+00:00"),
+        (1_785_578_400_000, "2026-08-01T10:00:00+00:00"),
+        ("1785578400", "2026-08-01T10:00:00+00:00"),
+        ("0001-01-01T00:00:00Z", None),
+        ("yesterday", None),
+        ("2026-13-45T99:00:00Z", None),
+        ("", None),
+        (None, None),
+        (True, None),
+        (-1, None),
+        (1e300, None),
+    ],
+)
+def test_times_of_every_kind(given_, expected):
+    found = moment(given_)
+
+    assert (found.isoformat() if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "severity"),
+    [
+        ("CRITICAL", Severity.CRITICAL), ("page", Severity.CRITICAL), ("sev-1", Severity.CRITICAL),
+        ("error", Severity.HIGH), ("P2", Severity.HIGH), ("Warning", Severity.MEDIUM), ("minor", Severity.LOW),
+        ("none", Severity.INFO), ("purple", Severity.UNKNOWN), ("", Severity.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_words_for_severity(word, severity):
+    assert severity_of(word) is severity
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        ("https://a.example/x?y=1", "https://a.example/x?y=1"),
+        ("http://a.example", "http://a.example"),
+        ("javascript:alert(1)", None),
+        ("file:///etc/passwd", None),
+        ("https://", None),
+        ("https://a.example/a b", None),
+        ("https://[::1", None),
+        ("//a.example", None),
+        (None, None),
+        ("x" * 5000, None),
+    ],
+)
+def test_only_web_addresses_are_links(given_, expected):
+    assert web_url(given_) == expected
+
+
+def test_an_address_may_be_relative_to_the_sender():
+    assert web_url("?orgId=1", "https://g.example/") == "https://g.example/?orgId=1"
+
+
+def test_a_known_signature_of_pagerduty():
+    body = '{"status":"firing","title":"café"}'.encode()
+    header = {"X-PagerDuty-Signature": "v1=00,v1=" + source_named("pagerduty").sign(body, "s3cret", NOW)[
+        "X-PagerDuty-Signature"].removeprefix("v1=")}  # fmt: skip
+
+    source_named("pagerduty").verify(delivery(body, header), ["s3cret"], NOW)
+    assert header["X-PagerDuty-Signature"].endswith("8f74b62f202f381c5af4ee3cb97f61b977a7e26692499d2cfd16a92a1fc3bdfb")
+
+
+def test_a_known_signature_of_grafana_with_its_time():
+    body = '{"status":"firing","title":"café"}'.encode()
+    at = datetime.fromtimestamp(1_754_042_400, UTC)
+
+    headers = source_named("grafana").sign(body, "s3cret", at)
+
+    assert headers["X-Grafana-Alerting-Signature"] == (
+        "e1738720ee38ac0d7744d64420f96d6af41c4d5605d1dc32845ef9161ea849fe"
+    )
+
+
+@pytest.mark.parametrize("seconds", [301, -301])
+def test_an_old_or_early_signature_of_grafana_is_refused(seconds):
+    source = source_named("grafana")
+    at = datetime.fromtimestamp(NOW.timestamp() + seconds, UTC)
+
+    with pytest.raises(Unverified, match="more than five minutes"):
+        source.verify(delivery(b"{}", dict(source.sign(b"{}", SECRET, at))), [SECRET], NOW)
+
+
+def test_a_generic_body_is_read_through_a_mapping():
+    mapping = {"title": "job.name", "status": "job.state", "dedup_key": "run.id || job.id", "alerts": "items"}
+    body = b'{"items": [{"job": {"name": "Export", "state": "failed", "id": 9}}]}'
+
+    [one] = source_named("generic").parse(delivery(body), mapping).alerts
+
+    assert (one.title, one.status, one.identity) == ("Export", Status.FIRING, "9")
+
+
+def test_a_generic_body_without_a_title_says_where_it_looked():
+    with pytest.raises(Unreadable, match=r"the body: no title; looked for job\.name"):
+        source_named("generic").parse(delivery(b"{}"), {"title": "job.name"})
+
+
+def test_a_status_nobody_knows_is_taken_as_firing_and_said_to_be_a_guess():
+    [one] = source_named("generic").parse(delivery(b'{"title": "x", "status": "purple"}'), {}).alerts
+
+    assert one.status is Status.FIRING
+    assert "status" in one.defaults
+
+
+def test_five_hundred_alerts_and_very_long_texts_are_read():
+    body = b'{"alerts": [%s]}' % b",".join(
+        b'{"status": "firing", "labels": {"alertname": "A%d"}, "annotations": {"description": "%s"}}'
+        % (index, b"x" * (200_000 if index == 0 else 10))
+        for index in range(500)
+    )  # fmt: skip
+
+    alerts = source_named("alertmanager").parse(delivery(body), {}).alerts
+
+    assert len({one.identity for one in alerts}) == 500
+    assert len(alerts[0].description) == 20_000
+    assert alerts[0].defaults == ("started_at",)
