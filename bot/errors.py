@@ -37,12 +37,16 @@ class Unreadable(Exception):
 
 
 class TryLater(Exception):
-    """A neighbour could not take an effect now. `after` is what it asked us to wait, if it did."""
+    """A neighbour could not take an effect now. `after` is what it asked us to wait, if it did.
 
-    def __init__(self, reason: str, after: timedelta | None = None) -> None:
+    With `mend`, waiting alone will not help: a person has to do that, and an alarm says so.
+    """
+
+    def __init__(self, reason: str, after: timedelta | None = None, mend: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.after = after
+        self.mend = mend
 
 
 class Ambiguous(TryLater):

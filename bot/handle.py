@@ -13,7 +13,7 @@ from bot.clock import Clock
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
 from bot.incidents.incident import Incident
-from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, Input, Merge
+from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, Input, Merge, TroubleSeen
 from bot.incidents.policy import Policy
 from bot.runbooks import Runbook, choose
 from bot.store import Conflict, Store, Work
@@ -87,7 +87,7 @@ class Door:
                 return None, replace(input, number=work.next_number(), record=record)
             case Merge():
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
-            case DigestDue():
+            case DigestDue() | TroubleSeen():
                 return None, input
             case EffectParked():
                 return (None if input.incident is None else work.incident(input.incident)), input

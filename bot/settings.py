@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 def pairs(text: object) -> object:
-    """`a=1 b=2` (blanks or line ends between) as a map. Raises ValueError that numbers the odd part, without it."""
+    """`a=1 b=2` (blanks or line ends between) as a map. Raises ValueError with the odd part's place, not its text."""
     if not isinstance(text, str):
         return text
     found: dict[str, str] = {}

@@ -16,7 +16,7 @@ from bot.incidents.decisions import (
     resolving,
     responding,
 )
-from bot.incidents.effects import PostDigest
+from bot.incidents.effects import PostDigest, RaiseAlarm
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import (
     Acknowledge,
@@ -57,6 +57,7 @@ from bot.incidents.inputs import (
     SummaryAged,
     SummaryPosted,
     TargetPassed,
+    TroubleSeen,
     UpdateDue,
 )
 from bot.incidents.policy import Policy
@@ -76,6 +77,8 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
             return Decision(effects=(PostDigest(input.week),), reason=f"the digest of {input.week} is due")
         case EffectParked():
             return deliveries.effect_parked(incident, input, now)
+        case TroubleSeen():
+            return Decision(effects=(RaiseAlarm(None, input.text, input.mend),), reason=input.text)
         case _:
             if incident is None:
                 raise Refused(f"There is no INC-{input.incident}. `/incident list` shows the open ones.")

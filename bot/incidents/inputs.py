@@ -314,6 +314,14 @@ class EffectParked:
     mend: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TroubleSeen:
+    """Something of the bot's own is wrong, and a person has to mend it."""
+
+    text: str
+    mend: str = ""
+
+
 # --- time passed ------------------------------------------------------------------------------
 
 
@@ -402,6 +410,7 @@ Reported = (
     | AnnouncementPosted
     | DraftPosted
     | EffectParked
+    | TroubleSeen
 )
 Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | DigestDue
 Input = Asked | Reported | Passed

@@ -1,0 +1,173 @@
+"""Carrying pager effects out. Says "accepted" only for a 202, and looks before it wakes the next level."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bot.alerts.source import PagerReport
+from bot.clock import Clock
+from bot.errors import GaveUp, TryLater
+from bot.incidents.effects import (
+    AcknowledgePage,
+    Attempt,
+    Effect,
+    PageNextLevel,
+    PageOnCall,
+    PagePerson,
+    PageService,
+    ResolvePage,
+)
+from bot.incidents.inputs import Input, LevelAsked, LevelNotAsked, PageAccepted, SomeoneAsked, SomeoneNotAsked
+from bot.pagerduty.client import MEND_KEY, MEND_TOKEN, Client
+from bot.pagerduty.limits import Budget
+from bot.pagerduty.reports import Reports, level_in
+from bot.store import Store
+
+NOT_THERE_YET = "PagerDuty does not show the incident of this page yet"
+
+
+class PagerDeliverer:
+    """Takes every effect of the pager lane."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        store: Store,
+        clock: Clock,
+        key_named: Callable[[str], str],
+        budget: Budget,
+        reports: Reports,
+    ) -> None:
+        self._client, self._store, self._clock = client, store, clock
+        self._key_named, self._budget, self._reports = key_named, budget, reports
+
+    def deliver(self, effect: Effect, attempt: Attempt) -> Input | None:
+        """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`; sending any of these again is harmless."""
+        match effect:
+            case PageOnCall():
+                return self._page(effect)
+            case PageNextLevel():
+                return self._next_level(effect)
+            case PagePerson():
+                return self._person(effect)
+            case PageService():
+                return self._service(effect)
+            case AcknowledgePage():
+                self._acknowledge(effect)
+            case ResolvePage():
+                self._resolve(effect)
+            case _:
+                raise GaveUp(f"{type(effect).__name__} is nothing for PagerDuty")
+        return None
+
+    def _page(self, effect: PageOnCall) -> Input:
+        event = {
+            "event_action": "trigger",
+            "dedup_key": effect.dedup_key,
+            "client": "Firstfive",
+            "payload": {
+                "summary": effect.summary,
+                "source": effect.source,
+                "severity": effect.severity,
+                "custom_details": dict(effect.details),
+            },
+            "links": [{"href": href, "text": text} for href, text in effect.links],
+        }
+        self._send(effect.pager, event, "a page")
+        return PageAccepted(effect.incident, effect.dedup_key, self._clock())
+
+    def _service(self, effect: PageService) -> Input:
+        payload = {"summary": effect.summary, "source": effect.service, "severity": effect.severity}
+        event = {"event_action": "trigger", "dedup_key": effect.dedup_key, "client": "Firstfive", "payload": payload}
+        who = f"{effect.service}'s on-call"
+        try:
+            self._send(effect.pager, event, f"a page for {effect.service}")
+        except GaveUp as error:
+            return SomeoneNotAsked(effect.incident, who, effect.by, error.reason, error.mend)
+        return SomeoneAsked(effect.incident, who, effect.by, self._clock())
+
+    def _resolve(self, effect: ResolvePage) -> None:
+        event = {"event_action": "resolve", "dedup_key": effect.dedup_key}
+        self._send(effect.pager, event, "the end of a page")
+
+    def _acknowledge(self, effect: AcknowledgePage) -> None:
+        """In the person's own name where PagerDuty knows them; by the key, which names nobody, where it does not."""
+        person = self._store.person(effect.by)
+        if self._client.has_token and person is not None and person.email:
+            found = self._incident(effect.dedup_key)
+            if found is None:
+                raise TryLater(NOT_THERE_YET)
+            if found.get("status") != "triggered":
+                return
+            try:
+                self._set(found, {"status": "acknowledged"}, "an acknowledgement", person.email)
+            except GaveUp:
+                pass
+            else:
+                return
+        event = {"event_action": "acknowledge", "dedup_key": effect.dedup_key}
+        self._send(effect.pager, event, "an acknowledgement")
+
+    def _next_level(self, effect: PageNextLevel) -> Input:
+        if not self._client.has_token:
+            reason = "without a REST token the bot cannot ask PagerDuty for the next level"
+            return LevelNotAsked(effect.incident, effect.dedup_key, effect.level, reason, MEND_TOKEN)
+        found = self._incident(effect.dedup_key)
+        if found is None:
+            raise TryLater(NOT_THERE_YET)
+        if found.get("status") != "triggered":
+            return self._meanwhile(effect, found)
+        level = level_in(self._reports.log_entries(found["id"]))
+        if level < effect.level:
+            try:
+                self._set(found, {"escalation_level": effect.level}, f"escalating to level {effect.level}", "")
+            except GaveUp as error:
+                return LevelNotAsked(effect.incident, effect.dedup_key, effect.level, error.reason, error.mend)
+        return LevelAsked(effect.incident, effect.dedup_key, effect.level, self._clock())
+
+    def _meanwhile(self, effect: PageNextLevel, found: Mapping[str, Any]) -> Input:
+        """Somebody was faster than the news of it: that is what we report, and nobody else is woken."""
+        report = self._reports.newest(found, found["status"])
+        if report is None:
+            report = PagerReport(kind=found["status"], at=self._clock(), pager_id=found["id"], key=effect.dedup_key)
+        return self._reports.as_input(effect.incident, report)
+
+    def _person(self, effect: PagePerson) -> Input:
+        try:
+            self._request(effect)
+        except GaveUp as error:
+            return SomeoneNotAsked(effect.incident, effect.person, effect.by, error.reason, error.mend)
+        return SomeoneAsked(effect.incident, effect.person, effect.by, self._clock())
+
+    def _request(self, effect: PagePerson) -> None:
+        found = self._incident(effect.dedup_key)
+        if found is None:
+            raise GaveUp("nothing was paged for this incident, so nobody can be added to it in PagerDuty", MEND_KEY)
+        target = self._reports.pagerduty_id(effect.person)
+        if target is None:
+            raise GaveUp("PagerDuty has no user with that person's e-mail address", "give both the same address")
+        requester = self._reports.pagerduty_id(effect.by) or self._reports.own_id()
+        if requester is None:
+            raise GaveUp("PagerDuty does not know who asks", "set PAGERDUTY_FROM to a PagerDuty user's e-mail address")
+        body = {
+            "requester_id": requester,
+            "message": effect.message,
+            "responder_request_targets": [{"responder_request_target": {"id": target, "type": "user_reference"}}],
+        }
+        self._client.post(f"/incidents/{found['id']}/responder_requests", body, "a request for a responder")
+
+    def _send(self, pager: str, event: Mapping[str, Any], what: str) -> None:
+        key = self._key_named(pager)
+        if not key:
+            raise GaveUp(f"there is no PagerDuty key called {pager}, and no default one", MEND_KEY)
+        self._budget.spend(key)
+        self._client.enqueue(key, event, what)
+
+    def _incident(self, dedup_key: str) -> dict[str, Any] | None:
+        return self._reports.incident(dedup_key)
+
+    def _set(self, found: Mapping[str, Any], change: Mapping[str, Any], what: str, email: str) -> None:
+        if not (email or self._client.from_email):
+            raise GaveUp(f"PagerDuty wants to know who is {what}", "set PAGERDUTY_FROM to a PagerDuty user's address")
+        body = {"incident": {"type": "incident_reference", **change}}
+        self._client.put(f"/incidents/{found['id']}", body, what, from_email=email)

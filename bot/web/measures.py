@@ -1,0 +1,52 @@
+"""The bot's own figures, for Prometheus: in a registry of its own, so that two bots in one process do not mix."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Measures:
+    """What is counted. Depths are asked for when they are read."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._deliveries = Counter(
+            "firstfive_deliveries_total", "Webhook deliveries by source and answer.", ["source", "status"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "firstfive_delivery_seconds", "Time to answer a webhook, its commit included.", ["source"],
+            buckets=FAST, registry=self.registry,
+        )  # fmt: skip
+        self._slack = Histogram(
+            "firstfive_slack_request_seconds", "Time to answer Slack, its commit included.", ["status"],
+            buckets=FAST, registry=self.registry,
+        )  # fmt: skip
+        self._depth = Gauge(
+            "firstfive_queue_depth", "Rows that wait or are parked, by queue and state.", ["queue", "state"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._age = Gauge(
+            "firstfive_outbox_oldest_seconds", "Age of the oldest effect that is due and not done.",
+            registry=self.registry,
+        )  # fmt: skip
+
+    def delivery(self, source: str, status: int, seconds: float) -> None:
+        """Count one webhook delivery."""
+        self._deliveries.labels(source, str(status)).inc()
+        self._seconds.labels(source).observe(seconds)
+
+    def slack(self, status: int, seconds: float) -> None:
+        """Count one request of Slack's."""
+        self._slack.labels(str(status)).observe(seconds)
+
+    def text(self, depths: Callable[[], dict[str, dict[str, int]]], age: Callable[[], float]) -> bytes:
+        """Everything, in Prometheus' text format."""
+        self._depth.clear()
+        for queue, states in depths().items():
+            for state, number in states.items():
+                self._depth.labels(queue, state).set(number)
+        self._age.set(age())
+        return generate_latest(self.registry)

@@ -1,0 +1,188 @@
+"""The way in for alerts: a bare ASGI callable, because it must cost less than the commit it waits for.
+
+Read the bytes, verify them, see that they can be read at all, commit them, answer. Everything else happens later.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+import structlog
+
+from bot.alerts.source import Delivery, Source
+from bot.clock import Clock
+from bot.errors import Unreadable, Unverified
+from bot.store import DatabaseDown
+from bot.store.inbox import InboxFull, InboxWriter
+from bot.web.measures import Measures
+
+log = structlog.get_logger()
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LIMIT_BYTES = 5_000_000
+READ_SECONDS = 20.0
+PREFIX = "/hooks/"
+RETRY_SECONDS = b"5"
+SECRET_HEADERS = frozenset({"authorization", "x-firstfive-token", "cookie", "proxy-authorization"})
+
+
+class Answer(Exception):
+    """The answer to a delivery that is not taken: a status, and one line of why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Webhooks:
+    """POST /hooks/SOURCE/ROUTE. Answers 202 only after the delivery is committed."""
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, Source],
+        secrets_of: Callable[[str, str], tuple[str, ...]],
+        mapping_of: Callable[[str], Mapping[str, str]],
+        inbox: InboxWriter,
+        clock: Clock,
+        wall_clock: Clock,
+        measures: Measures,
+    ) -> None:
+        self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
+        self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        started = time.perf_counter()
+        source = "unknown"
+        try:
+            name, route = _place(scope["path"])
+            source = name if name in self._sources else source
+            body, status = await self._take(scope, receive, name, route)
+        except Answer as answer:
+            body, status = {"error": answer.reason}, answer.status
+        await _answer(send, status, body)
+        self._measures.delivery(source, status, time.perf_counter() - started)
+
+    async def _take(self, scope: Scope, receive: Receive, name: str, route: str) -> tuple[dict[str, Any], int]:
+        source, secrets = self._endpoint(scope, name, route)
+        delivery = Delivery(
+            body=await _body(scope, receive),
+            headers=_headers(scope),
+            route=route,
+            received_at=self._clock(),
+            query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))),
+        )
+        self._verify(source, delivery, secrets)
+        self._check_readable(source, delivery)
+        identity = self._identity(source, delivery)
+        try:
+            kept = replace(delivery, headers=_kept(delivery.headers))
+            is_new = await asyncio.wrap_future(self._inbox.put(source.name, kept, identity))
+        except InboxFull as error:
+            raise Answer(503, f"not taken: {error}; try again in a few seconds") from None
+        except DatabaseDown as error:
+            log.warning("delivery not saved", source=name, reason=str(error))
+            raise Answer(503, "not saved: the database is away; try again in a few seconds") from None
+        return ({"accepted": identity} if is_new else {"accepted": identity, "seen": True}), 202
+
+    def _endpoint(self, scope: Scope, name: str, route: str) -> tuple[Source, tuple[str, ...]]:
+        source = self._sources.get(name)
+        if source is None:
+            raise Answer(404, f"no source is called {name[:40]!r}; known are {', '.join(sorted(self._sources))}")
+        if scope["method"] not in ("POST", "PUT"):
+            raise Answer(405, f"send {source.title}'s webhooks here with POST")
+        secrets = self._secrets_of(name, route)
+        if not secrets:
+            raise Answer(404, f"there is no route {route[:40]!r} for {name}; add {name}/ROUTE=SECRET to HOOK_SECRETS")
+        return source, secrets
+
+    def _verify(self, source: Source, delivery: Delivery, secrets: tuple[str, ...]) -> None:
+        try:
+            source.verify(delivery, secrets, self._wall_clock())
+        except Unverified as error:
+            log.warning("delivery refused", source=source.name, route=delivery.route, reason=error.reason)
+            raise Answer(401, error.reason) from None
+
+    def _check_readable(self, source: Source, delivery: Delivery) -> None:
+        """A body that can never be read is refused now, while its sender listens.
+
+        Not PagerDuty's: three refusals switch its webhook off for a day. Its odd ones are kept and put aside.
+        """
+        if source.identity_window_seconds is None:
+            return
+        try:
+            source.parse(delivery, self._mapping_of(delivery.route))
+        except Unreadable as error:
+            raise Answer(400, error.reason) from None
+
+    def _identity(self, source: Source, delivery: Delivery) -> str:
+        """What tells this delivery from others. A body that is repeated on purpose counts anew after a while."""
+        identity = source.delivery_id(delivery)
+        window = source.identity_window_seconds
+        if window is None:
+            return identity
+        return f"{identity}@{int(delivery.received_at.timestamp()) // window}"
+
+
+def _place(path: str) -> tuple[str, str]:
+    parts = [unquote(part) for part in path.removeprefix(PREFIX).strip("/").split("/")]
+    if len(parts) != 2 or not all(parts):
+        raise Answer(404, "webhooks go to /hooks/SOURCE/ROUTE, such as /hooks/alertmanager/main")
+    return parts[0], parts[1]
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Names in lower case."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """Without what proved who sent it: once verified, a secret has no business in the database."""
+    return {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body, of at most five megabytes, however long it says it is."""
+    said = dict(scope["headers"]).get(b"content-length", b"0")
+    if said.isdigit() and int(said) > LIMIT_BYTES:
+        raise Answer(413, f"larger than {LIMIT_BYTES} bytes")
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await _read(receive)
+    except TimeoutError:
+        raise Answer(408, "the body did not come in time") from None
+
+
+async def _read(receive: Receive) -> bytes:
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Answer(400, "the sender went away")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > LIMIT_BYTES:
+            raise Answer(413, f"larger than {LIMIT_BYTES} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+async def _answer(send: Send, status: int, body: Mapping[str, Any]) -> None:
+    content = orjson.dumps(body) + b"\n"
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    if status == 503:
+        headers.append((b"retry-after", RETRY_SECONDS))
+    if status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

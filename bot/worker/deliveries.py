@@ -1,0 +1,220 @@
+"""Carrying effects out: claim one, deliver it, record what came of it. One of two files that catch every exception.
+
+A bug in a deliverer must not stop its neighbours, and must not lose the effect: the row waits, and the bug is logged.
+"""
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+import structlog
+
+from bot.errors import Ambiguous, GaveUp, Refused, TryLater
+from bot.handle import Door
+from bot.incidents.effects import (
+    Attempt,
+    Effect,
+    Lane,
+    OpenChannel,
+    PageNextLevel,
+    PageOnCall,
+    PagePerson,
+    PageService,
+    RaiseAlarm,
+)
+from bot.incidents.inputs import (
+    ChannelNotOpened,
+    EffectParked,
+    Input,
+    LevelNotAsked,
+    PageDelayed,
+    PageRefused,
+    SomeoneNotAsked,
+    TroubleSeen,
+)
+from bot.store import Conflict, DatabaseDown, Row, Store, Work
+from bot.worker.retry import Never, next_try
+
+log = structlog.get_logger()
+
+Deliver = Callable[[Effect, Attempt], Input | None]
+BUGGY = 8
+"""Tries after which an effect that always ends in a bug is parked."""
+
+
+class Deliveries:
+    """The work of some lanes. Any number of threads and processes may do it at once."""
+
+    def __init__(self, *, lanes: Sequence[Lane], deliver: Deliver, store: Store, door: Door) -> None:
+        self._lanes, self._deliver, self._store, self._door = tuple(lanes), deliver, store, door
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._warned: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def run_once(self) -> int:
+        """Carry one effect out, if one is due. How many it was."""
+        rows = self._store.claim(self._lanes, self._owner, self._door.clock(), limit=1)
+        for row in rows:
+            self._carry(row)
+        return len(rows)
+
+    def _carry(self, row: Row) -> None:
+        name = type(row.effect).__name__
+        bound = log.bind(effect=name, incident=row.incident, attempt=row.attempt.number)
+        try:
+            result = self._deliver(row.effect, row.attempt)
+        except TryLater as error:
+            bound.info("try later", reason=error.reason)
+            self._later(row, error)
+        except GaveUp as error:
+            bound.warning("gave up", reason=error.reason)
+            self._give_up(row, error.reason, error.mend)
+        except DatabaseDown as error:
+            bound.warning("database down while delivering", reason=str(error))
+        except Exception as error:
+            bound.exception("bug while delivering")
+            self._bug(row, error)
+        else:
+            bound.debug("delivered")
+            self._done(row, result)
+
+    def _done(self, row: Row, result: Input | None) -> None:
+        """Record the result and that the row is done, in one transaction."""
+        self._settle(result, lambda work: work.finish(row, self._door.clock()))
+
+    def _later(self, row: Row, error: TryLater) -> None:
+        now = self._door.clock()
+        following = next_try(
+            row.effect, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random()
+        )
+        if isinstance(following, Never):
+            self._give_up(row, f"{error.reason}; {following.reason}", error.mend)
+            return
+        if error.mend:
+            self._warn(error.reason, error.mend)
+        is_ambiguous = isinstance(error, Ambiguous)
+
+        def put_back(work: Work) -> None:
+            if not work.try_again(row, following.at, error.reason, is_ambiguous=is_ambiguous):
+                raise Conflict("claimed by somebody else")
+
+        self._settle(self._delay_of(row, error.reason), put_back)
+
+    def _delay_of(self, row: Row, reason: str) -> Input | None:
+        """A page that is late is said at the first failure, when people are called by name, and now and then after."""
+        if not isinstance(row.effect, PageOnCall):
+            return None
+        loud = self._door.policy().paging.fallback_after
+        number = row.attempt.number
+        if number == 1 or number == loud or (number > loud and number % 20 == 0):
+            return PageDelayed(row.effect.incident, row.effect.dedup_key, reason, number)
+        return None
+
+    def _give_up(self, row: Row, reason: str, mend: str) -> None:
+        self._settle(failure_of(row.effect, reason, mend), lambda work: self._park(work, row, reason))
+
+    def _park(self, work: Work, row: Row, reason: str) -> None:
+        if not work.park(row, self._door.clock(), reason):
+            raise Conflict("claimed by somebody else")
+
+    def _bug(self, row: Row, error: Exception) -> None:
+        reason = f"a bug: {type(error).__name__}: {error}"
+        if row.attempt.number >= BUGGY:
+            self._give_up(row, reason, "please report it, with the log's traceback")
+        else:
+            self._later(row, TryLater(reason))
+
+    def _settle(self, result: Input | None, finish: Callable[[Work], None]) -> None:
+        """Handle what came of it together with the row. A claim that was overtaken changes nothing."""
+        try:
+            if result is not None:
+                self._door.handle(result, finish=finish)
+            else:
+                with self._store.writing() as work:
+                    finish(work)
+        except Refused as error:
+            log.warning("result not taken", reason=error.reason)
+            self._settle(None, finish)
+        except Conflict:
+            log.warning("overtaken: another worker has this effect now")
+        except DatabaseDown as error:
+            # The row stays `sending`; when its lease runs out it comes back as ambiguous, and is looked into.
+            log.warning("not recorded", reason=str(error))
+
+    def _warn(self, reason: str, mend: str) -> None:
+        """Raise an alarm that a person has to act, once an hour for each reason."""
+        hour = self._door.clock().timestamp() // 3600
+        with self._lock:
+            if self._warned.get(reason) == hour:
+                return
+            self._warned[reason] = hour
+        self._settle_trouble(reason, mend, hour)
+
+    def _settle_trouble(self, reason: str, mend: str, hour: float) -> None:
+        try:
+            self._door.handle(TroubleSeen(reason, mend), once=f"trouble:{int(hour)}:{reason}"[:250])
+        except DatabaseDown as error:
+            log.warning("alarm not raised", reason=str(error))
+
+
+def failure_of(effect: Effect, reason: str, mend: str) -> Input:
+    """The input that says that an effect was given up, in the words of what it was for."""
+    match effect:
+        case PageOnCall():
+            return PageRefused(effect.incident, effect.dedup_key, reason, mend)
+        case PageNextLevel():
+            return LevelNotAsked(effect.incident, effect.dedup_key, effect.level, reason, mend)
+        case PagePerson():
+            return SomeoneNotAsked(effect.incident, effect.person, effect.by, reason, mend)
+        case PageService():
+            return SomeoneNotAsked(effect.incident, f"{effect.service}'s on-call", effect.by, reason, mend)
+        case OpenChannel():
+            return ChannelNotOpened(effect.incident, reason)
+        case RaiseAlarm():
+            return EffectParked(None, "RaiseAlarm", reason, mend)
+        case _:
+            return EffectParked(effect.incident, type(effect).__name__, reason, mend)
+
+
+class Steady:
+    """A thread that does one kind of work until there is none, then waits to be woken. No exception ends it."""
+
+    def __init__(self, name: str, run_once: Callable[[], int], wait: Callable[[float], None]) -> None:
+        self._run_once, self._wait = run_once, wait
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end after what it does now."""
+        self._stop.set()
+
+    def join(self) -> None:
+        """Wait for the end, at most as long as one delivery may take."""
+        self._thread.join(timeout=15)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if not self.attempt():
+                self._wait(1.0)
+
+    def attempt(self) -> int:
+        """One round; how much was done. What goes wrong is logged."""
+        return guarded(self._run_once)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do some work; log what goes wrong, and count it as nothing done."""
+    try:
+        return work()
+    except (DatabaseDown, Conflict) as error:
+        log.warning("waiting for the database", reason=str(error))
+    except Exception:
+        log.exception("bug in a worker; it goes on")
+    return 0

@@ -1,0 +1,100 @@
+"""Reading what came in: each delivery becomes inputs, each input is handled once. What cannot be read is put aside."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import structlog
+
+from bot.alerts.alert import Kind
+from bot.alerts.source import PagerReport, Reading, Source
+from bot.errors import Refused, Unreadable
+from bot.handle import Door
+from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
+from bot.store import DatabaseDown, Store
+from bot.store.inbox import Received
+from bot.worker.deliveries import guarded
+
+log = structlog.get_logger()
+
+BATCH = 50
+ATTEMPTS = 5
+"""Tries after which a delivery that always ends in a bug is put aside."""
+
+
+class Intake:
+    """Takes deliveries out of the inbox. `report` turns PagerDuty's news into an input, or says why it is none."""
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, Source],
+        report: Callable[[PagerReport], PagerReported | str],
+        store: Store,
+        door: Door,
+    ) -> None:
+        self._sources, self._report, self._store, self._door = sources, report, store, door
+
+    def run_once(self) -> int:
+        """Read what waits. How many deliveries it was."""
+        received = self._store.claim_deliveries(BATCH)
+        for one in received:
+            self._take(one)
+        return len(received)
+
+    def _take(self, received: Received) -> None:
+        if guarded(lambda: self._read(received)):
+            return
+        # A bug, or the database went away: it stays, and is read again later. After some tries it is put aside.
+        if received.attempts >= ATTEMPTS:
+            guarded(lambda: self._put_aside(received, "reading it always ends in a bug; see the log"))
+        else:
+            guarded(lambda: self._wait(received))
+
+    def _wait(self, received: Received) -> int:
+        self._store.delivery_waits(received.id, "could not be handled yet", 2.0 * received.attempts)
+        return 1
+
+    def _read(self, received: Received) -> int:
+        """Handle one delivery whole; 1 when it is settled."""
+        try:
+            reading = self._parse(received)
+        except Unreadable as error:
+            return self._put_aside(received, error.reason)
+        notes = [reading.ignored] if reading.ignored else []
+        for index, input in enumerate(self._inputs(reading, received, notes)):
+            try:
+                self._door.handle(input, once=f"inbox:{received.id}:{index}")
+            except Refused as error:
+                notes.append(error.reason)
+        with self._store.writing() as work:
+            work.delivery_done(received.id, "; ".join(notes))
+        return 1
+
+    def _parse(self, received: Received) -> Reading:
+        source = self._sources.get(received.source)
+        if source is None:
+            raise Unreadable(f"no source is called {received.source}; was its package removed?")
+        mapping = self._door.policy().generic.get(received.delivery.route, {})
+        return source.parse(received.delivery, mapping)
+
+    def _inputs(self, reading: Reading, received: Received, notes: list[str]) -> Iterator[Input]:
+        for alert in reading.alerts:
+            if alert.kind is not Kind.INCIDENT_UPDATE:
+                yield AlertReported(alert, received.delivery.route)
+        for report in reading.pager:
+            found = self._report(report)
+            if isinstance(found, str):
+                notes.append(found)
+            else:
+                yield found
+
+    def _put_aside(self, received: Received, reason: str) -> int:
+        """Keep a delivery for somebody to look at, and say so."""
+        with self._store.writing() as work:
+            work.park_delivery(received.id, reason)
+        text = f"A delivery from {received.source}/{received.delivery.route} was put aside: {reason}"
+        mend = f"It is kept as number {received.id} in the inbox."
+        try:
+            self._door.handle(TroubleSeen(text, mend), once=f"inbox:{received.id}:parked")
+        except DatabaseDown as error:
+            log.warning("alarm not raised", reason=str(error))
+        return 1

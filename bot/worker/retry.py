@@ -1,0 +1,44 @@
+"""When to try an effect again, and when to give it up. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.incidents.effects import Effect, Lane
+
+FIRST = timedelta(seconds=1)
+LONGEST = {Lane.PAGER: timedelta(seconds=30), Lane.CHAT: timedelta(minutes=2), Lane.DOCUMENT: timedelta(minutes=5)}
+HORIZON = {Lane.PAGER: timedelta(hours=48), Lane.CHAT: timedelta(hours=12), Lane.DOCUMENT: timedelta(hours=24)}
+"""A page is tried for two days: PagerDuty has been down for hours, and nobody else will send it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try at this moment."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """Give up, for this reason."""
+
+    reason: str
+
+
+def next_try(
+    effect: Effect, attempt: int, first_tried_at: datetime, now: datetime, asked: timedelta | None, luck: float
+) -> Again | Never:
+    """When to try `effect` again after its `attempt`-th try failed (counted from 1).
+
+    Doubling waits, each drawn between half and the whole of it by `luck` (0 to 1), so that many do not come back at
+    once. A wait that the neighbour asked for (`asked`) is never cut short.
+    """
+    lane = effect.lane
+    wait = min(LONGEST[lane], FIRST * 2 ** min(attempt - 1, 16))
+    wait = wait * (0.5 + luck / 2)
+    if asked is not None:
+        wait = max(wait, asked)
+    if now + wait - first_tried_at > HORIZON[lane]:
+        hours = HORIZON[lane].total_seconds() / 3600
+        return Never(f"tried {attempt} times over {hours:g} hours")
+    return Again(now + wait)

@@ -1,0 +1,104 @@
+"""All of the work together: threads for the lanes and the intake, ticks for time."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from bot.clock import Clock, wall_clock
+from bot.incidents.effects import Lane
+from bot.store import Store
+from bot.store.wakeups import Listener, Wakeup
+from bot.worker.deliveries import Deliveries, Steady, guarded
+from bot.worker.due import DueTimers
+from bot.worker.intake import Intake
+from bot.worker.scheduler import Scheduler, Tick
+
+THREADS = {Lane.PAGER: 2, Lane.CHAT: 4, Lane.DOCUMENT: 1}
+
+
+class Wakeups:
+    """One wake-up for the inbox, one for each kind of lane, one for time. Waking too often costs a query."""
+
+    def __init__(self) -> None:
+        self.inbox = Wakeup()
+        self.lanes = {lane: [Wakeup() for _ in range(THREADS[lane])] for lane in Lane}
+
+    def effects_saved(self) -> None:
+        """Effects are waiting."""
+        for lane in self.lanes.values():
+            for one in lane:
+                one.wake()
+
+    def channels(self) -> dict[str, tuple[Wakeup, ...]]:
+        """Who is to be woken by what another process says."""
+        lanes = tuple(one for lane in self.lanes.values() for one in lane)
+        return {"firstfive_inbox": (self.inbox,), "firstfive_outbox": lanes}
+
+
+class Worker:
+    """Start it and it works until stopped; or `settle` it, and it does what there is to do in the caller's thread."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        intake: Intake,
+        deliveries: Mapping[Lane, Deliveries],
+        due: DueTimers,
+        ticks: Sequence[Tick],
+        wakeups: Wakeups,
+        clock: Clock,
+    ) -> None:
+        self._store, self._intake, self._deliveries, self._due, self._clock = store, intake, deliveries, due, clock
+        self._threads = [Steady("intake", intake.run_once, wakeups.inbox.wait)]
+        for lane, work in deliveries.items():
+            for number, wakeup in enumerate(wakeups.lanes[lane], start=1):
+                self._threads.append(Steady(f"{lane.value}-{number}", work.run_once, wakeup.wait))
+        self._scheduler = Scheduler([Tick("due timers", 1.0, self._tick), *ticks])
+        self._listener = Listener(store.engine, wakeups.channels())
+        self.ticked_at: float | None = None
+        """When the clock last ticked, in seconds of the machine; for the health check."""
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.ticked_at = time.monotonic()
+        self._listener.start()
+        for thread in self._threads:
+            thread.start()
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Finish what is under way, then stop. What waits stays in the record."""
+        self._scheduler.stop()
+        for thread in self._threads:
+            thread.stop()
+        for thread in self._threads:
+            thread.join()
+        self._listener.stop()
+
+    def settle(self, seconds: float = 30.0) -> bool:
+        """Do everything there is to do now, here; whether it all came to rest in time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            done = guarded(self._intake.run_once) + guarded(self._due.run_once)
+            for work in self._deliveries.values():
+                done += guarded(work.run_once)
+            if not done:
+                return True
+        return False
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is waiting or under way: for tests, and for stopping politely."""
+        depth = {**self._store.outbox_depth()}
+        depth.pop("dead", None)
+        inbox = self._store.inbox_depth().get("new", 0)
+        return not depth and not inbox and not self._store.due(self._clock())
+
+    def _tick(self) -> int:
+        self.ticked_at = time.monotonic()
+        return self._due.run_once()
+
+
+def sweeper(store: Store, keep: timedelta) -> Tick:
+    """Forgets handled deliveries after a while, by the machine's own time."""
+    return Tick("sweep", 3600.0, lambda: store.sweep(wall_clock(), keep))
