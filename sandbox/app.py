@@ -1,0 +1,252 @@
+"""The sandbox's web application: Slack's API, PagerDuty's, the people's calls and the page, each under its path."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from sandbox.pagerduty.account import Account, Json
+from sandbox.pagerduty.api import Events, PagerError, Rest
+from sandbox.pagerduty.webhooks import Webhooks
+from sandbox.person import CannotBe, People
+from sandbox.slack.api import SCOPES, Api
+from sandbox.slack.outgoing import Outgoing
+from sandbox.slack.workspace import SlackError, Workspace
+from sandbox.world import World
+
+PAGE = Path(__file__).parent / "page"
+PERSON_POSTS = (
+    "slash", "message", "press", "submit", "close", "react", "join", "phone", "alert", "fault", "webhooks", "clock",
+)  # fmt: skip
+LIMITED_SECONDS = "3"
+
+
+@dataclass
+class Sandbox:
+    """Everything, put together. Tests reach into it; the page goes through the application."""
+
+    world: World
+    space: Workspace
+    outgoing: Outgoing
+    account: Account
+    webhooks: Webhooks
+    people: People
+    api: Api
+    events: Events
+    rest: Rest
+
+    @classmethod
+    def around(cls, world: World) -> "Sandbox":
+        """A new sandbox with nothing in it but its cast."""
+        space, account = Workspace(world), Account(world)
+        outgoing, webhooks = Outgoing(space), Webhooks(account)
+        people = People(space, outgoing, account, webhooks)
+        rest = Rest(account, webhooks.subscriptions)
+        return cls(world, space, outgoing, account, webhooks, people, Api(space), Events(account), rest)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(routes=_routes(self))
+
+
+def _routes(sandbox: Sandbox) -> list[Route | Mount]:
+    people = [
+        Route(f"/_person/{name}", _person(sandbox, name), methods=["POST"]) for name in PERSON_POSTS
+    ]  # fmt: skip
+    return [
+        Route("/slack/api/{method:path}", _slack(sandbox), methods=["GET", "POST"]),
+        Route("/slack/upload/{file}", _upload(sandbox), methods=["POST", "PUT"]),
+        Route("/slack/files/{file}", _file(sandbox)),
+        Route("/slack/response/{id}", _respond(sandbox), methods=["POST"]),
+        Route("/pagerduty/events/v2/enqueue", _enqueue(sandbox), methods=["POST"]),
+        Route("/pagerduty/api/{path:path}", _rest(sandbox), methods=["GET", "POST", "PUT", "DELETE"]),
+        Route(
+            "/pagerduty/incidents/{id}", lambda request: RedirectResponse(f"/#pagerduty={request.path_params['id']}")
+        ),
+        Route("/_person/cast", lambda request: JSONResponse(sandbox.people.cast())),
+        Route("/_person/samples", lambda request: JSONResponse(sandbox.world.samples())),
+        Route("/_person/state", lambda request: JSONResponse(sandbox.people.state())),
+        Route("/_person/events", _stream(sandbox)),
+        *people,
+        Route("/", lambda request: FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})),
+        Mount("/page", StaticFiles(directory=PAGE, check_dir=False)),
+    ]
+
+
+async def _broken(sandbox: Sandbox, neighbour: str) -> Response | None:
+    """The answer of a neighbour that is not well; None where it is."""
+    state = sandbox.world.faults[neighbour]
+    if state == "down":
+        return Response("Service Unavailable", status_code=503)
+    if state == "limited":
+        return JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": LIMITED_SECONDS})
+    if state == "slow":
+        await asyncio.sleep(sandbox.world.slow_seconds)
+    return None
+
+
+def _slack(sandbox: Sandbox) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        broken = await _broken(sandbox, "slack")
+        if broken is not None:
+            return broken
+        given = await _arguments(request)
+        token = request.headers.get("authorization", "").removeprefix("Bearer ") or str(given.pop("token", ""))
+        if sandbox.world.faults["slack"] == "revoked":
+            return JSONResponse({"ok": False, "error": "token_revoked"})
+        try:
+            answer = await run_in_threadpool(sandbox.api.call, request.path_params["method"], token, given)
+        except SlackError as error:
+            return _slack_error(error)
+        return JSONResponse(answer, headers={"x-oauth-scopes": SCOPES})
+
+    return handle
+
+
+def _slack_error(error: SlackError) -> Response:
+    more = dict(error.more)
+    wait = more.pop("retry_after", None)
+    if wait is not None:
+        return JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": str(wait)})
+    return JSONResponse({"ok": False, "error": error.error, **more})
+
+
+async def _arguments(request: Request) -> Json:
+    given: Json = dict(request.query_params)
+    body = await request.body()
+    if "json" in request.headers.get("content-type", ""):
+        said = json.loads(body or b"{}")
+        return {**given, **said} if isinstance(said, dict) else given
+    fields = parse_qs(body.decode("utf-8", errors="replace"), keep_blank_values=True)
+    return {**given, **{name: values[-1] for name, values in fields.items()}}
+
+
+def _upload(sandbox: Sandbox) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        upload = sandbox.space.uploads.get(request.path_params["file"])
+        if upload is None:
+            return Response("not found", status_code=404)
+        body = await request.body()
+        if "multipart" in request.headers.get("content-type", ""):
+            body = body.split(b"\r\n\r\n", 1)[-1].rsplit(b"\r\n--", 1)[0]
+        upload["bytes"] = body
+        return Response(f"OK - {len(body)}")
+
+    return handle
+
+
+def _file(sandbox: Sandbox) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        found = sandbox.space.files.get(request.path_params["file"])
+        if found is None:
+            return Response("not found", status_code=404)
+        return Response(found["bytes"], media_type="text/plain; charset=utf-8")
+
+    return handle
+
+
+def _respond(sandbox: Sandbox) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        said = json.loads(await request.body() or b"{}")
+        taken = await run_in_threadpool(sandbox.outgoing.respond, request.path_params["id"], said)
+        return Response("ok") if taken else JSONResponse({"ok": False, "error": "used_url"}, 404)
+
+    return handle
+
+
+def _enqueue(sandbox: Sandbox) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        broken = await _broken(sandbox, "pagerduty")
+        if broken is not None:
+            return broken
+        try:
+            event = json.loads(await request.body())
+        except ValueError:
+            event = None
+        if sandbox.world.faults["pagerduty"] == "revoked":
+            return JSONResponse({"status": "invalid event", "message": "Event object is invalid",
+                                 "errors": ["Invalid routing key"]}, 403)  # fmt: skip
+        status, body = await run_in_threadpool(sandbox.events.enqueue, event)
+        return JSONResponse(body, status)
+
+    return handle
+
+
+def _rest(sandbox: Sandbox) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        broken = await _broken(sandbox, "pagerduty")
+        if broken is not None:
+            return broken
+        token = request.headers.get("authorization", "").removeprefix("Token token=")
+        token = "" if sandbox.world.faults["pagerduty"] == "revoked" else token
+        body = json.loads(await request.body() or b"{}")
+        query = parse_qs(request.url.query)
+        path = "/" + request.path_params["path"]
+        sender = request.headers.get("from", "")
+        try:
+            status, answer = await run_in_threadpool(
+                sandbox.rest.call, request.method, path, token, sender, query, body
+            )
+        except PagerError as error:
+            return JSONResponse(error.body, error.status)
+        return JSONResponse(answer, status)
+
+    return handle
+
+
+def _person(sandbox: Sandbox, name: str) -> Callable[[Request], Any]:
+    act = getattr(sandbox.people, name)
+
+    async def handle(request: Request) -> Response:
+        try:
+            given = json.loads(await request.body() or b"{}")
+            if not isinstance(given, dict):
+                raise CannotBe("post a JSON object")
+            seen = await run_in_threadpool(act, given)
+        except ValueError as error:
+            return JSONResponse({"ok": False, "error": f"not JSON: {error}"}, 400)
+        except (CannotBe, SlackError) as error:
+            return JSONResponse({"ok": False, "error": str(error)}, 400)
+        return JSONResponse({"ok": True, "sees": seen})
+
+    return handle
+
+
+def _stream(sandbox: Sandbox) -> Callable[[Request], Any]:
+    async def handle(request: Request) -> Response:
+        return StreamingResponse(
+            _changes(sandbox, request), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+    return handle
+
+
+async def _changes(sandbox: Sandbox, request: Request) -> AsyncIterator[str]:
+    """Parts of the state as they change; at most ten times a second, and a sign of life every fifteen."""
+    world = sandbox.world
+    seen, spoke_at = world.sequence, time.monotonic()
+    yield f"event: hello\ndata: {json.dumps({'seq': seen})}\n\n"
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.1)
+        if world.sequence == seen:
+            if time.monotonic() - spoke_at > 15:
+                spoke_at = time.monotonic()
+                yield ": alive\n\n"
+            continue
+        with world.lock:
+            parts = [part for part, at in world.changed_parts.items() if at > seen]
+            seen = world.sequence
+            content = sandbox.people.parts(parts)
+        spoke_at = time.monotonic()
+        yield f"event: change\ndata: {json.dumps({'seq': seen, 'parts': parts, **content})}\n\n"

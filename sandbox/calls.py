@@ -1,0 +1,27 @@
+"""Calling the bot over HTTP, as its neighbours do."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the bot answered; status 0 where it did not answer in time, or at all."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = ""
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
+    """POST `body`, and wait at most `seconds` for the answer."""
+    request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
+            return Answer(answer.status, answer.read(), answer.headers.get("content-type", ""))
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, error.read(), error.headers.get("content-type", ""))
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return Answer(0)

@@ -1,0 +1,47 @@
+"""Everything there is in the sandbox, behind one lock, with a count of changes for whoever watches."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.clock import SandboxClock
+
+STATES = ("up", "down", "slow", "limited", "revoked")
+
+
+@dataclass
+class World:
+    """The shared ground of both neighbours. `origin` is where the sandbox itself is reached, `bot` where the bot is."""
+
+    clock: SandboxClock = field(default_factory=SandboxClock)
+    origin: str = "http://127.0.0.1:8700"
+    bot: str = "http://127.0.0.1:8701"
+    signing_secret: str = "sandbox-signing-secret"
+    slack_token: str = "xoxb-sandbox-bot"
+    pagerduty_token: str = "sandbox-rest-token"
+    webhook_secret: str = "sandbox-webhook-secret"
+    slow_seconds: float = 4.0
+    is_strict: bool = True
+    fire: Callable[[str, str | None], dict[str, Any]] = lambda source, example: {"ok": False, "error": "no bot here"}
+    samples: Callable[[], list[dict[str, Any]]] = list
+    moved: Callable[[], None] = lambda: None
+    faults: dict[str, str] = field(default_factory=lambda: {"slack": "up", "pagerduty": "up"})
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    sequence: int = 0
+    changed_parts: dict[str, int] = field(default_factory=dict)
+
+    def changed(self, *parts: str) -> None:
+        """Say that these parts of the state are new: channels, views, phones, pagerduty, clock, faults."""
+        with self.lock:
+            self.sequence += 1
+            for part in parts:
+                self.changed_parts[part] = self.sequence
+
+    def break_(self, neighbour: str, state: str) -> None:
+        """Take a neighbour down, slow it, limit it, refuse its token, or mend it. Raises ValueError for other words."""
+        if neighbour not in self.faults or state not in STATES:
+            raise ValueError(f"neighbour is slack or pagerduty, state one of {', '.join(STATES)}")
+        with self.lock:
+            self.faults[neighbour] = state
+        self.changed("faults")
