@@ -54,7 +54,7 @@ class Worker:
         for lane, work in deliveries.items():
             for number, wakeup in enumerate(wakeups.lanes[lane], start=1):
                 self._threads.append(Steady(f"{lane.value}-{number}", work.run_once, wakeup.wait))
-        self._scheduler = Scheduler([Tick("due timers", 1.0, self._tick), *ticks])
+        self._scheduler = Scheduler([Tick("due timers", 1.0, self.tick), *ticks])
         self._listener = Listener(store.engine, wakeups.channels())
         self.ticked_at: float | None = None
         """When the clock last ticked, in seconds of the machine; for the health check."""
@@ -94,7 +94,8 @@ class Worker:
         inbox = self._store.inbox_depth().get("new", 0)
         return not depth and not inbox and not self._store.due(self._clock())
 
-    def _tick(self) -> int:
+    def tick(self) -> int:
+        """One tick of the clock: handle what is due."""
         self.ticked_at = time.monotonic()
         return self._due.run_once()
 

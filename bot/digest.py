@@ -1,0 +1,279 @@
+"""The weekly digest: what a team reads on Monday, in the order in which it needs it; and when it is due. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from bot.incidents.timeline import Entry
+from bot.journal import Journal
+from bot.metrics import Scorecard, WeekMetrics
+from bot.metrics.episodes import Folded, fold
+from bot.metrics.figures import week_bounds, week_of, weeks_before
+
+__all__ = ["Digest", "Row", "build", "due", "local_time", "week_before", "week_of", "weeks_before"]
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MOST_LINES = 7
+LATE_DAYS = 7
+REVIEW_DAYS = {"SEV1": 3, "SEV2": 7}
+MARKS = {"met": "✅ met", "missed": "❌ missed", "too few to tell": "◽ too few to tell", "no source": "– no source"}
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the scorecard, as text. A missing figure is "–", and its status says why."""
+
+    name: str
+    target: str
+    value: str
+    n: str
+    recent: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A week's digest as plain, unescaped text; every text of a private incident is left out."""
+
+    week: str
+    title: str
+    headline: str
+    attention: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+    load: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+    footer: tuple[str, ...] = ()
+
+
+def build(
+    now_week: WeekMetrics, earlier: Sequence[WeekMetrics], journal: Journal, now: datetime, *, names: Mapping[str, str]
+) -> Digest:
+    """The digest of a week, beside the weeks before it (oldest first). `names` shows people; empty keeps them out."""
+    incidents = fold(journal.entries, now)
+    first = now_week.starts_at.astimezone(journal.zone)
+    last = (now_week.ends_at - timedelta(seconds=1)).astimezone(journal.zone)
+    title = f"Incident week {now_week.week[-2:].lstrip('0')} · {first:%-d %B} – {last:%-d %B %Y}"
+    return Digest(
+        week=now_week.week,
+        title=title,
+        headline=_headline(now_week, incidents, journal, now),
+        attention=_attention(now_week, incidents, journal, now),
+        rows=tuple(_row(row, earlier, index) for index, row in enumerate(now_week.scorecard)),
+        load=_load(now_week, names),
+        noise=_noise(now_week),
+        footer=_footer(now_week, journal, now),
+    )
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def _headline(week: WeekMetrics, incidents: Mapping[str, Folded], journal: Journal, now: datetime) -> str:
+    if not week.opened and not week.ack_episodes:
+        return "No incident was opened, and nobody was paged."
+    worst = ", ".join(f"{count} {severity}" for severity, count in week.opened_by_severity.items())
+    parts = [f"{_count(week.opened, 'incident')} ({worst})" if week.opened else "No new incident"]
+    met, missed = week.ack["met"], week.ack["missed"]
+    if met + missed:
+        parts.append(f"{met} of {_count(met + missed, 'page')} acknowledged in 5 min")
+    elif week.opened:
+        parts.append("no page counts for the acknowledgement target")
+    if week.ack["pending"]:
+        parts.append(f"{_count(week.ack['pending'], 'page')} still running")
+    reviews = len(_missing_reviews(incidents, journal, now))
+    if reviews:
+        parts.append(f"{_count(reviews, 'review')} missing")
+    return ". ".join(parts) + "."
+
+
+def _attention(week: WeekMetrics, incidents: Mapping[str, Folded], journal: Journal, now: datetime) -> tuple[str, ...]:
+    lines = [_named(incidents[ref], "has no post-mortem draft") for ref in _missing_reviews(incidents, journal, now)]
+    lines += _overdue_actions(journal, incidents, now)
+    for one in week.ack_episodes:
+        if one["class"] == "missed":
+            bound = "never acknowledged" if one["is_lower_bound"] else f"acknowledged after {_spoken(one['seconds'])}"
+            lines.append(_named(incidents.get(str(one["incident"])), f"{bound}: target missed", str(one["incident"])))
+    lines += [_named(incidents.get(ref), "is still open", ref) for ref in week.carried_over]
+    lines += [_named(one, f"was reopened {_count(len(one.episodes) - 1, 'time')}") for one in incidents.values()
+              if len(one.episodes) > 1 and one.counts and week.starts_at <= one.episodes[-1].opened_at < week.ends_at]  # fmt: skip
+    if week.vulnerabilities and week.vulnerabilities["overdue"]:
+        lines.append(f"Critical vulnerabilities past 24 h: {', '.join(week.vulnerabilities['overdue'][:5])}")
+    lines += [f"Doubtful record: {one}" for one in week.data_problems if one.split(":")[0] not in week.private]
+    left = len(lines) - MOST_LINES
+    return (*lines[:MOST_LINES], f"… and {left} more") if left > 0 else tuple(lines)
+
+
+def _named(incident: Folded | None, words: str, ref: str = "") -> str:
+    if incident is None:
+        return f"{ref} {words}"
+    if incident.is_private:
+        return f"A private incident {words}"
+    return f"{incident.ref} ({incident.severity}, {incident.title[:80]}) {words}"
+
+
+def _missing_reviews(incidents: Mapping[str, Folded], journal: Journal, now: datetime) -> list[str]:
+    """SEV1 and SEV2 incidents that are over, past their days, and have no draft."""
+    drafted = {one.incident for one in journal.entries if one.type in ("postmortem_drafted", "postmortem_published")}
+    found = []
+    for one in incidents.values():
+        days = REVIEW_DAYS.get(one.severity)
+        ended = max((episode.ended_at for episode in one.episodes if episode.ended_at), default=None)
+        if days is None or not one.hurts or not one.is_over or ended is None or one.ref in drafted:
+            continue
+        if timedelta(days=days) < now - ended < timedelta(days=90):
+            found.append(one.ref)
+    return sorted(found)
+
+
+def _overdue_actions(journal: Journal, incidents: Mapping[str, Folded], now: datetime) -> list[str]:
+    newest: dict[tuple[str, str], Entry] = {}
+    for one in sorted(journal.entries, key=lambda one: one.at):
+        if one.type == "follow_up":
+            newest[(one.incident, str(one.fields.get("id")))] = one
+    today = now.astimezone(journal.zone).date().isoformat()
+    late = [
+        one for one in newest.values()
+        if one.fields.get("due") and str(one.fields["due"])[:10] < today and one.fields.get("state", "open") != "done"
+    ]  # fmt: skip
+    return [
+        _named(incidents.get(one.incident), f"action {one.fields.get('id')} was due {str(one.fields['due'])[:10]}", one.incident)
+        for one in late
+    ]  # fmt: skip
+
+
+def _row(row: Scorecard, earlier: Sequence[WeekMetrics], index: int) -> Row:
+    recent = [week.scorecard[index].value for week in earlier[-4:]]
+    return Row(
+        name=f"{row.row} ({row.target})",
+        target=row.target,
+        value=shown(row),
+        n="–" if row.n is None else str(row.n),
+        recent=" · ".join("–" if value is None else _figure(row, value) for value in recent) or "–",
+        status=MARKS[row.status],
+    )
+
+
+def shown(row: Scorecard) -> str:
+    """The figure of a row; "–" where there is none."""
+    return "–" if row.value is None else _figure(row, row.value)
+
+
+def _figure(row: Scorecard, value: float) -> str:
+    if row.row in ("time to restore (median)", "lead time (median)"):
+        return _spoken(value)
+    if row.row == "p95":
+        return f"{value:g} ms"
+    if row.row == "deployments a day":
+        return f"{value:.1f}"
+    if row.row in ("uptime", "error rate"):
+        return f"{value * 100:.3f} %"
+    return f"{value * 100:.0f} %"
+
+
+def _load(week: WeekMetrics, names: Mapping[str, str]) -> tuple[str, ...]:
+    hours = week.load["by_hours"]
+    lines = [
+        f"On-call load: {_count(week.load['pages'], 'page')}, {_count(week.load['interruptions'], 'interruption')}: "
+        f"{hours['business']} in working hours, {hours['off_hours']} off hours, {hours['sleep']} in sleeping hours"
+    ]
+    if names:
+        people = (f"{names.get(who, who)} {count}" for who, count in week.load["by_person"].items())
+        lines.append("Interruptions by person: " + ", ".join(people))
+    noise = week.noise
+    paged = noise["actionable"] + noise["not_actionable"] + noise["unknown"]
+    if paged:
+        lines.append(
+            f"Pages worth waking for: {noise['actionable']} yes, {noise['not_actionable']} no, "
+            f"{noise['unknown']} unknown; {noise['self_healed']} healed by themselves within 5 min"
+        )
+    return tuple(lines)
+
+
+def _noise(week: WeekMetrics) -> tuple[str, ...]:
+    lines = []
+    for one in week.noise["noisiest"]:
+        flaps = ", flapping" if one["alert"] in week.noise["flapping"] else ""
+        lines.append(f"{one['alert']}: fired {_count(one['fires'], 'time')}, {_count(one['pages'], 'page')}{flaps}")
+    return tuple(lines)
+
+
+def _footer(week: WeekMetrics, journal: Journal, now: datetime) -> tuple[str, ...]:
+    excluded = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in week.ack["excluded"].items() if count)
+    hours = week.length_seconds / 3600
+    changed = f", {hours:g} h because the clocks changed" if hours != 168 else ""
+    interval = week.ack["interval"]
+    sure = f"Acknowledged in time, 95 % interval: {interval[0] * 100:.0f}–{interval[1] * 100:.0f} %" if interval else ""
+    lines = [
+        f"Monday to Monday in {journal.tz}{changed} · made {now.astimezone(journal.zone):%Y-%m-%d %H:%M %Z}",
+        f"Left out of acknowledgement: {excluded}" if excluded else "",
+        sure,
+        "Definitions: docs/metrics.md. “No source” is not zero.",
+    ]
+    return tuple(line for line in lines if line)
+
+
+def sparkline(values: Sequence[float | None]) -> str:
+    """Bars from zero to the highest; a gap is "·"; where all are equal, the middle."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "·" * len(values)
+    top = max(known)
+    if min(known) == top:
+        return "".join("·" if value is None else BARS[3] for value in values)
+    return "".join("·" if value is None else BARS[round(value / top * 7)] for value in values)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _spoken(seconds: float) -> str:
+    whole = int(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
+# --- when -------------------------------------------------------------------------------------
+
+
+def week_before(week: str) -> str:
+    """The ISO week before."""
+    return weeks_before(week, 1)[0]
+
+
+def local_time(day: date, at: time, zone: ZoneInfo) -> datetime:
+    """A wall-clock time on a day, in UTC. One that does not exist is the next that does; one that comes twice, the first."""
+    wanted = datetime.combine(day, at, tzinfo=zone)
+    moment = wanted.astimezone(ZoneInfo("UTC"))
+    if moment.astimezone(zone).replace(tzinfo=None) == wanted.replace(tzinfo=None):
+        return moment
+    # The clocks jumped over it: the first minute after the jump.
+    probe = moment - timedelta(hours=3)
+    while True:
+        following = probe + timedelta(minutes=1)
+        local = following.astimezone(zone)
+        if local.date() == day and local.time() >= at:
+            return following
+        probe = following
+
+
+def due(newest: str, now: datetime, zone: ZoneInfo, weekday: str, at: time) -> list[tuple[str, datetime]]:
+    """Which weeks' digests are to come, and when: the last that was missed (if it is not a week late), and the next.
+
+    `newest` is the newest week whose digest was posted, or that none is owed for.
+    """
+    found = []
+    current = week_of(now, zone)
+    for week in (*weeks_before(current, 2), current):
+        if week <= newest:
+            continue
+        _, end = week_bounds(week, zone)
+        day = end.astimezone(zone).date() + timedelta(days=WEEKDAYS.index(weekday))
+        moment = local_time(day, at, zone)
+        if now - moment < timedelta(days=LATE_DAYS):
+            found.append((week, moment))
+    late = [one for one in found if one[1] <= now]
+    return [*late[-1:], *(one for one in found if one[1] > now)]

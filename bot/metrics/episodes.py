@@ -1,0 +1,269 @@
+"""Folding timelines into incidents and their episodes: who was paged, who was first, how long it hurt."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.incidents.timeline import Entry
+from bot.metrics.figures import Value
+
+TARGET = timedelta(seconds=300)
+LOUD = ("push", "phone", "sms")
+COMMANDERS = frozenset({"commander", "incident commander", "incident_commander", "ic", "lead"})
+ACTIONS = frozenset({
+    "note", "pin", "role", "status_changed", "status_update", "severity_changed", "runbook_step", "rollback",
+    "deploy_caused", "mitigated", "follow_up", "impact_started_set",
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class Episode:
+    """One opening or re-opening, with what happened until the next."""
+
+    number: int
+    opened_at: datetime
+    acks: list[tuple[datetime, str]] = field(default_factory=list)
+    pages: list[Entry] = field(default_factory=list)
+    is_paged: bool = False
+    alerts: list[datetime] = field(default_factory=list)
+    impact_set: datetime | None = None
+    mitigated_at: datetime | None = None
+    ended_at: datetime | None = None
+    ended_by_bot: bool = False
+    has_action: bool = False
+    feedback: bool | None = None
+
+    @property
+    def first_ack(self) -> tuple[datetime, str] | None:
+        """The earliest acknowledgement by a person."""
+        return min(self.acks, default=None)
+
+
+@dataclass(slots=True)
+class Folded:
+    """An incident as its timeline tells it."""
+
+    ref: str
+    opened_at: datetime
+    severities: list[str]
+    service: str | None
+    title: str
+    is_drill: bool
+    is_private: bool
+    episodes: list[Episode]
+    merged_into: str | None = None
+    merged_at: datetime | None = None
+    is_false_positive: bool = False
+    is_over: bool = False
+    fires: list[tuple[datetime, str, str]] = field(default_factory=list)
+    """(at, alert, fingerprint) of each time an alert fired."""
+    deploys: list[str] = field(default_factory=list)
+
+    @property
+    def severity(self) -> str:
+        """The worst it ever was."""
+        return min(self.severities, default="SEV3")
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is an incident of its own: no drill, no duplicate."""
+        return not self.is_drill and self.merged_into is None
+
+    @property
+    def hurts(self) -> bool:
+        """Whether it counts for restore and uptime."""
+        return self.counts and not self.is_false_positive and self.severity in ("SEV1", "SEV2")
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """How an episode's page was answered: met, missed, pending, or excluded as what `verdict` says."""
+
+    incident: str
+    episode: int
+    opened_at: datetime
+    verdict: str
+    value: Value | None = None
+    by: str | None = None
+
+
+def fold(entries: Sequence[Entry], as_of: datetime) -> dict[str, Folded]:
+    """Every incident by its name, from what had happened at `as_of`. Order and repetition of entries change nothing."""
+    by_incident: dict[str, list[Entry]] = defaultdict(list)
+    seen: set[Any] = set()
+    for one in entries:
+        content = (one.at, one.type, one.incident, one.by, repr(sorted(one.fields.items(), key=lambda pair: pair[0])))
+        if one.at <= as_of and content not in seen:
+            seen.add(content)
+            by_incident[one.incident].append(one)
+    folded = {ref: made for ref, group in by_incident.items() if (made := _fold_one(ref, group)) is not None}
+    _merge(folded)
+    return folded
+
+
+ORDER = {"alert_started": 0, "opened": 1, "reopened": 1, "resolved": 8, "merged": 9}
+
+
+def _fold_one(ref: str, entries: list[Entry]) -> Folded | None:
+    ordered = sorted(entries, key=lambda one: (one.at, ORDER.get(one.type, 5), one.type, repr(one.fields)))
+    opening = next((one for one in ordered if one.type == "opened"), None)
+    if opening is None:
+        return None
+    starts = [opening.at, *(one.at for one in ordered if one.type == "reopened" and one.at >= opening.at)]
+    episodes = [Episode(number, at) for number, at in enumerate(starts, start=1)]
+    made = Folded(
+        ref, opening.at, [str(opening.fields.get("severity", "SEV3"))], opening.fields.get("service"),
+        str(opening.fields.get("title", "")), bool(opening.fields.get("drill")), bool(opening.fields.get("private")),
+        episodes,
+    )  # fmt: skip
+    for one in ordered:
+        _take(made, _episode_at(episodes, one), one)
+    return made
+
+
+def _episode_at(episodes: Sequence[Episode], entry: Entry) -> Episode:
+    """The episode an entry belongs to: the newest that had begun. What came before the first belongs to the first.
+
+    An alert that fired between two episodes is why the second was opened.
+    """
+    begun = [one for one in episodes if one.opened_at <= entry.at]
+    current = begun[-1] if begun else episodes[0]
+    ended = current.ended_at is not None and entry.at >= current.ended_at
+    following = next((one for one in episodes if one.number == current.number + 1), None)
+    if entry.type == "alert_started" and ended and following is not None:
+        return following
+    return current
+
+
+def _take(made: Folded, episode: Episode, entry: Entry) -> None:
+    facts, is_human = entry.fields, entry.by not in (None, "bot")
+    if entry.type in ACTIONS and is_human:
+        episode.has_action = True
+    match entry.type:
+        case "alert_started":
+            episode.alerts.append(entry.at)
+            name = str(facts.get("alert", ""))
+            made.fires.append((entry.at, name, str(facts.get("fingerprint") or name)))
+        case "page":
+            episode.pages.append(entry)
+            episode.is_paged = True
+        case "page_accepted":
+            episode.is_paged = True
+        case "ack" if is_human:
+            episode.acks.append((entry.at, str(entry.by)))
+        case "role" if is_human and str(facts.get("role", "")).lower() in COMMANDERS and facts.get("user") == entry.by:
+            episode.acks.append((entry.at, str(entry.by)))
+        case "severity_changed":
+            made.severities.append(str(facts.get("to")))
+        case "impact_started_set":
+            episode.impact_set = time_of(facts.get("value")) or episode.impact_set
+        case "mitigated":
+            episode.mitigated_at = time_of(facts.get("impact_ended_at")) or entry.at
+        case "resolved":
+            _resolve(made, episode, entry, is_human)
+        case "merged":
+            made.merged_into, made.merged_at, made.is_over = str(facts.get("into")), entry.at, True
+        case "cancelled" | "status_changed":
+            _close(made, episode, entry)
+        case "page_feedback":
+            episode.feedback = bool(facts.get("actionable"))
+        case "deploy_caused":
+            made.deploys.append(str(facts.get("deploy")))
+        case "reopened":
+            made.is_over = False
+
+
+def _resolve(made: Folded, episode: Episode, entry: Entry, is_human: bool) -> None:
+    made.is_over = True
+    is_auto = bool(entry.fields.get("auto")) or not is_human
+    episode.ended_at = time_of(entry.fields.get("effective_at")) or entry.at
+    episode.ended_by_bot = is_auto
+    if not is_auto:
+        # Whoever ends it is on it: an acknowledgement, if nobody gave an earlier one.
+        episode.acks.append((entry.at, str(entry.by)))
+    if entry.fields.get("reason") == "false_positive":
+        made.is_false_positive = True
+
+
+def _close(made: Folded, episode: Episode, entry: Entry) -> None:
+    to = "cancelled" if entry.type == "cancelled" else str(entry.fields.get("to"))
+    if to in ("cancelled", "false_positive"):
+        made.is_false_positive = made.is_over = True
+        episode.ended_at = episode.ended_at or entry.at
+        if entry.by not in (None, "bot"):
+            episode.acks.append((entry.at, str(entry.by)))
+
+
+def _merge(folded: Mapping[str, Folded]) -> None:
+    """A duplicate gives its beginning, its first acknowledgement and its alerts to what it was merged into."""
+    for child in sorted(folded.values(), key=lambda one: one.ref):
+        parent = _root(folded, child)
+        if parent is None or child.merged_at is None:
+            continue
+        begun = [one for one in parent.episodes if one.opened_at <= child.merged_at]
+        episode = begun[-1] if begun else parent.episodes[0]
+        episode.opened_at = min(episode.opened_at, child.opened_at)
+        if episode.number == 1:
+            parent.opened_at = min(parent.opened_at, child.opened_at)
+        for one in child.episodes:
+            episode.acks += [ack for ack in one.acks if ack[0] <= child.merged_at or not episode.acks]
+            episode.alerts += one.alerts
+            episode.is_paged = episode.is_paged or one.is_paged
+
+
+def _root(folded: Mapping[str, Folded], child: Folded) -> Folded | None:
+    """What an incident was merged into in the end; None where that is nothing, or goes in a circle."""
+    seen, current = {child.ref}, child
+    while current.merged_into is not None:
+        following = folded.get(current.merged_into)
+        if following is None or following.ref in seen:
+            return None
+        seen.add(following.ref)
+        current = following
+    return None if current is child else current
+
+
+# --- what the folds say -----------------------------------------------------------------------
+
+
+def acknowledgement(incident: Folded, episode: Episode, as_of: datetime) -> Acknowledgement:
+    """How an episode's page was answered by `as_of`. Under five minutes is strictly under 300 seconds."""
+
+    def said(verdict: str, value: Value | None = None, by: str | None = None) -> Acknowledgement:
+        return Acknowledgement(incident.ref, episode.number, episode.opened_at, verdict, value, by)
+
+    if incident.is_drill:
+        return said("drill")
+    if incident.merged_into is not None:
+        return said("duplicate")
+    if not episode.is_paged:
+        return said("no_page")
+    first = episode.first_ack
+    if first is not None:
+        seconds = (first[0] - episode.opened_at).total_seconds()
+        if seconds < 0:
+            return said("data_problem", None, first[1])
+        return said("met" if seconds < TARGET.total_seconds() else "missed", Value(seconds), first[1])
+    waited = (episode.ended_at or as_of) - episode.opened_at
+    if episode.ended_at is not None and waited < TARGET:
+        return said("self_healed")
+    verdict = "pending" if episode.ended_at is None and waited < TARGET else "missed"
+    return said(verdict, Value(waited.total_seconds(), is_lower_bound=True))
+
+
+def impact(incident: Folded, episode: Episode) -> tuple[datetime, datetime | None]:
+    """When an episode began to hurt users and when it stopped; None while it goes on."""
+    start = episode.impact_set or min(episode.alerts, default=None) or episode.opened_at
+    return start, episode.mitigated_at or episode.ended_at
+
+
+def time_of(value: Any) -> datetime | None:
+    """A moment in a field: a time, or text that is one."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC) if value else None
+    except ValueError:
+        return None
