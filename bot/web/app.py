@@ -27,9 +27,20 @@ SLACK_LIMIT_BYTES = 1_000_000
 class SlackAnswer(Protocol):
     """What the Slack edge answers."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The HTTP headers."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The HTTP body."""
+        ...
 
 
 SlackDispatch = Callable[[bytes, Mapping[str, str], str], SlackAnswer]

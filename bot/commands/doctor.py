@@ -1,0 +1,189 @@
+"""`check`: looks at everything the bot needs, and says for each thing that is wrong how to mend it."""
+
+import argparse
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from bot.alerts.registry import sources
+from bot.clock import wall_clock
+from bot.commands.output import print_json
+from bot.errors import Broken
+from bot.findings import Finding
+from bot.incidents.policy import Policy, problems_in
+from bot.pagerduty import check as pagerduty
+from bot.pagerduty.client import Client
+from bot.pagerduty.reports import Reports
+from bot.postmortems import read_templates
+from bot.runbooks import lint_folder, read_folder
+from bot.settings import Settings
+from bot.slack import check as slack
+from bot.slack.client import Slack
+from bot.store import DatabaseDown, Store, migrate
+from bot.wiring import read_policy
+
+SKEW_SECONDS = 60
+
+
+def add_to(commands: Any) -> None:
+    """Add the subcommand."""
+    sub = commands.add_parser(
+        "check", help="the doctor: settings, files, database, Slack, PagerDuty; says how to mend what is wrong",
+        description="Looks at everything the bot needs. Wakes nobody and posts nothing. Exit 0: all is well.",
+    )  # fmt: skip
+    sub.add_argument("--json", action="store_true", help="machine-readable output")
+    sub.add_argument("--offline", action="store_true", help="do not ask Slack and PagerDuty")
+    sub.set_defaults(run=run_check)
+
+
+def run_check(given: argparse.Namespace, settings: Settings) -> int:
+    """Every finding, a line each; the mend below what is wrong."""
+    found = list(findings(settings, online=not given.offline))
+    if given.json:
+        print_json([{"subject": one.subject, "ok": one.is_ok, "text": one.text, "mend": one.mend} for one in found])
+    else:
+        for one in found:
+            print(f"{'ok  ' if one.is_ok else 'FAIL'}  {one.subject}: {one.text}")
+            if not one.is_ok:
+                print(f"      → {one.mend}")
+    wrong = sum(not one.is_ok for one in found)
+    if not given.json:
+        print(f"\n{wrong} of {len(found)} need mending." if wrong else f"\nAll {len(found)} are well.")
+    return 1 if wrong else 0
+
+
+def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
+    """Everything that was looked at."""
+    yield from _policy(settings)
+    yield from _files(settings)
+    yield from _hooks(settings)
+    store = _store(settings)
+    yield from store[1]
+    policy = _policy_or_none(settings) or Policy()
+    if online:
+        yield from _neighbours(settings, policy, store[0])
+    if store[0] is not None:
+        store[0].close()
+
+
+def _policy(settings: Settings) -> Iterator[Finding]:
+    path = settings.policy_file
+    if not path.exists():
+        yield Finding(
+            "policy", False, f"{path} is not there", "copy policy.yaml from the repository, or set POLICY_FILE"
+        )
+        return
+    try:
+        problems = list(problems_in(path.read_text(encoding="utf-8"), str(path)))
+    except (OSError, UnicodeDecodeError) as error:
+        yield Finding("policy", False, f"{path} cannot be read: {error}", "make it readable, UTF-8 text")
+        return
+    for one in problems:
+        yield Finding("policy", False, str(one), "mend that line; a running bot keeps its last good policy")
+    if not problems:
+        policy = read_policy(settings)
+        yield Finding("policy", True, f"{path}: {len(policy.routes)} routes, {len(policy.services)} services")
+
+
+def _policy_or_none(settings: Settings) -> Policy | None:
+    try:
+        return read_policy(settings)
+    except Broken:
+        return None
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    templates = read_templates(settings.templates_dir)
+    for one in templates.problems:
+        yield Finding("post-mortem template", False, str(one), "mend that line, or take the file away")
+    if not templates.problems:
+        yield Finding("post-mortem templates", True, ", ".join(templates.names()))
+    wanted = {rule.template for rule in (_policy_or_none(settings) or Policy()).severities.values()}
+    for name in sorted(wanted - set(templates.names())):
+        text = f"the policy names {name}, there is no {name}.md.j2"
+        yield Finding(
+            "post-mortem template", False, text, f"write {settings.templates_dir}/{name}.md.j2, or name another"
+        )
+    problems = list(lint_folder(settings.runbooks_dir)) if settings.runbooks_dir.is_dir() else []
+    for one in problems:
+        yield Finding("runbook", False, str(one), "mend that line; `python -m bot runbooks lint` shows all")
+    if not problems:
+        yield Finding("runbooks", True, f"{len(_runbooks(settings))} in {settings.runbooks_dir}")
+
+
+def _runbooks(settings: Settings) -> tuple[Any, ...]:
+    try:
+        return read_folder(settings.runbooks_dir)
+    except Broken:
+        return ()
+
+
+def _hooks(settings: Settings) -> Iterator[Finding]:
+    if not settings.hook_secrets:
+        mend = "set HOOK_SECRETS=alertmanager/main=A-LONG-RANDOM-TOKEN"
+        yield Finding("alert endpoints", False, "HOOK_SECRETS is not set: no alert can come in", mend)
+    for place, secret in settings.hook_secrets.items():
+        name, _, route = place.partition("/")
+        if name not in sources() or not route:
+            known = ", ".join(sorted(sources()))
+            yield Finding("alert endpoint", False, f"{place} is no SOURCE/ROUTE", f"sources are {known}")
+        elif min(map(len, secret.get_secret_value().split(","))) < 16:
+            mend = "take a longer one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+            yield Finding("alert endpoint", False, f"the secret of {place} is shorter than 16 characters", mend)
+        else:
+            yield Finding("alert endpoint", True, f"{settings.public_url.rstrip('/')}/hooks/{place}")
+
+
+def _store(settings: Settings) -> tuple[Store | None, list[Finding]]:
+    try:
+        store = Store.at(settings.database_url.get_secret_value())
+    except ValueError as error:
+        return None, [Finding("database", False, str(error), "see DATABASE_URL in .env.example")]
+    try:
+        late = migrate.out_of_date(store.engine)
+    except DatabaseDown as error:
+        return store, [
+            Finding("database", False, str(error), "see DATABASE_URL in .env.example; is the server running?")
+        ]
+    if late:
+        return store, [Finding("database", False, late, "python -m bot migrate")]
+    parked = store.inbox_depth().get("parked", 0) + store.outbox_depth().get("dead", 0)
+    said = f"{store.engine.dialect.name}, schema up to date" + (f", {parked} parked" if parked else "")
+    return store, [Finding("database", True, said)]
+
+
+def _neighbours(settings: Settings, policy: Policy, store: Store | None) -> Iterator[Finding]:
+    client = Slack(token=settings.slack_bot_token, api_url=settings.slack_api_url)
+    yield from slack.check(client, policy)
+    if not settings.slack_signing_secret.get_secret_value() and not settings.slack_app_token.get_secret_value():
+        mend = "set SLACK_SIGNING_SECRET (HTTP) or SLACK_APP_TOKEN (Socket Mode)"
+        yield Finding("Slack requests", False, "nothing that people type can come in", mend)
+    pager = Client(
+        token=settings.pagerduty_api_token, from_email=settings.pagerduty_from,
+        api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url,
+    )  # fmt: skip
+    keys = {name: key.get_secret_value() for name, key in settings.pagerduty_keys.items()}
+    wanted = {one.pager for one in policy.services.values()} | {one.pager for one in policy.routes if one.pager}
+    if store is not None:
+        reports = Reports(client=pager, store=store, clock=wall_clock)
+        yield from pagerduty.check(pager, reports, keys, wanted)
+    yield _clock(settings)
+
+
+def _clock(settings: Settings) -> Finding:
+    """Signatures hold for five minutes: a clock that is off refuses everybody. Compared with Slack's own answer."""
+    ask: Callable[[str], Any] = urllib.request.urlopen
+    try:
+        with ask(settings.slack_api_url.rstrip("/") + "/api.test") as answer:
+            date = answer.headers.get("date")
+    except (urllib.error.URLError, ValueError, OSError):
+        return Finding("clock", True, "not compared: Slack does not answer")
+    skew = abs(parsedate_to_datetime(date).timestamp() - time.time()) if date else 0.0
+    if skew > SKEW_SECONDS:
+        return Finding(
+            "clock", False, f"{skew:.0f} s away from Slack's", "set the machine's clock (chrony, systemd-timesyncd)"
+        )
+    return Finding("clock", True, f"within {SKEW_SECONDS} s of Slack's")

@@ -1,0 +1,228 @@
+"""`explain` and `send`: what a payload means to this bot, and posting one that is correctly signed."""
+
+import argparse
+import json
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts.matching import Outcome, Placement, place
+from bot.alerts.reading import as_json
+from bot.alerts.registry import source_named
+from bot.alerts.source import Delivery, Reading, Source
+from bot.clock import wall_clock
+from bot.commands.output import print_json, read_bytes
+from bot.errors import Refused, Unverified
+from bot.handle import placement_of
+from bot.incidents.inputs import AlertReported
+from bot.incidents.policy import Policy
+from bot.settings import Settings
+from bot.store.database import DatabaseDown
+from bot.wiring import open_store, read_policy
+
+CHANGES = (Kind.DEPLOYMENT, Kind.CHANGE)
+
+
+def add_to(commands: Any) -> None:
+    """Add the two subcommands."""
+    explain = commands.add_parser(
+        "explain",
+        help="what a payload means: the alerts, the route and why, the incident it would join or open",
+        description="What a payload means to this bot. Changes nothing. Exit 0: read; 2: refused, with the reason.",
+    )
+    explain.add_argument("source", help="the sender: alertmanager, grafana, pagerduty, generic …")
+    explain.add_argument("file", help="the request's body as it arrived; - reads standard input")
+    explain.add_argument("--headers", type=Path, help="the request's headers: a JSON object, or `Name: value` lines")
+    explain.add_argument("--route", default="main", help="the endpoint it would come through (default: main)")
+    explain.add_argument("--json", action="store_true", help="machine-readable output")
+    explain.set_defaults(run=run_explain)
+    send = commands.add_parser(
+        "send",
+        help="post a payload, correctly signed",
+        description="Posts a payload to a bot, signed with the secret in HOOK_SECRETS. Without FILE, a built-in example.",
+    )
+    send.add_argument("source", help="the sender: alertmanager, grafana, pagerduty, generic …")
+    send.add_argument("file", nargs="?", help="the body to post; - reads standard input; without it, an example")
+    send.add_argument("--example", help="which built-in example; `list` lists them")
+    send.add_argument("--route", default="main", help="the endpoint to post to (default: main)")
+    send.add_argument("--url", help="the bot's address (default: PUBLIC_URL)")
+    send.set_defaults(run=run_send)
+
+
+def run_explain(given: argparse.Namespace, settings: Settings) -> int:
+    """Read a payload as the bot would, and say what would come of it."""
+    source = source_named(given.source)
+    policy = read_policy(settings)
+    delivery = Delivery(
+        body=read_bytes(given.file), headers=headers_in(given.headers), route=given.route, received_at=wall_clock()
+    )
+    verified, why = _verified(source, delivery, settings)
+    if given.headers is not None and not verified and settings.secrets_of(source.name, given.route):
+        print(f"not verified: {why}", file=sys.stderr)
+    reading = source.parse(delivery, policy.generic.get(given.route, {}))
+    decisions = _decisions(reading, given.route, policy, settings)
+    if given.json:
+        print_json(_as_json(source.name, verified, reading, decisions))
+    else:
+        print(_as_text(source, verified, why, reading, decisions))
+    return 0
+
+
+def headers_in(file: Path | None) -> dict[str, str]:
+    """Headers from a JSON object (also one under a "headers" key) or `Name: value` lines; names in lower case."""
+    if file is None:
+        return {}
+    text = file.read_text(encoding="utf-8")
+    try:
+        content = json.loads(text)
+    except ValueError:
+        lines = (line.partition(":") for line in text.splitlines() if ":" in line)
+        return {name.strip().lower(): value.strip() for name, _, value in lines}
+    if isinstance(content, dict) and isinstance(content.get("headers"), dict):
+        content = content["headers"]
+    if not isinstance(content, dict):
+        raise Refused(f"{file} holds no headers: expected a JSON object of name to value, or `Name: value` lines")
+    return {str(name).lower(): str(value) for name, value in content.items()}
+
+
+def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[bool | None, str]:
+    """Whether the signature holds; None where there is nothing to check it with."""
+    secrets = settings.secrets_of(source.name, delivery.route)
+    if not secrets:
+        return None, f"no secret for {source.name}/{delivery.route} in HOOK_SECRETS"
+    try:
+        source.verify(delivery, secrets, delivery.received_at)
+    except Unverified as error:
+        return False, error.reason
+    return True, "the signature holds"
+
+
+def _decisions(reading: Reading, route: str, policy: Policy, settings: Settings) -> list[tuple[Alert, Placement, str]]:
+    """What would become of each alert, as the record stands; as if it were empty where it cannot be read."""
+    found: list[tuple[Alert, Placement, str]] = []
+    try:
+        with open_store(settings) as store, store.reading() as work:
+            for alert in reading.alerts:
+                found.append((alert, placement_of(work, AlertReported(alert, route), wall_clock(), policy), ""))
+    except DatabaseDown:
+        note = "no record to compare with: as if nothing were open"
+        found = [(alert, _placed_alone(alert, route, policy), note) for alert in reading.alerts]
+    return _together(found)
+
+
+def _placed_alone(alert: Alert, route: str, policy: Policy) -> Placement:
+    return place(alert, route, policy.built_routes(), policy.aliases(), policy.grouping_rule(), None, (), wall_clock())
+
+
+def _together(found: list[tuple[Alert, Placement, str]]) -> list[tuple[Alert, Placement, str]]:
+    """Alerts of one payload that would open incidents of one service share the first one's."""
+    opened: dict[str, str] = {}
+    told: list[tuple[Alert, Placement, str]] = []
+    for alert, placement, note in found:
+        is_new = placement.outcome is Outcome.OPEN and placement.incident is None and alert.status is Status.FIRING
+        if is_new and placement.service is not None:
+            first = opened.get(placement.service)
+            if first is None:
+                opened[placement.service] = alert.title
+            else:
+                placement = replace(placement, reason=f"joins the incident that “{first}” of this payload opens")
+        told.append((alert, placement, note))
+    return told
+
+
+def _as_json(
+    source: str, verified: bool | None, reading: Reading, decisions: list[tuple[Alert, Placement, str]]
+) -> dict[str, Any]:
+    return {
+        "source": source,
+        "verified": verified,
+        "ignored": reading.ignored or None,
+        "alerts": [as_json(alert) for alert in reading.alerts if alert.kind not in CHANGES],
+        "changes": [as_json(alert) for alert in reading.alerts if alert.kind in CHANGES],
+        "decisions": [
+            {
+                "route": placement.route.name,
+                "outcome": _outcome(alert, placement),
+                "incident": f"INC-{placement.incident}" if placement.incident else None,
+                "service": placement.service,
+                "fingerprint": placement.fingerprint,
+                "reason": "; ".join(part for part in (placement.reason, note) if part),
+            }
+            for alert, placement, note in decisions
+        ],
+    }
+
+
+def _outcome(alert: Alert, placement: Placement) -> str:
+    if placement.incident is not None:
+        return "join" if alert.status is Status.FIRING else "update"
+    return placement.outcome.value
+
+
+def _as_text(
+    source: Source, verified: bool | None, why: str, reading: Reading, decisions: list[tuple[Alert, Placement, str]]
+) -> str:
+    word = {True: "verified", False: "NOT verified", None: "not checked"}[verified]
+    lines = [f"{source.title}: {word} ({why})"]
+    if reading.ignored:
+        lines.append(f"Nothing to act on: {reading.ignored}")
+    for number, (alert, placement, note) in enumerate(decisions, start=1):
+        lines += ["", f"{number}. {alert.title}"]
+        facts = {
+            "status": alert.status.value,
+            "severity": f"{alert.severity.value} (sender: {alert.source_severity or 'says none'})",
+            "service": placement.service or "not named",
+            "started": alert.started_at.isoformat(),
+            "ended": alert.ended_at.isoformat() if alert.ended_at else None,
+            "identity": alert.identity,
+            "filled in": ", ".join(alert.defaults) or None,
+            "link": alert.url,
+            "then": f"{_outcome(alert, placement)}: {placement.reason}",
+            "note": note or None,
+        }
+        lines += [f"   {name:10}{value}" for name, value in facts.items() if value]
+    return "\n".join(lines)
+
+
+def run_send(given: argparse.Namespace, settings: Settings) -> int:
+    """Post a payload; print what the bot answers."""
+    source = source_named(given.source)
+    if given.example == "list":
+        for one in source.examples:
+            print(f"{one.name:28}{one.title}")
+        return 0
+    secrets = settings.secrets_of(source.name, given.route)
+    if not secrets:
+        raise Refused(
+            f"HOOK_SECRETS names no {source.name}/{given.route}. Add {source.name}/{given.route}=SECRET to it."
+        )
+    now = wall_clock()
+    body = read_bytes(given.file) if given.file else _example(source, given.example).body_at(now)
+    url = f"{(given.url or settings.public_url).rstrip('/')}/hooks/{source.name}/{given.route}"
+    headers = {"Content-Type": "application/json", **source.sign(body, secrets[0], now)}
+    request = urllib.request.Request(url, data=body, headers=headers, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            print(f"{answer.status} {answer.read().decode(errors='replace')}")
+            return 0
+    except urllib.error.HTTPError as error:
+        print(f"{error.code} {error.read().decode(errors='replace')}", file=sys.stderr)
+        return 1
+    except urllib.error.URLError as error:
+        raise Refused(
+            f"nobody answers at {url}: {error.reason}. Is the bot running there? --url names another."
+        ) from None
+
+
+def _example(source: Source, name: str | None) -> Any:
+    if name is None:
+        return source.examples[0]
+    found = next((one for one in source.examples if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in source.examples)
+        raise Refused(f"{source.name} has no example called {name}. It has: {known}.")
+    return found

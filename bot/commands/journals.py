@@ -1,0 +1,169 @@
+"""`import`, `export`, `metrics`, `digest`: timelines in and out, and what they add up to."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot import journal as journals
+from bot.clock import wall_clock
+from bot.commands.output import print_json, read_bytes
+from bot.digest import Digest, shown
+from bot.errors import Refused
+from bot.incidents.inputs import DigestDue
+from bot.metrics import WeekMetrics
+from bot.metrics.figures import week_bounds, week_of
+from bot.settings import Settings
+from bot.store import migrate
+from bot.wiring import Bot, Choices, Numbers, open_store
+
+
+def add_to(commands: Any) -> None:
+    """Add the four subcommands."""
+    sub = commands.add_parser(
+        "import", help="read a journal into the record",
+        description="Reads a journal (docs/journal.md) into the record: whole, or not at all. The same file twice adds nothing.",
+    )  # fmt: skip
+    sub.add_argument("file", help="the journal; - reads standard input")
+    sub.set_defaults(run=run_import)
+    sub = commands.add_parser(
+        "export", help="write the record as a journal",
+        description="Writes every timeline as one journal (docs/journal.md) to standard output, or to a file.",
+    )  # fmt: skip
+    sub.add_argument("--week", help="only incidents of an ISO week, such as 2026-W24")
+    sub.add_argument("--out", help="the file to write (default: standard output)")
+    sub.set_defaults(run=run_export)
+    sub = commands.add_parser(
+        "metrics", help="the numbers of a week, with what they rest on",
+        description="Prints a week's numbers. docs/metrics.md defines each. What has no source says so.",
+    )  # fmt: skip
+    _add_week(sub)
+    sub.add_argument("--json", action="store_true", help="machine-readable output")
+    sub.set_defaults(run=run_metrics)
+    sub = commands.add_parser(
+        "digest", help="the weekly digest",
+        description="Posts a week's digest to Slack (once; a second time edits it). With --dry-run, prints it only.",
+    )  # fmt: skip
+    _add_week(sub)
+    sub.add_argument("--dry-run", action="store_true", help="print it, post nothing")
+    sub.set_defaults(run=run_digest)
+
+
+def _add_week(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--week", help="an ISO week, such as 2026-W24 (default: this week)")
+    sub.add_argument("--as-of", help="as it was known at this time, RFC 3339 (default: now)")
+
+
+def run_import(given: argparse.Namespace, settings: Settings) -> int:
+    """Read a journal into the record."""
+    journal = journals.read(read_bytes(given.file))
+    others: dict[str, Any] = {**journal.others, "tz": journal.tz}
+    if journal.people:
+        others["people"] = dict(journal.people)
+    with open_store(settings) as store:
+        migrate.upgrade(store.engine)
+        added, known = store.take_in(journal.entries, others, wall_clock())
+    incidents = len({one.incident for one in journal.entries})
+    print(f"{added} entries of {incidents} incidents added; {known} were there already.")
+    return 0
+
+
+def run_export(given: argparse.Namespace, settings: Settings) -> int:
+    """Write the record as a journal."""
+    with open_store(settings) as store:
+        numbers = Numbers(store, wall_clock, Choices(settings))
+        journal = numbers.journal()
+        if given.week:
+            start, end = week_bounds(_week(given.week), journal.zone)
+            journal = numbers.journal(start, end)
+    text = journals.write(journal)
+    if not given.out:
+        sys.stdout.write(text)
+        return 0
+    try:
+        with open(given.out, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise Refused(f"{given.out}: {error.strerror}") from None
+    print(f"{len(journal.entries)} entries written to {given.out}.")
+    return 0
+
+
+def run_metrics(given: argparse.Namespace, settings: Settings) -> int:
+    """A week's numbers."""
+    as_of = _as_of(given.as_of)
+    with open_store(settings) as store:
+        numbers = Numbers(store, wall_clock, Choices(settings))
+        zone = numbers.journal().zone
+        made = numbers.week(_week(given.week or week_of(as_of, zone)), as_of)
+    if given.json:
+        print_json(made.as_json())
+    else:
+        print(_as_text(made))
+    return 0
+
+
+def run_digest(given: argparse.Namespace, settings: Settings) -> int:
+    """The digest, printed or posted."""
+    as_of = _as_of(given.as_of)
+    bot = Bot(settings)
+    try:
+        week = _week(given.week or bot.numbers.week_now(as_of))
+        if given.dry_run:
+            print(_digest_text(bot.numbers.digest(week, as_of)))
+            return 0
+        bot.door.handle(DigestDue(week))
+        if not bot.worker().settle(60):
+            raise Refused("not posted within a minute; it stays queued, and a running worker will post it")
+        depth = bot.store.outbox_depth()
+        if depth.get("pending"):
+            raise Refused("not posted yet: Slack did not take it; it stays queued, and a running worker will post it")
+        print(f"The digest of {week} is posted in #{bot.choices.policy().channels.digest}.")
+    finally:
+        bot.stop()
+    return 0
+
+
+def _week(text: str) -> str:
+    try:
+        week_bounds(text, ZoneInfo("UTC"))
+    except ValueError:
+        raise Refused(f"{text!r} is not an ISO week like 2026-W24") from None
+    return text
+
+
+def _as_of(text: str | None) -> datetime:
+    if text is None:
+        return wall_clock()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"--as-of: {text!r} is not a time like 2026-06-15T09:00:00Z") from None
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _as_text(made: WeekMetrics) -> str:
+    lines = [f"Week {made.week} in {made.tz}: {made.opened} opened", ""]
+    lines += [f"{row.row:40}{row.target:>10}{shown(row):>16}   n={row.n if row.n is not None else '–':<6}{row.status}"
+              for row in made.scorecard]  # fmt: skip
+    if made.ack_episodes:
+        lines += ["", "Acknowledgement, page by page:"]
+    for one in made.ack_episodes:
+        bound = "≥ " if one["is_lower_bound"] else ""
+        seconds = f"{bound}{one['seconds']:g} s" if one["seconds"] is not None else "–"
+        lines.append(
+            f"  {one['incident']} episode {one['episode']}: {one['class']}, {seconds}, {one['by'] or 'nobody'}"
+        )
+    lines += [f"Doubtful: {one}" for one in made.data_problems]
+    return "\n".join(lines)
+
+
+def _digest_text(given: Digest) -> str:
+    lines = [given.title, given.headline]
+    if given.attention:
+        lines += ["", "Needs attention", *(f"  • {one}" for one in given.attention)]
+    lines += ["", f"{'Target':52}{'This week':>14}{'n':>6}  Status"]
+    lines += [f"{row.name:52}{row.value:>14}{row.n:>6}  {row.status}" for row in given.rows]
+    lines += ["", *given.load, *(f"Noisy: {one}" for one in given.noise), "", *given.footer]
+    return "\n".join(lines)

@@ -1,0 +1,117 @@
+"""`serve`, `web`, `worker`, `migrate`: running the bot, whole or in parts."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from typing import Any
+
+import structlog
+
+from bot.errors import Refused
+from bot.settings import Settings
+from bot.store import migrate
+from bot.web.serving import is_free
+from bot.wiring import Bot, open_store
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def add_to(commands: Any) -> None:
+    """Add the four subcommands."""
+    for name, run, text in (
+        ("serve", run_serve, "everything in one process: web and worker"),
+        ("web", run_web, "only the web: alerts and Slack come in; needs a worker elsewhere"),
+        ("worker", run_worker, "only the worker: deliveries, timers, polls; any number of them"),
+    ):
+        sub = commands.add_parser(name, help=text, description=f"Runs {text}. Stops cleanly on SIGTERM or Ctrl-C.")
+        sub.add_argument("--migrate", action="store_true", help="bring the database to the newest schema first")
+        sub.set_defaults(run=run)
+    sub = commands.add_parser(
+        "migrate", help="bring the database to the newest schema",
+        description="Brings the database to the newest schema. Harmless to repeat, and from several processes.",
+    )  # fmt: skip
+    sub.add_argument(
+        "--down", metavar="REVISION", help="go back to an older schema instead; loses what it does not know"
+    )
+    sub.set_defaults(run=run_migrate)
+
+
+def run_serve(given: argparse.Namespace, settings: Settings) -> int:
+    """Everything."""
+    return _run(given, settings, web=True, worker=True)
+
+
+def run_web(given: argparse.Namespace, settings: Settings) -> int:
+    """The web alone."""
+    return _run(given, settings, web=True, worker=False)
+
+
+def run_worker(given: argparse.Namespace, settings: Settings) -> int:
+    """The worker alone."""
+    return _run(given, settings, web=False, worker=True)
+
+
+def run_migrate(given: argparse.Namespace, settings: Settings) -> int:
+    """The schema."""
+    with open_store(settings) as store:
+        if given.down:
+            migrate.downgrade(store.engine, given.down)
+            print(f"The schema is back at {given.down}.")
+        else:
+            migrate.upgrade(store.engine)
+            print("The schema is up to date.")
+    return 0
+
+
+def _run(given: argparse.Namespace, settings: Settings, *, web: bool, worker: bool) -> int:
+    set_up_logs(settings)
+    bot = Bot(settings)
+    if given.migrate:
+        migrate.upgrade(bot.store.engine)
+    late = migrate.out_of_date(bot.store.engine)
+    if late:
+        raise Refused(f"{late}, or start with --migrate.")
+    if web and settings.port and not is_free(settings.host, settings.port):
+        raise Refused(f"port {settings.port} is in use; set PORT to another one")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    log = structlog.get_logger()
+    try:
+        if worker:
+            bot.start_worker()
+        if web:
+            bot.start_socket()
+            server = bot.start_web()
+            log.info("listening", address=f"http://{settings.host}:{server.port}")
+        log.info("running", web=web, worker=worker)
+        stop.wait()
+    finally:
+        log.info("stopping")
+        bot.stop()
+    return 0
+
+
+def set_up_logs(settings: Settings) -> None:
+    """One line an event on standard error: coloured for people, JSON for collectors."""
+    renderer = structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if settings.log_format == "json" else _as_it_is,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.log_level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("slack_bolt").setLevel(logging.ERROR)
+
+
+def _as_it_is(logger: object, name: str, event: Any) -> Any:
+    return event

@@ -1,0 +1,11 @@
+"""Post-mortem drafts: a timeline, folded into facts, through the team's template. Rules: pure but for reading templates.
+
+May import: `incidents`, `errors`.
+Open `facts.py` first: what a draft knows; `drafting.py` puts it through a template, `merging.py` keeps what people wrote.
+"""
+
+from bot.postmortems.drafting import Templates, draft, read_templates
+from bot.postmortems.merging import regenerate
+from bot.postmortems.words import lint_words
+
+__all__ = ["Templates", "draft", "lint_words", "read_templates", "regenerate"]

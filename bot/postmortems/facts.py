@@ -1,0 +1,402 @@
+"""What a draft knows: folds of one incident's timeline, as text that a template can print as it is.
+
+Every fact comes from an entry. What no entry says is MISSING, and is never guessed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bot.incidents.timeline import Entry
+from bot.postmortems.words import cell, clock, day, length, offset
+
+TARGET_SECONDS = 300.0
+RESTORE_SECONDS = 900.0
+SHOWN = frozenset({
+    "alert_started", "alert_resolved", "opened", "reopened", "page_accepted", "page_failed", "page", "escalated",
+    "escalation_failed", "ack", "unack", "ack_breached", "role", "severity_changed", "status_changed", "status_update",
+    "update_overdue", "note", "pin", "runbook_step", "rollback", "deploy_caused", "impact_started_set", "mitigated",
+    "resolved", "merged", "absorbed", "cancelled",
+})  # fmt: skip
+PHASES = frozenset({"opened", "reopened", "ack", "mitigated", "resolved", "ack_breached"})
+HIDDEN = frozenset({
+    "page_requested", "channel_opened", "reminder", "resolve_proposed", "kept_open", "postmortem_drafted",
+    "effect_parked", "page_feedback", "follow_up", "responder_requested",
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class Window:
+    """One episode: when it hurt, from when to when it is known, who acknowledged."""
+
+    number: int
+    opened_at: datetime
+    started_at: datetime
+    start_source: str
+    ended_at: datetime | None = None
+    end_source: str = ""
+    acked_at: datetime | None = None
+    acked_by: str = ""
+    level: int = 1
+    is_paged: bool = False
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it hurt; None while it goes on."""
+        return None if self.ended_at is None else (self.ended_at - self.started_at).total_seconds()
+
+
+def facts(
+    ref: str, entries: Sequence[Entry], others: Sequence[Entry], generated_at: datetime, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Everything a template may print. `others` are entries of other incidents, for what is related."""
+    ordered = sorted(_once(entries), key=lambda one: one.at)
+    opening = next((one for one in ordered if one.type == "opened"), ordered[0])
+    windows = _windows(ordered, opening)
+    start = windows[0].started_at
+
+    def said(value: object) -> str:
+        return cell(value, names)
+
+    return {
+        "ref": ref,
+        "title": said(opening.fields.get("title", "No title")),
+        "service": said(opening.fields.get("service") or "MISSING"),
+        "severity": _severity(ordered, opening),
+        "status": _status(ordered),
+        "is_drill": bool(opening.fields.get("drill")),
+        "generated": f"{generated_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
+        "count": len(ordered),
+        "date": day(opening.at),
+        "summary": _summary(opening, windows, said),
+        "windows": [_window_row(one) for one in windows],
+        "impact_total": _total(windows),
+        "severities": _severity_minutes(ordered, opening),
+        "timings": _timings(ordered, windows, opening, said),
+        "acknowledgements": [_ack_row(one, said) for one in windows],
+        "detection": _detection(ordered, opening, said),
+        "alerts": _alerts(ordered, said),
+        "timeline": _timeline(ordered, start, said),
+        "roles": [{"at": clock(one.at), "role": said(one.fields.get("role")), "who": said(one.fields.get("user"))}
+                  for one in ordered if one.type == "role"],
+        "escalations": [f"{clock(one.at)}: from level {one.fields.get('from_level')} to {one.fields.get('to_level')}"
+                        for one in ordered if one.type == "escalated"],
+        "updates": [{"at": clock(one.at), "who": said(one.by), "text": said(one.fields.get("text")),
+                     "next_by": clock(_time(one.fields.get("next_by"))) if one.fields.get("next_by") else "–"}
+                    for one in ordered if one.type == "status_update"],
+        "runbook_steps": [f"{said(one.fields.get('step'))} of {said(one.fields.get('runbook'))}: {said(one.fields.get('result'))}"
+                          for one in ordered if one.type == "runbook_step"],
+        "actions": _actions(ordered, said),
+        "questions": _questions(ordered, windows),
+        "related": _related(ordered, others, said),
+        "people": sorted({said(one.by) for one in ordered if one.by not in (None, "bot")}),
+    }  # fmt: skip
+
+
+def _once(entries: Sequence[Entry]) -> list[Entry]:
+    seen: dict[str, Entry] = {}
+    for one in entries:
+        seen.setdefault(repr((one.at, one.type, one.by, sorted(one.fields.items(), key=lambda pair: pair[0]))), one)
+    return list(seen.values())
+
+
+def _windows(ordered: Sequence[Entry], opening: Entry) -> list[Window]:
+    begins = [opening, *(one for one in ordered if one.type == "reopened" and one.at >= opening.at)]
+    windows: list[Window] = []
+    for number, begin in enumerate(begins, start=1):
+        since = datetime.min.replace(tzinfo=UTC) if number == 1 else (windows[-1].ended_at or begin.at)
+        until = begins[number].at if number < len(begins) else datetime.max.replace(tzinfo=UTC)
+        mine = [one for one in ordered if since <= one.at < until]
+        windows.append(_window(number, begin, mine, until))
+    return windows
+
+
+def _window(number: int, begin: Entry, mine: Sequence[Entry], until: datetime) -> Window:
+    said = [one for one in mine if one.type == "impact_started_set" and (number == 1 or one.at >= begin.at)]
+    fired = [one for one in mine if one.type == "alert_started"]
+    window = Window(number, begin.at, begin.at, "opened: no earlier sign is recorded")
+    if fired:
+        first = min(fired, key=lambda one: one.at)
+        window.started_at, window.start_source = first.at, f"alert {first.fields.get('alert', '')}"
+    value = _time(said[-1].fields.get("value")) if said else None
+    if value is not None:
+        window.started_at, window.start_source = value, str(said[-1].fields.get("source") or "set by a person")
+    later = [one for one in mine if one.at >= begin.at]
+    _close_window(window, later)
+    acks = [one for one in later if one.type == "ack" and one.by not in (None, "bot")]
+    if acks:
+        first_ack = min(acks, key=lambda one: one.at)
+        window.acked_at, window.acked_by = first_ack.at, str(first_ack.by)
+        window.level = int(first_ack.fields.get("level") or 1)
+    elif (end := next((one for one in later if one.type == "resolved"), None)) and end.by not in (None, "bot"):
+        window.acked_at, window.acked_by = end.at, str(end.by)
+    window.is_paged = any(one.type in ("page", "page_accepted") for one in later)
+    return window
+
+
+def _close_window(window: Window, later: Sequence[Entry]) -> None:
+    for one in later:
+        if one.type == "mitigated":
+            window.ended_at = _time(one.fields.get("impact_ended_at")) or one.at
+            window.end_source = "mitigated"
+    if window.ended_at is not None:
+        return
+    end = next((one for one in later if one.type == "resolved"), None)
+    if end is not None:
+        window.ended_at = _time(end.fields.get("effective_at")) or end.at
+        window.end_source = (
+            "the alerts cleared" if end.fields.get("effective_at") else "resolved; no earlier end is recorded"
+        )
+
+
+def _summary(opening: Entry, windows: Sequence[Window], said: Any) -> str:
+    first = windows[0]
+    service = f" on {said(opening.fields['service'])}" if opening.fields.get("service") else ""
+    if windows[-1].ended_at is None:
+        return f"Since {clock(first.started_at)} UTC{service}: {said(opening.fields.get('title', ''))}. It goes on."
+    spans = " and again ".join(f"from {clock(one.started_at)} to {clock(one.ended_at)}" for one in windows)
+    return f"Impact {spans} UTC{service}, {_total(windows)} in all."
+
+
+def _total(windows: Sequence[Window]) -> str:
+    known = [one.seconds for one in windows if one.seconds is not None]
+    if not known:
+        return "still going on"
+    more = "" if len(known) == len(windows) else ", and still going on"
+    return length(sum(known)) + (f" in {len(windows)} windows" if len(windows) > 1 else "") + more
+
+
+def _window_row(window: Window) -> dict[str, str]:
+    return {
+        "number": str(window.number), "day": day(window.started_at), "start": clock(window.started_at),
+        "start_source": window.start_source, "end": clock(window.ended_at) if window.ended_at else "still going on",
+        "end_source": window.end_source or "–", "length": length(window.seconds) if window.ended_at else "–",
+        "restored": _restored(window),
+    }  # fmt: skip
+
+
+def _restored(window: Window) -> str:
+    if window.seconds is None:
+        return "not yet"
+    return "met" if window.seconds < RESTORE_SECONDS else "missed"
+
+
+def _severity(ordered: Sequence[Entry], opening: Entry) -> str:
+    """The worst it ever was."""
+    changes = [str(one.fields.get("to")) for one in ordered if one.type == "severity_changed"]
+    return min([str(opening.fields.get("severity", "SEV3")), *changes])
+
+
+def _severity_minutes(ordered: Sequence[Entry], opening: Entry) -> list[dict[str, str]]:
+    points = [(opening.at, str(opening.fields.get("severity", "SEV3")))]
+    points += [(one.at, str(one.fields.get("to"))) for one in ordered if one.type == "severity_changed"]
+    end = next((one.at for one in reversed(ordered) if one.type in ("resolved", "cancelled", "merged")), None)
+    rows: dict[str, float] = {}
+    for index, (at, severity) in enumerate(points):
+        until = points[index + 1][0] if index + 1 < len(points) else end
+        if until is not None:
+            rows[severity] = rows.get(severity, 0.0) + (until - at).total_seconds()
+    return [{"severity": severity, "length": length(seconds)} for severity, seconds in sorted(rows.items())]
+
+
+def _status(ordered: Sequence[Entry]) -> str:
+    words = {"resolved": "resolved", "reopened": "open again", "merged": "merged", "cancelled": "cancelled"}
+    last = next((one.type for one in reversed(ordered) if one.type in words), None)
+    return words.get(last or "", "open")
+
+
+def _timings(ordered: Sequence[Entry], windows: Sequence[Window], opening: Entry, said: Any) -> list[dict[str, str]]:
+    start = windows[0].started_at
+    rows = [("Impact start", start, windows[0].start_source)]
+    detected = _detected(ordered, opening)
+    rows.append(
+        ("Detected", detected.at if detected.type == "opened" else _received(detected), _how_detected(detected, said))
+    )
+    rows.append(("Opened", opening.at, f"by {said(opening.by or 'bot')}"))
+    paged = next((one for one in ordered if one.type == "page_accepted"), None)
+    if paged is not None:
+        rows.append(("Paged", paged.at, "PagerDuty took the page"))
+    for window in windows:
+        suffix = f" ({window.number})" if len(windows) > 1 else ""
+        if window.number > 1:
+            rows.append((f"Reopened{suffix}", window.opened_at, "reopened"))
+        if window.acked_at is not None:
+            rows.append((f"Acknowledged{suffix}", window.acked_at, f"{said(window.acked_by)}, level {window.level}"))
+        if window.ended_at is not None:
+            rows.append((f"Impact ended{suffix}", window.ended_at, window.end_source))
+    final = next((one for one in reversed(ordered) if one.type == "resolved"), None)
+    if final is not None:
+        rows.append(("Resolved", final.at, f"by {said(final.by or 'bot')}"))
+    return [
+        {"milestone": name, "at": clock(at), "since": offset((at - start).total_seconds()), "source": said(source)}
+        for name, at, source in rows
+    ]
+
+
+def _detected(ordered: Sequence[Entry], opening: Entry) -> Entry:
+    """The first sign that reached us: an alert as received, or the opening."""
+    signs = [one for one in ordered if one.type == "alert_started"]
+    first = min(signs, key=_received, default=None)
+    return first if first is not None and _received(first) <= opening.at else opening
+
+
+def _received(entry: Entry) -> datetime:
+    return _time(entry.fields.get("received_at")) or entry.at
+
+
+def _how_detected(entry: Entry, said: Any) -> str:
+    if entry.type == "alert_started":
+        return f"alert {entry.fields.get('alert', '')}"
+    return "by the bot" if entry.by in (None, "bot") else f"by a person ({entry.by})"
+
+
+def _detection(ordered: Sequence[Entry], opening: Entry, said: Any) -> str:
+    first = _detected(ordered, opening)
+    if first.type != "alert_started":
+        return f"{said(_how_detected(first, said))}; no alert is recorded before it."
+    late = (_received(first) - first.at).total_seconds()
+    return f"By {said(_how_detected(first, said))}, received {length(late)} after its start."
+
+
+def _ack_row(window: Window, said: Any) -> dict[str, str]:
+    row = {
+        "number": str(window.number),
+        "who": "nobody",
+        "after": "–",
+        "verdict": "no page was made, so no target applies",
+    }
+    if window.acked_at is not None:
+        seconds = (window.acked_at - window.opened_at).total_seconds()
+        row |= {"who": said(window.acked_by), "after": length(seconds)}
+        if window.is_paged:
+            row["verdict"] = "met (under 5 min)" if seconds < TARGET_SECONDS else "missed (5 min)"
+    elif window.is_paged:
+        row["verdict"] = "nobody acknowledged this page"
+    return row
+
+
+def _alerts(ordered: Sequence[Entry], said: Any) -> list[dict[str, str]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for one in ordered:
+        if one.type == "alert_started":
+            name = str(one.fields.get("alert", ""))
+            row = rows.setdefault(name, {"name": said(name), "first": one.at, "last": one.at, "times": 0})
+            row["times"] += 1
+            row["last"] = one.at
+    return [{"name": row["name"], "first": clock(row["first"]), "last": clock(row["last"]), "times": str(row["times"])}
+            for row in rows.values()]  # fmt: skip
+
+
+def _timeline(ordered: Sequence[Entry], start: datetime, said: Any) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    today = ""
+    for one in ordered:
+        if one.type in HIDDEN:
+            continue
+        new_day, today = day(one.at) != today, day(one.at)
+        text = _words(one, said)
+        link = one.fields.get("link")
+        safe = (
+            str(link) if isinstance(link, str) and link.startswith(("https://", "http://")) and " " not in link else ""
+        )
+        rows.append({
+            "day": today if new_day else "", "at": clock(one.at), "since": offset((one.at - start).total_seconds()),
+            "text": f"**{text}**" if one.type in PHASES else text,
+            "link": safe.replace(")", "%29").replace("|", "%7C"),
+        })  # fmt: skip
+    return rows
+
+
+def _words(entry: Entry, said: Any) -> str:
+    """One entry in neutral words. A type that nobody knows is printed as it is."""
+    facts_, by = entry.fields, said(entry.by or "bot")
+    text = said(facts_.get("text", ""))
+    words = {
+        "alert_started": f"Alert {said(facts_.get('alert', ''))} fired",
+        "alert_resolved": f"Alert {said(facts_.get('alert', ''))} cleared",
+        "opened": f"Opened as {said(facts_.get('severity', ''))} by {by}",
+        "reopened": f"Reopened by {by}",
+        "page_accepted": "PagerDuty took the page",
+        "page_failed": f"The page was not taken: {said(facts_.get('reason', ''))}",
+        "page": f"Notified {said(facts_.get('to', ''))} (level {facts_.get('level', '?')}, {said(facts_.get('channel', ''))})",
+        "ack": f"Acknowledged by {by}",
+        "unack": "The acknowledgement was taken back",
+        "ack_breached": "No acknowledgement within 5 min",
+        "escalated": f"Escalated from level {facts_.get('from_level')} to {facts_.get('to_level')}",
+        "escalation_failed": f"The next level was not paged: {said(facts_.get('reason', ''))}",
+        "role": f"{said(facts_.get('user', ''))} is {said(facts_.get('role', ''))}",
+        "severity_changed": f"Severity {said(facts_.get('from', ''))} → {said(facts_.get('to', ''))}",
+        "status_changed": f"Status: {said(facts_.get('to', ''))} {text}".strip(),
+        "status_update": f"Update by {by}: {text}",
+        "update_overdue": "The promised update was not recorded",
+        "note": f"{by}: {text}",
+        "pin": f"Pinned, {by}: {text}",
+        "runbook_step": f"Runbook step “{said(facts_.get('step', ''))}”: {said(facts_.get('result', ''))}",
+        "rollback": f"Rolled back {said(facts_.get('of', facts_.get('deploy', '')))}",
+        "deploy_caused": f"Deployment {said(facts_.get('deploy', ''))} confirmed as a cause",
+        "impact_started_set": f"Impact start set to {said(facts_.get('value', ''))}",
+        "mitigated": "Impact over",
+        "resolved": f"Resolved by {by} {text}".strip(),
+        "merged": f"Merged into {said(facts_.get('into', ''))}",
+        "absorbed": f"{said(facts_.get('child', ''))} merged into this",
+        "cancelled": f"Cancelled: {said(facts_.get('reason', ''))}",
+    }
+    return words.get(entry.type) or f"{said(entry.type.replace('_', ' '))} {text}".strip()
+
+
+def _actions(ordered: Sequence[Entry], said: Any) -> list[dict[str, str]]:
+    newest: dict[str, Entry] = {}
+    for one in ordered:
+        if one.type == "follow_up":
+            newest[str(one.fields.get("id"))] = one
+    return [
+        {"id": said(name), "text": said(one.fields.get("text") or "MISSING"), "kind": said(one.fields.get("kind") or "MISSING"),
+         "owner": said(one.fields.get("owner") or "MISSING"), "due": said(one.fields.get("due") or "MISSING"),
+         "state": said(one.fields.get("state") or "MISSING")}
+        for name, one in newest.items()
+    ]  # fmt: skip
+
+
+def _questions(ordered: Sequence[Entry], windows: Sequence[Window]) -> list[str]:
+    """Questions that gaps in the data raise; about conditions, never about people."""
+    found = []
+    if len(windows) > 1:
+        found.append("The impact ended and came back. What did the first mitigation not undo?")
+    missed = [one for one in windows if one.is_paged and (one.acked_at is None or
+              (one.acked_at - one.opened_at).total_seconds() >= TARGET_SECONDS)]  # fmt: skip
+    if missed:
+        found.append("A page was not acknowledged within 5 min. What made the paging path slow?")
+    if any(one.type == "page_failed" for one in ordered):
+        found.append("PagerDuty did not take the page at once. How would people have been reached without it?")
+    if any(one.type == "update_overdue" for one in ordered):
+        found.append("An update was promised and is not recorded. Was it sent elsewhere?")
+    if windows[0].start_source.startswith("opened"):
+        found.append("No sign is recorded before the incident was opened. When did it begin for users?")
+    if any("no earlier end" in one.end_source for one in windows):
+        found.append("The end of the impact is taken from the resolve. When was it over for users?")
+    steps = [
+        one for one in ordered if one.type == "runbook_step" and one.fields.get("result") in ("no_effect", "failed")
+    ]
+    if steps:
+        found.append("A step of the runbook had no effect. Is it still right?")
+    return found
+
+
+def _related(ordered: Sequence[Entry], others: Sequence[Entry], said: Any) -> list[str]:
+    """Other incidents of the last 90 days in which the same alert fired."""
+    mine = {one.fields.get("fingerprint") for one in ordered if one.type == "alert_started"}
+    since = min(one.at for one in ordered) - timedelta(days=90)
+    found = {one.incident for one in others if one.type == "alert_started" and one.at >= since
+             and one.fields.get("fingerprint") in mine}  # fmt: skip
+    found |= {str(one.fields.get("child")) for one in ordered if one.type == "absorbed"}
+    return sorted(said(one) for one in found)
+
+
+def _time(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC) if value else None
+    except ValueError:
+        return None

@@ -1,0 +1,307 @@
+"""Carrying chat effects out: one HTTP attempt each, and a look before anything is sent again that may be there already."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from bot.clock import Clock
+from bot.digest import Digest
+from bot.errors import Ambiguous, GaveUp, TryLater
+from bot.incidents.effects import (
+    AddBookmarks,
+    AnnounceAlert,
+    Attempt,
+    Effect,
+    InvitePeople,
+    OpenChannel,
+    PinSummary,
+    Place,
+    PostDigest,
+    PostDraft,
+    RaiseAlarm,
+    Say,
+    SetTopic,
+    ShowAnnouncement,
+    ShowSummary,
+)
+from bot.incidents.incident import Incident, Post
+from bot.incidents.inputs import AnnouncementPosted, ChannelOpened, DraftPosted, Input, SummaryPosted
+from bot.incidents.policy import Policy
+from bot.slack import ids
+from bot.slack.client import Slack, error_in
+from bot.slack.views import answers, card, messages
+from bot.slack.views.blocks import Message
+from bot.slack.views.text import is_person
+from bot.store import Store
+
+HARMLESS = frozenset({"already_in_channel", "cant_invite_self", "already_pinned", "not_in_channel_yet"})
+GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+TRIED_NAMES = 20
+SETTLE = timedelta(seconds=10)
+"""How far before our first try a message of ours may be dated: clocks differ."""
+
+
+class SlackDeliverer:
+    """Takes every effect of the chat and document lanes."""
+
+    def __init__(
+        self,
+        *,
+        slack: Slack,
+        store: Store,
+        clock: Clock,
+        policy: Callable[[], Policy],
+        digest_for: Callable[[str], Digest],
+        draft_for: Callable[[int, str], str],
+    ) -> None:
+        self._slack, self._store, self._clock, self._policy = slack, store, clock, policy
+        self._digest_for, self._draft_for = digest_for, draft_for
+        self._channels: dict[str, str] = {}
+
+    def deliver(self, effect: Effect, attempt: Attempt) -> Input | None:
+        """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`."""
+        match effect:
+            case OpenChannel():
+                return self._open(effect, attempt)
+            case InvitePeople():
+                self._invite(effect)
+            case ShowSummary():
+                return self._summary(self._incident(effect.incident), attempt)
+            case ShowAnnouncement():
+                return self._announcement(self._incident(effect.incident), attempt)
+            case PinSummary():
+                self._pin(self._incident(effect.incident))
+            case AddBookmarks():
+                self._bookmarks(effect)
+            case SetTopic():
+                self._topic(self._incident(effect.incident))
+            case Say():
+                self._say(effect, attempt)
+            case AnnounceAlert():
+                self._post(self._named(self._policy().channels.announce), messages.announced(effect), attempt)
+            case RaiseAlarm():
+                self._post(self._named(self._policy().channels.operations), messages.alarm(effect), attempt)
+            case PostDigest():
+                self._digest(effect, attempt)
+            case PostDraft():
+                return self._draft(effect)
+            case _:
+                raise GaveUp(f"{type(effect).__name__} is nothing for Slack")
+        return None
+
+    # --- channels -----------------------------------------------------------------------------
+
+    def _open(self, effect: OpenChannel, attempt: Attempt) -> Input:
+        """Create the channel; after a lost answer, find the one that we may have created."""
+        if attempt.is_ambiguous or attempt.number > 1:
+            found = self._created(effect, attempt)
+            if found is not None:
+                return found
+        for number in range(1, TRIED_NAMES + 1):
+            name = effect.name if number == 1 else f"{effect.name[:70]}-{number}"
+            try:
+                answer = self._slack.call("conversations.create", name=name, is_private=effect.private or None)
+            except GaveUp as error:
+                if error_in(error) != "name_taken":
+                    raise
+                # Somebody else's channel, or an archived one: never taken over, whatever it is called.
+                continue
+            channel = answer["channel"]
+            return ChannelOpened(effect.incident, channel["id"], channel["name"])
+        raise GaveUp(f"every name like {effect.name} is taken", "rename or delete old channels")
+
+    def _created(self, effect: OpenChannel, attempt: Attempt) -> Input | None:
+        """The channel that an earlier try created, by its creator, its name and its age."""
+        me, since = self._slack.bot_user(), (attempt.first_tried_at - SETTLE).timestamp()
+        for channel in self._mine():
+            fits = channel.get("name", "").startswith(effect.name[:70]) and channel.get("creator") == me
+            if fits and float(channel.get("created", 0)) >= since - 1:
+                return ChannelOpened(effect.incident, channel["id"], channel["name"])
+        return None
+
+    def _mine(self) -> list[dict[str, Any]]:
+        """Every channel that the bot is in."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            answer = self._slack.call(
+                "users.conversations", types="public_channel,private_channel", exclude_archived="true", limit=200,
+                cursor=cursor or None,
+            )  # fmt: skip
+            found += answer.get("channels", [])
+            cursor = answer.get("response_metadata", {}).get("next_cursor", "")
+            if not cursor:
+                return found
+
+    def _named(self, name: str) -> str:
+        """The id of a channel that the policy names."""
+        if name[:1] in "CG" and name.isupper() and name.isalnum() and len(name) >= 9:
+            return name
+        if name not in self._channels:
+            self._channels.update({one["name"]: one["id"] for one in self._mine()})
+        if name not in self._channels:
+            raise TryLater(
+                f"the bot is not in #{name}, or there is no such channel", after=timedelta(seconds=60),
+                mend=f"make #{name} and /invite the bot to it, or name another in policy.yaml under channels",
+            )  # fmt: skip
+        return self._channels[name]
+
+    def _invite(self, effect: InvitePeople) -> None:
+        incident = self._incident(effect.incident)
+        if incident.channel is None:
+            return
+        episode = incident.episode
+        wanted = dict.fromkeys((*effect.people, *episode.assignees, *episode.notified))
+        people = [one for one in wanted if is_person(one)]
+        if not people:
+            return
+        try:
+            self._slack.call(
+                "conversations.invite", channel=incident.channel.id, users=",".join(people[:100]), force=True
+            )
+        except GaveUp as error:
+            # One unknown or guest user must not keep the others out; who is in already is in.
+            if error_in(error) not in HARMLESS | {"user_not_found", "cant_invite", "ura_max_channels"}:
+                raise
+
+    def _topic(self, incident: Incident) -> None:
+        if incident.channel is not None:
+            self._slack.call("conversations.setTopic", channel=incident.channel.id, topic=card.topic(incident))
+
+    def _pin(self, incident: Incident) -> None:
+        if incident.summary is None:
+            return
+        try:
+            self._slack.call("pins.add", channel=incident.summary.channel, timestamp=incident.summary.ts)
+        except GaveUp as error:
+            if error_in(error) not in HARMLESS:
+                raise
+
+    def _bookmarks(self, effect: AddBookmarks) -> None:
+        incident = self._incident(effect.incident)
+        if incident.channel is None:
+            return
+        channel = incident.channel.id
+        there = {one.get("link") for one in self._slack.call("bookmarks.list", channel_id=channel).get("bookmarks", [])}
+        for title, url in effect.links:
+            if url not in there:
+                self._slack.call("bookmarks.add", channel_id=channel, title=title, type="link", link=url)
+
+    # --- messages -----------------------------------------------------------------------------
+
+    def _summary(self, incident: Incident, attempt: Attempt) -> Input | None:
+        """The card lives in the incident's own channel; without one, where everybody reads (unless it is private)."""
+        if incident.channel is None and (incident.private or not incident.channel_trouble):
+            return None
+        shown = card.card(incident, self._policy(), self._clock())
+        if incident.summary is not None and self._update(incident.summary, shown):
+            return None
+        channel = incident.channel.id if incident.channel else self._named(self._policy().channels.announce)
+        return SummaryPosted(incident.number, channel, self._post(channel, shown, attempt))
+
+    def _announcement(self, incident: Incident, attempt: Attempt) -> Input | None:
+        shown = card.announcement(incident, self._clock())
+        if incident.announcement is not None and self._update(incident.announcement, shown):
+            return None
+        channel = self._named(self._policy().channels.announce)
+        return AnnouncementPosted(incident.number, channel, self._post(channel, shown, attempt))
+
+    def _say(self, effect: Say, attempt: Attempt) -> None:
+        incident = self._incident(effect.incident)
+        shown = messages.about(effect, incident.ref, incident.number)
+        if effect.place is Place.INCIDENT and incident.channel is not None:
+            self._post(incident.channel.id, shown, attempt)
+        elif effect.place is Place.OPERATIONS:
+            self._post(self._named(self._policy().channels.operations), shown, attempt)
+        elif not incident.private:
+            self._post(self._named(self._policy().channels.announce), shown, attempt)
+
+    def _digest(self, effect: PostDigest, attempt: Attempt) -> None:
+        """Once a week and channel: a second delivery edits the message that is there."""
+        channel = self._named(self._policy().channels.digest)
+        content = self._digest_for(effect.week)
+        known = self._store.digest_of(effect.week, channel)
+        if known is not None and self._update(Post(channel, known), answers.digest(content)):
+            return
+        try:
+            ts = self._post(channel, answers.digest(content), attempt)
+        except GaveUp as error:
+            # A block that Slack does not take drops the whole message: then the same without the table.
+            if not error_in(error).startswith("invalid_"):
+                raise
+            ts = self._post(channel, answers.digest(content, with_table=False), attempt)
+        self._store.digest_posted(effect.week, channel, ts, self._clock())
+
+    def _post(self, channel: str, shown: Message, attempt: Attempt) -> str:
+        """Post a message once: its metadata carries the outbox row, and is looked for after a lost answer."""
+        if attempt.is_ambiguous:
+            found = self._posted(channel, attempt)
+            if found is not None:
+                return found
+        answer = self._slack.call(
+            "chat.postMessage", channel=channel, text=shown.text, blocks=list(shown.blocks) or None,
+            unfurl_links=False, unfurl_media=False,
+            metadata={"event_type": ids.EVENT_TYPE, "event_payload": {"outbox_id": attempt.id}},
+        )  # fmt: skip
+        return str(answer["ts"])
+
+    def _posted(self, channel: str, attempt: Attempt) -> str | None:
+        """The message of an earlier try, if it is there."""
+        oldest = (attempt.first_tried_at - SETTLE).timestamp()
+        try:
+            answer = self._slack.call(
+                "conversations.history", channel=channel, oldest=f"{oldest:.6f}", limit=100,
+                include_all_metadata="true",
+            )  # fmt: skip
+        except GaveUp:
+            # History cannot be read here: sending again may post twice, not sending may post never. Send.
+            return None
+        for one in answer.get("messages", []):
+            payload = one.get("metadata", {}).get("event_payload", {})
+            if payload.get("outbox_id") == attempt.id:
+                return str(one["ts"])
+        return None
+
+    def _update(self, post: Post, shown: Message) -> bool:
+        """Bring a message up to date; False where it is gone and has to be posted anew."""
+        try:
+            self._slack.call(
+                "chat.update", channel=post.channel, ts=post.ts, text=shown.text, blocks=list(shown.blocks)
+            )
+        except GaveUp as error:
+            if error_in(error) not in GONE:
+                raise
+            return False
+        return True
+
+    # --- documents ----------------------------------------------------------------------------
+
+    def _draft(self, effect: PostDraft) -> Input | None:
+        """Draft, keep, and post as a file. The draft is kept even where Slack takes no file."""
+        incident = self._incident(effect.incident)
+        text = self._draft_for(effect.incident, effect.template)
+        if incident.channel is None and incident.private:
+            return None
+        channel = incident.channel.id if incident.channel else self._named(self._policy().channels.announce)
+        content = text.encode()
+        name = f"{incident.ref.lower()}-post-mortem.md"
+        place = self._slack.call("files.getUploadURLExternal", filename=name, length=len(content))
+        self._slack.upload(str(place["upload_url"]), content)
+        title = f"{incident.ref} post-mortem draft"
+        comment = f"📄 The post-mortem draft of *{incident.ref}*, from its timeline. Lines marked TODO need a person."
+        try:
+            done = self._slack.call(
+                "files.completeUploadExternal", files=[{"id": place["file_id"], "title": title}], channel_id=channel,
+                initial_comment=comment,
+            )  # fmt: skip
+        except Ambiguous as error:
+            # Sending it again would post it twice, and a file cannot be looked for: at most once.
+            raise GaveUp(f"{error.reason}; the draft is kept", f"python -m bot postmortem {incident.ref}") from None
+        files = done.get("files") or [{}]
+        return DraftPosted(effect.incident, effect.template, str(files[0].get("permalink", "")))
+
+    def _incident(self, number: int) -> Incident:
+        incident = self._store.incident(number)
+        if incident is None:
+            raise GaveUp(f"there is no INC-{number}")
+        return incident

@@ -1,0 +1,449 @@
+"""The desk: what people ask of the bot in Slack becomes an input, and what comes of it an answer to them alone.
+
+The decision is committed before there is an answer. A refusal is a sentence that says what to do.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.digest import Digest
+from bot.errors import Refused
+from bot.handle import Door, Outcome
+from bot.incidents.incident import Incident, Role, Severity, Status, number_in
+from bot.incidents.inputs import (
+    Acknowledge,
+    AddNote,
+    AssignRole,
+    Cancel,
+    ChangeSeverity,
+    ChangeStatus,
+    Close,
+    Declare,
+    Escalate,
+    GivePageFeedback,
+    Input,
+    KeepOpen,
+    Merge,
+    PageSomeone,
+    PostUpdate,
+    Reopen,
+    RequestDraft,
+    Resolve,
+)
+from bot.runbooks import Runbook
+from bot.slack import commands, ids
+from bot.slack.commands import Request, Unknown
+from bot.slack.views import answers, forms
+from bot.slack.views.blocks import Message, View, context, link, said, section
+from bot.slack.views.text import escape, fit, reason
+from bot.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, where, and with what: `once` makes a request count once, `trigger` opens a form within three seconds."""
+
+    person: str
+    channel: str
+    once: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What they see: a message to them alone, or a form."""
+
+    message: Message | None = None
+    form: View | None = None
+
+
+class Desk:
+    """Answers commands, presses and forms. Talks to nobody but the door and the record."""
+
+    def __init__(
+        self,
+        *,
+        door: Door,
+        command: str,
+        digest_for: Callable[[str], Digest],
+        week_of: Callable[[datetime], str],
+        templates: Callable[[], tuple[str, ...]],
+    ) -> None:
+        self._door, self._command = door, command
+        self._store: Store = door.store
+        self._digest_for, self._week_of, self._templates = digest_for, week_of, templates
+        self._subs: dict[str, Callable[[Request, Asker], Reply]] = {
+            "declare": self._declare, "ack": self._simple(Acknowledge), "escalate": self._simple(Escalate),
+            "page": self._page, "sev": self._sev, "status": self._status, "role": self._role, "note": self._note,
+            "update": self._update, "timeline": self._timeline, "who": self._who, "list": self._list,
+            "merge": self._merge, "resolve": self._resolve, "reopen": self._reopen, "cancel": self._cancel,
+            "close": self._simple(Close), "postmortem": self._postmortem, "runbook": self._runbook,
+            "metrics": self._digest, "digest": self._digest, "help": self._help,
+        }  # fmt: skip
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def typed(self, text: str, asker: Asker) -> Reply:
+        """Answer `/incident TEXT`."""
+        request = commands.read(text)
+        if isinstance(request, Unknown):
+            return Reply(answers.unknown(self._command, request.word, request.near))
+        self._check_guest(request, asker)
+        return self._subs[request.sub.name](request, asker)
+
+    def _check_guest(self, request: Request, asker: Asker) -> None:
+        """Guests of the workspace look; they do not act."""
+        if request.sub.name in ("help", "list", "who", "timeline"):
+            return
+        self._refuse_guest(asker.person)
+
+    def _refuse_guest(self, person: str) -> None:
+        known = self._store.person(person)
+        if known is not None and known.is_guest:
+            raise Refused("Guests of this workspace can look at incidents, not change them. Ask a member to do it.")
+
+    def _declare(self, request: Request, asker: Asker) -> Reply:
+        flags = {word.lower() for word in request.words if word.lower() in ("--private", "--drill")}
+        words = tuple(word for word in request.words if word.lower() not in flags)
+        severity, words = commands.severity_in(words, is_certain=True)
+        service, words = self._service_in(words)
+        title = " ".join(words)
+        if not title:
+            return Reply(form=forms.declare(self._policy(), service=service))
+        wish = Declare(
+            title=title, by=asker.person, severity=severity, service=service, private="--private" in flags,
+            drill="--drill" in flags,
+        )  # fmt: skip
+        return self._handled(wish, asker)
+
+    def _service_in(self, words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+        """`service:x` names it and goes; a title that begins with a service's name names it and stays."""
+        for index, word in enumerate(words):
+            if word.lower().startswith("service:") and len(word) > 8:
+                return word[8:], (*words[:index], *words[index + 1 :])
+        first = words[0].lower() if words else ""
+        return self._policy().aliases().get(first), words
+
+    def _simple(self, make: Callable[[int, str], Input]) -> Callable[[Request, Asker], Reply]:
+        def answer(request: Request, asker: Asker) -> Reply:
+            incident = self._meant(request.number, asker)
+            return self._handled(make(incident.number, asker.person), asker)
+
+        return answer
+
+    def _page(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        if not request.words:
+            return Reply(form=forms.page(incident, self._policy()))
+        person, rest = commands.person_in(request.words, asker.person)
+        if person is not None:
+            return self._handled(PageSomeone(incident.number, asker.person, person=self._found(person)), asker)
+        return self._handled(PageSomeone(incident.number, asker.person, service=rest[0]), asker)
+
+    def _sev(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        severity, _ = commands.severity_in(request.words, is_certain=False)
+        if severity is None and not request.words:
+            return Reply(form=forms.severity(incident, self._policy()))
+        if severity is None:
+            raise Refused(f"A severity is 1 to 5, or SEV1 to SEV5. `{self._command} sev 2`")
+        return self._handled(ChangeSeverity(incident.number, severity, asker.person), asker)
+
+    def _status(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        if not request.words:
+            return Reply(form=forms.status(incident))
+        status, rest = commands.status_in(request.words)
+        if status is None:
+            raise Refused(
+                f"“{request.words[0][:40]}” is no status. There are investigating, identified and monitoring; "
+                f"resolve, close and cancel have commands of their own."
+            )
+        return self._handled(ChangeStatus(incident.number, status, asker.person, " ".join(rest)), asker)
+
+    def _role(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        role, words = commands.role_in(request.words)
+        person, _ = commands.person_in(words, asker.person)
+        if not request.words:
+            return Reply(form=forms.role(incident))
+        if role is None:
+            raise Refused(
+                f"Which role? There are {', '.join(one.value for one in Role)}. `{self._command} role scribe @ben`"
+            )
+        who = self._found(person) if person else asker.person
+        return self._handled(AssignRole(incident.number, role, who, asker.person), asker)
+
+    def _note(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        if not request.words:
+            return Reply(form=forms.note(incident))
+        return self._handled(AddNote(incident.number, request.text, asker.person), asker)
+
+    def _update(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        if not request.words:
+            return Reply(form=forms.update(incident, self._policy()))
+        text, minutes = commands.promise_in(request.text)
+        return self._handled(PostUpdate(incident.number, text, asker.person, minutes), asker)
+
+    def _merge(self, request: Request, asker: Asker) -> Reply:
+        numbers = commands.references_in(request.words)
+        if not numbers:
+            incident = self._meant(None, asker)
+            return Reply(form=forms.merge(incident))
+        child = numbers[0] if len(numbers) > 1 else self._meant(None, asker).number
+        return self._handled(Merge(child, numbers[-1], asker.person), asker)
+
+    def _resolve(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        return self._handled(Resolve(incident.number, asker.person, request.text), asker)
+
+    def _reopen(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker, only_open=False)
+        return self._handled(Reopen(incident.number, asker.person, request.text), asker)
+
+    def _cancel(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker)
+        found = next(
+            (commands.REASONS[word] for word in map(str.lower, request.words) if word in commands.REASONS), None
+        )
+        if request.words and found is None:
+            raise Refused("A reason to cancel is one of: false positive, duplicate, external, drill.")
+        return self._handled(Cancel(incident.number, asker.person, found or "false_positive"), asker)
+
+    def _postmortem(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker, only_open=False)
+        template = request.words[0].lower() if request.words else self._policy().rule(incident.severity).template
+        if template not in self._templates():
+            raise Refused(f"There is no template {template[:40]!r}. There are {', '.join(self._templates())}.")
+        return self._handled(RequestDraft(incident.number, asker.person, template), asker)
+
+    def _timeline(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker, only_open=False)
+        return Reply(answers.timeline(incident, self._store.timeline(incident.ref), self._now()))
+
+    def _who(self, request: Request, asker: Asker) -> Reply:
+        return Reply(answers.who(self._meant(request.number, asker, only_open=False), self._now()))
+
+    def _list(self, request: Request, asker: Asker) -> Reply:
+        return Reply(answers.listed(self._store.open_incidents(), self._now()))
+
+    def _runbook(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker, only_open=False)
+        return Reply(self._runbook_of(incident))
+
+    def _runbook_of(self, incident: Incident) -> Message:
+        if not incident.runbook:
+            return said(f"📕 No runbook for {incident.ref}. {escape(incident.runbook_reason, 300)}")
+        found = next((one for one in self._door.runbooks() if one.path == incident.runbook), None)
+        if found is None:
+            shown = link(incident.runbook, "Open the runbook") or escape(incident.runbook, 200)
+            return said(f"📗 {shown}", context(escape(incident.runbook_reason, 300)))
+        return _runbook_message(found, incident.runbook_reason)
+
+    def _digest(self, request: Request, asker: Asker) -> Reply:
+        week = commands.week_in(request.words) or self._week_of(self._now())
+        if request.words and commands.week_in(request.words) is None:
+            raise Refused(f"A week is written like {week}. `{self._command} {request.sub.name} {week}`")
+        return Reply(answers.digest(self._digest_for(week)))
+
+    def _help(self, request: Request, asker: Asker) -> Reply:
+        sub = commands.BY_WORD.get(request.words[0].lower()) if request.words else None
+        return Reply(answers.helped(self._command, sub))
+
+    # --- buttons ------------------------------------------------------------------------------
+
+    def pressed(self, action_id: str, value: str, asker: Asker) -> Reply:
+        """Answer a press on a message."""
+        action = ids.base_of(action_id)
+        if action == ids.MORE:
+            action, _, value = value.partition(":")
+        if action == ids.LINK:
+            return Reply()
+        if action not in (ids.TIMELINE, ids.TIMELINE_PAGE, ids.WHO, ids.RUNBOOK):
+            self._refuse_guest(asker.person)
+        if action == ids.DECLARE:
+            return self._declare_announced(value)
+        number, _, page = value.partition(":")
+        incident = self._numbered(number)
+        shown = self._shown(action, incident, int(page) if page.isdigit() else 0)
+        return shown or self._handled(self._input_of(action, incident, asker), asker)
+
+    def _declare_announced(self, fingerprint: str) -> Reply:
+        with self._store.reading() as work:
+            record = work.alert_record(fingerprint)
+        if record is None:
+            raise Refused(f"That alert has cleared. `{self._command} declare` opens an incident all the same.")
+        if record.incident is not None:
+            raise Refused(f"That alert is part of INC-{record.incident} already.")
+        return Reply(form=forms.declare(self._policy(), record.title, record.service, fingerprint))
+
+    def _shown(self, action: str, incident: Incident, page: int) -> Reply | None:
+        """What a press only shows: a list, or a form."""
+        policy = self._policy()
+        views: dict[str, Callable[[], Reply]] = {
+            ids.UPDATE: lambda: Reply(form=forms.update(incident, policy)),
+            ids.NOTE: lambda: Reply(form=forms.note(incident)),
+            ids.ROLES: lambda: Reply(form=forms.role(incident)),
+            ids.SEVERITY: lambda: Reply(form=forms.severity(incident, policy)),
+            ids.STATUS: lambda: Reply(form=forms.status(incident)),
+            ids.RESOLVE: lambda: Reply(form=forms.resolve(incident)),
+            ids.MERGE: lambda: Reply(form=forms.merge(incident)),
+            ids.PAGE: lambda: Reply(form=forms.page(incident, policy)),
+            ids.WHO: lambda: Reply(answers.who(incident, self._now())),
+            ids.RUNBOOK: lambda: Reply(self._runbook_of(incident)),
+            ids.TIMELINE: lambda: Reply(self._timeline_of(incident, 0)),
+            ids.TIMELINE_PAGE: lambda: Reply(self._timeline_of(incident, page)),
+        }
+        return views[action]() if action in views else None
+
+    def _timeline_of(self, incident: Incident, page: int) -> Message:
+        return answers.timeline(incident, self._store.timeline(incident.ref), self._now(), page)
+
+    def _input_of(self, action: str, incident: Incident, asker: Asker) -> Input:
+        number, by = incident.number, asker.person
+        inputs: dict[str, Callable[[], Input]] = {
+            ids.ACKNOWLEDGE: lambda: Acknowledge(number, by),
+            ids.ESCALATE: lambda: Escalate(number, by),
+            ids.RESOLVE_NOW: lambda: Resolve(number, by),
+            ids.KEEP_OPEN: lambda: KeepOpen(number, by),
+            ids.REOPEN: lambda: Reopen(number, by),
+            ids.POSTMORTEM: lambda: RequestDraft(number, by, self._policy().rule(incident.severity).template),
+            ids.PAGE_USEFUL: lambda: GivePageFeedback(number, by, True),
+            ids.PAGE_USELESS: lambda: GivePageFeedback(number, by, False),
+        }
+        if action not in inputs:
+            raise Refused("That button belongs to an older version of the bot. Use the newest card.")
+        return inputs[action]()
+
+    # --- forms --------------------------------------------------------------------------------
+
+    def submitted(self, view: Mapping[str, Any], asker: Asker) -> tuple[Outcome, str]:
+        """Take a form; what came of it, and the field that an error belongs to. Raises `Refused` and `FieldRefused`."""
+        self._refuse_guest(asker.person)
+        input, blame = self._input_from(view, asker)
+        try:
+            return self._door.handle(input, once=asker.once), blame
+        except Refused as error:
+            raise FieldRefused(error.reason, blame) from None
+
+    def _input_from(self, view: Mapping[str, Any], asker: Asker) -> tuple[Input, str]:
+        def value(name: str) -> str:
+            return forms.value_of(view, name)
+
+        carried, by = forms.metadata_of(view), asker.person
+        number = int(carried.get("incident") or 0)
+        match view.get("callback_id"):
+            case ids.DECLARE_FORM:
+                return self._declare_from(view, by), ids.TITLE
+            case ids.UPDATE_FORM:
+                minutes = int(value(ids.NEXT)) if value(ids.NEXT).isdigit() else None
+                return PostUpdate(number, value(ids.TEXT), by, minutes), ids.TEXT
+            case ids.NOTE_FORM:
+                return AddNote(number, value(ids.TEXT), by), ids.TEXT
+            case ids.ROLE_FORM:
+                return AssignRole(number, Role(value(ids.ROLE)), value(ids.PERSON), by), ids.ROLE
+            case ids.SEVERITY_FORM:
+                return ChangeSeverity(number, Severity(value(ids.SEVERITY_FIELD)), by), ids.SEVERITY_FIELD
+            case ids.STATUS_FORM:
+                return ChangeStatus(number, Status(value(ids.STATUS_FIELD)), by, value(ids.TEXT)), ids.STATUS_FIELD
+            case ids.RESOLVE_FORM:
+                return Resolve(number, by, value(ids.TEXT)), ids.TEXT
+            case ids.MERGE_FORM:
+                into = number_in(value(ids.INTO))
+                if into is None:
+                    raise FieldRefused("Write an incident's number, such as INC-7.", ids.INTO)
+                return Merge(number, into, by), ids.INTO
+            case ids.PAGE_FORM:
+                person, service = value(ids.PERSON), value(ids.SERVICE)
+                if not person and not service:
+                    raise FieldRefused("Choose a person or a service.", ids.PERSON)
+                return PageSomeone(number, by, person=person or None, service=None if person else service), ids.PERSON
+            case _:
+                raise Refused("That form belongs to an older version of the bot. Open it again.")
+
+    def _declare_from(self, view: Mapping[str, Any], by: str) -> Input:
+        severity = forms.value_of(view, ids.SEVERITY_FIELD)
+        return Declare(
+            title=forms.value_of(view, ids.TITLE),
+            by=by,
+            severity=Severity(severity) if severity else None,
+            service=forms.value_of(view, ids.SERVICE) or None,
+            details=forms.value_of(view, ids.DETAILS),
+            private=forms.value_of(view, ids.PRIVATE) == "private",
+            fingerprint=str(forms.metadata_of(view).get("fingerprint") or "") or None,
+        )
+
+    # --- reactions ----------------------------------------------------------------------------
+
+    def pinned(self, channel: str, text: str, person: str, link_: str, at: datetime, once: str) -> None:
+        """A 📌 on a message of an incident's channel puts it on the timeline, at the time it was said."""
+        incident = self._store.incident_in_channel(channel)
+        if incident is not None and text.strip():
+            self._door.handle(AddNote(incident.number, text[:2800], person, link=link_ or None, at=at), once=once)
+
+    # --- shared -------------------------------------------------------------------------------
+
+    def _handled(self, input: Input, asker: Asker) -> Reply:
+        outcome = self._door.handle(input, once=asker.once)
+        return Reply(said(reason(self.sentence(outcome), self._command)))
+
+    def sentence(self, outcome: Outcome) -> str:
+        """What to tell who asked."""
+        return outcome.decision.reason or "Done."
+
+    def _meant(self, number: int | None, asker: Asker, *, only_open: bool = True) -> Incident:
+        """The incident that is meant: the one named, the channel's, or the only one open."""
+        if number is not None:
+            return self._numbered(str(number))
+        here = self._store.incident_in_channel(asker.channel)
+        if here is not None:
+            return here
+        open_ = self._store.open_incidents()
+        if len(open_) == 1:
+            return open_[0]
+        if not open_:
+            more = "" if only_open else f" Name one: `{self._command} timeline INC-7`."
+            raise Refused(f"Nothing is open.{more} `{self._command} declare` opens an incident.")
+        shown = ", ".join(one.ref if one.private else f"{one.ref} ({one.title[:40]})" for one in open_[:5])
+        raise Refused(f"Which one? Open are {shown}. Add its number, or ask in its channel.")
+
+    def _numbered(self, text: str) -> Incident:
+        number = number_in(text)
+        incident = self._store.incident(number) if number is not None else None
+        if incident is None:
+            raise Refused(f"There is no INC-{text[:20]}. `{self._command} list` shows the open ones.")
+        return incident
+
+    def _found(self, person: str) -> str:
+        """The Slack user id of a person named in words."""
+        if not person.startswith("@"):
+            return person
+        found = self._store.people(person)
+        if len(found) != 1:
+            what = "Nobody is" if not found else "Several people are"
+            raise Refused(f"{what} called {person[:60]}. Pick the name from Slack's list while typing @.")
+        return found[0].slack_id
+
+    def _policy(self) -> Any:
+        return self._door.policy()
+
+    def _now(self) -> datetime:
+        return self._door.clock()
+
+
+class FieldRefused(Refused):
+    """A form cannot be taken as it is; `field` is the one to look at."""
+
+    def __init__(self, reason_: str, field: str) -> None:
+        super().__init__(reason_)
+        self.field = field
+
+
+def _runbook_message(book: Runbook, why: str) -> Message:
+    steps = [f"{index}. {escape(line, 400)}" for index, line in enumerate(book.first_minute, start=1)]
+    first = section("*First 60 seconds*\n" + fit(steps, 2600)) if steps else None
+    return said(f"📗 *{escape(book.title, 200)}* · `{escape(book.path, 150)}` · owner {escape(book.owner, 60)}", first,
+                context(escape(why, 300)))  # fmt: skip

@@ -1,0 +1,209 @@
+"""What a command shows to the one who typed it: lists, the timeline, who is on it, the help, the numbers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.digest import Digest
+from bot.incidents.incident import Incident, Role
+from bot.incidents.timeline import Entry
+from bot.slack import ids
+from bot.slack.commands import SUBS, Sub
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    button,
+    context,
+    divider,
+    fields,
+    header,
+    message,
+    said,
+    section,
+)
+from bot.slack.views.card import ICONS, clock_line, page_line
+from bot.slack.views.text import clip, escape, fit, moment, people, person, since
+
+PAGE_LINES = 25
+
+
+def refused(sentence: str) -> Message:
+    """Why not, and what to do."""
+    return said(f"🙅 {sentence}")
+
+
+def listed(incidents: Sequence[Incident], now: datetime) -> Message:
+    """The open incidents, the worst first."""
+    if not incidents:
+        return said("🌿 Nothing is open.")
+    worst = sorted(incidents, key=lambda one: (one.severity.rank, one.number))
+    lines = [_line(one, now) for one in worst]
+    return message(f"{len(worst)} open incidents", section(fit(lines, 2900)))
+
+
+def _line(incident: Incident, now: datetime) -> str:
+    episode = incident.episode
+    stand = f"{person(episode.acknowledged_by)} is on it" if episode.acknowledged_at else "*nobody is on it yet*"
+    where = f" <#{incident.channel.id}>" if incident.channel and not incident.private else ""
+    title = "a private incident" if incident.private else escape(incident.title, 150)
+    age = since(incident.opened_at, now)
+    return (
+        f"{ICONS[incident.severity.value]} *{incident.ref}* {title} · {incident.status.value} · {age} · {stand}{where}"
+    )
+
+
+def timeline(incident: Incident, entries: Sequence[Entry], now: datetime, page: int = 0) -> Message:
+    """The newest entries last; older ones behind a button."""
+    lines = [line for one in entries if (line := entry_line(one))]
+    end = len(lines) - page * PAGE_LINES
+    shown = lines[max(0, end - PAGE_LINES) : end]
+    earlier = (
+        actions(button("Earlier", ids.TIMELINE_PAGE, f"{incident.number}:{page + 1}")) if end > PAGE_LINES else None
+    )
+    title = f"*Timeline of {incident.ref}* · {len(lines)} entries"
+    blocks: list[Block] = []
+    chunk: list[str] = []
+    for line in shown:
+        if sum(map(len, chunk)) + len(chunk) + len(line) > 2800:
+            blocks.append(section("\n".join(chunk)))
+            chunk = []
+        chunk.append(line)
+    if chunk:
+        blocks.append(section("\n".join(chunk)))
+    return message(f"Timeline of {incident.ref}", section(title), *blocks, earlier)
+
+
+QUIET = frozenset({"channel_opened", "reminder", "kept_open"})
+
+
+def entry_line(entry: Entry) -> str:
+    """One entry as a line of mrkdwn; its time is each reader's own."""
+    at = moment(entry.at, seconds=True)
+    return clip(f"{at} {entry_words(entry)}", 600)
+
+
+def entry_words(entry: Entry) -> str:
+    """What happened, in words. A type that nobody knows is shown as it is."""
+    facts, by = entry.fields, person(entry.by)
+    text = escape(str(facts.get("text", "")), 300)
+    match entry.type:
+        case "opened":
+            return f"*opened* as {facts.get('severity')} by {by}"
+        case "alert_started":
+            return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired"
+        case "alert_resolved":
+            return f"🌤️ alert {escape(str(facts.get('alert', '')), 120)} cleared"
+        case "page_requested":
+            return "asked PagerDuty to page"
+        case "page_accepted":
+            return "📟 *PagerDuty took the page*"
+        case "page_failed":
+            return f"⚠️ page not taken: {escape(str(facts.get('reason', '')), 200)}"
+        case "page":
+            return (
+                f"📟 PagerDuty notified {person(facts.get('to'))} (level {facts.get('level')}, {facts.get('channel')})"
+            )
+        case "ack":
+            return f"✅ *acknowledged* by {by}"
+        case "unack":
+            return f"↩️ acknowledgement taken back by {by}"
+        case "ack_breached":
+            return "🚨 *acknowledgement target missed*"
+        case "escalated":
+            return f"⏫ escalated from level {facts.get('from_level')} to {facts.get('to_level')}"
+        case "severity_changed":
+            return f"severity {facts.get('from')} → *{facts.get('to')}* by {by}"
+        case "status_changed":
+            return f"status → *{facts.get('to')}* by {by} {text}".rstrip()
+        case "role":
+            return f"{person(facts.get('user'))} is {facts.get('role')}"
+        case "note" | "pin":
+            return f"📝 {by}: {text}"
+        case "status_update":
+            return f"💬 update by {by}: {text}"
+        case "resolved":
+            return f"🏁 *resolved* by {by} {text}".rstrip()
+        case "reopened":
+            return f"🔁 *reopened* by {by}"
+        case "merged":
+            return f"🔗 merged into {escape(str(facts.get('into', '')), 30)}"
+        case _:
+            return f"{entry.type.replace('_', ' ')} {text}".rstrip()
+
+
+def who(incident: Incident, now: datetime) -> Message:
+    """Who was paged, who is on it, who has which role."""
+    held = [f"*{role.value.capitalize()}*\n{people(incident.roles[role])}" for role in Role if incident.roles.get(role)]
+    roles = fields(*held) if held else context("Nobody has a role yet: `/incident role commander me`")
+    lines = f"*{incident.ref}* {escape(incident.title, 150)}\n{clock_line(incident, now)}\n{page_line(incident, now)}"
+    return message(f"Who is on {incident.ref}", section(lines), roles)
+
+
+def helped(command: str, sub: Sub | None = None) -> Message:
+    """The help: everything, or one subcommand."""
+    if sub is not None:
+        also = f"\nalso: {', '.join(sub.synonyms)}" if sub.synonyms else ""
+        return said(
+            f"`{command} {escape(sub.usage, 200)}`\n{escape(sub.line, 300)}{also}\nfor example `{command} {escape(sub.example, 200)}`"
+        )
+    lines = [f"`{command} {escape(sub.usage, 200)}` · {escape(sub.line, 200)}" for sub in SUBS]
+    middle = len(lines) // 2
+    return message(
+        f"{command} declare, ack, page, sev, status, role, note, update, resolve …",
+        section("*In an incident's channel no number is needed; elsewhere add INC-7.*"),
+        section("\n".join(lines[:middle])),
+        section("\n".join(lines[middle:])),
+        context(f"`{command} help page` tells more of one. Everything is also a button on the card."),
+    )
+
+
+def unknown(command: str, word: str, near: Sequence[str]) -> Message:
+    """Nothing we know, with what was probably meant."""
+    shown = escape(word, 60)
+    if near:
+        meant = " or ".join(f"`{command} {one}`" for one in near)
+        return said(f"🤔 “{shown}” is nothing I know. Did you mean {meant}?")
+    return said(f"🤔 “{shown}” is nothing I know. `{command} help` shows everything.")
+
+
+# --- numbers ----------------------------------------------------------------------------------
+
+
+def digest(given: Digest, *, with_table: bool = True) -> Message:
+    """The weekly digest: one sentence, what needs somebody, the scorecard, load and noise."""
+    attention = (
+        section("*Needs attention*\n" + fit([f"• {escape(one, 300)}" for one in given.attention], 2600))
+        if given.attention
+        else None
+    )
+    return message(
+        f"{given.title}: {escape(given.headline, 500)}",
+        header(given.title),
+        section(escape(given.headline, 1000)),
+        attention,
+        _table(given) if with_table else section(_monospace(given)),
+        divider(),
+        section(fit([escape(one, 500) for one in given.load], 2600)) if given.load else None,
+        section("*Noisiest alerts*\n" + fit([f"• {escape(one, 300)}" for one in given.noise], 2400))
+        if given.noise
+        else None,
+        context(*(escape(one, 600) for one in given.footer)),
+    )
+
+
+HEADS = ("Target", "This week", "n", "Last 4 weeks", "Status")
+
+
+def _table(given: Digest) -> Block:
+    """Slack's table block. Cells may not be empty. https://docs.slack.dev/reference/block-kit/blocks/table-block"""
+    rows = [HEADS, *((row.name, row.value, row.n, row.recent, row.status) for row in given.rows)]
+    return {
+        "type": "table",
+        "column_settings": [{"is_wrapped": True}, {"align": "right"}, {"align": "right"}, {"align": "right"}, {"align": "left"}],
+        "rows": [[{"type": "raw_text", "text": str(cell) or "–"} for cell in row] for row in rows],
+    }  # fmt: skip
+
+
+def _monospace(given: Digest) -> str:
+    lines = [f"{row.name:26.26} {row.value:>12.12} {row.status}" for row in given.rows]
+    return "```" + escape(fit(lines, 2600), 2800, lines=True) + "```"

@@ -1,0 +1,242 @@
+"""The summary card, the line in the announcement channel, the topic: what somebody reads at 03:00 on a phone.
+
+Top to bottom: what is broken, how bad, whether anybody is on it, whether anybody was paged; then one big button.
+"""
+
+from datetime import datetime
+
+from bot.incidents.incident import Episode, Incident, PageState, Role, Status
+from bot.incidents.policy import Policy
+from bot.slack import ids
+from bot.slack.views.blocks import (
+    Block,
+    Message,
+    actions,
+    button,
+    context,
+    fields,
+    header,
+    link,
+    message,
+    overflow,
+    section,
+)
+from bot.slack.views.text import clip, escape, fit, moment, people, person, since, spoken
+
+ICONS = {"SEV1": "🔴", "SEV2": "🟠", "SEV3": "🟡", "SEV4": "🔵", "SEV5": "⚪"}
+MOST_ALERTS = 5
+
+
+def card(incident: Incident, policy: Policy, now: datetime) -> Message:
+    """The card. Drawn anew from the incident as it stands; says "paged" only of a page that PagerDuty took."""
+    title = f"{ICONS[incident.severity.value]} {incident.ref} · {incident.title}"
+    text = f"{incident.ref} {escape(incident.title, 200)}: {state_line(incident)}"
+    return message(
+        text,
+        header(title),
+        section(_first_line(incident, policy, now)),
+        section(clock_line(incident, now)) if incident.is_open or incident.episode.pages else None,
+        section(page_line(incident, now)),
+        _people(incident),
+        _alerts(incident, now),
+        _update(incident, now),
+        _buttons(incident),
+        context(*_footer(incident, now)),
+    )
+
+
+def state_line(incident: Incident) -> str:
+    """The state in few plain words."""
+    if incident.status is Status.MERGED:
+        return f"merged into INC-{incident.merged_into}"
+    return f"{incident.severity.value}, {incident.status.value}"
+
+
+def _first_line(incident: Incident, policy: Policy, now: datetime) -> str:
+    means = policy.rule(incident.severity).means
+    service = f" · *{escape(incident.service, 80)}*" if incident.service else ""
+    drill = "*DRILL* · " if incident.drill else ""
+    status = f"*{incident.status.value.capitalize()}*"
+    if incident.status is Status.MERGED:
+        status = f"*Merged into INC-{incident.merged_into}*"
+    started = incident.impact_started_at or incident.opened_at
+    lasted = f"since {moment(started, now)} ({since(started, now)})"
+    if incident.resolved_at is not None:
+        lasted = f"resolved {moment(incident.resolved_at, now)} after {since(incident.opened_at, incident.resolved_at)}"
+    return f"{drill}*{incident.severity.value}* {escape(means, 120)}{service}\n{status} · {lasted}"
+
+
+def clock_line(incident: Incident, now: datetime) -> str:
+    """How the acknowledgement stands against its target. `<!date…>` shows each reader their own time."""
+    episode = incident.episode
+    if episode.acknowledged_at is not None:
+        return _acknowledged(episode)
+    if not episode.pages or episode.deadline is None:
+        return "🕐 No acknowledgement clock: this severity pages nobody."
+    if episode.ended_at is not None:
+        return "🕐 *Nobody acknowledged this page* before it ended."
+    waited = (now - episode.opened_at).total_seconds()
+    target = (episode.deadline - episode.opened_at).total_seconds()
+    if now >= episode.deadline:
+        over = spoken(waited - target)
+        return f"🚨 *Not acknowledged for {spoken(waited)}* · target missed {over} ago, at {moment(episode.deadline, seconds=True)}"
+    return (
+        f"⏱️ *Not acknowledged* · {spoken(waited)} of {target / 60:g} min · "
+        f"target {moment(episode.deadline, seconds=True)}\n{_bar(waited / target)}"
+    )
+
+
+def _acknowledged(episode: Episode) -> str:
+    assert episode.acknowledged_at is not None
+    seconds = (episode.acknowledged_at - episode.opened_at).total_seconds()
+    via = {"slack": "in Slack", "pagerduty": "in PagerDuty", "merge": "on a merged incident"}
+    where = via.get(episode.acknowledged_via or "", "")
+    verdict = ""
+    if episode.target is not None:
+        met = seconds < episode.target.total_seconds()
+        verdict = " · target met" if met else f" · target of {episode.target.total_seconds() / 60:g} min *missed*"
+    level = f" (level {episode.level})" if episode.pages and episode.level > 1 else ""
+    who = person(episode.acknowledged_by)
+    return f"✅ Acknowledged by {who}{level} {where} after *{spoken(seconds)}*{verdict}"
+
+
+def _bar(share: float) -> str:
+    full = max(0, min(20, int(share * 20)))
+    return "`" + "█" * full + "░" * (20 - full) + "`"
+
+
+def page_line(incident: Incident, now: datetime) -> str:
+    """What is known of the page, and not a word more."""
+    episode = incident.episode
+    match episode.page:
+        case PageState.NOT_NEEDED:
+            return f"📟 Nobody was paged: {incident.severity.value} pages nobody."
+        case PageState.REQUESTED:
+            return f"📟 Asking PagerDuty to page {_on_call(incident)} …"
+        case PageState.DELAYED:
+            return f"⚠️ *PagerDuty has not taken the page yet*: {escape(episode.page_reason, 300)}. Still trying."
+        case PageState.REFUSED:
+            return f"🛑 *Nobody was paged.* PagerDuty refused: {escape(episode.page_reason, 300)}"
+        case PageState.ACCEPTED:
+            return _accepted(incident, episode)
+
+
+def _accepted(incident: Incident, episode: Episode) -> str:
+    at = moment(episode.accepted_at, seconds=True) if episode.accepted_at else ""
+    where = link(incident.pager_url, "PagerDuty") or "PagerDuty"
+    line = f"📟 Paged through {where} at {at}"
+    if episode.notified:
+        return f"{line} · notified: {people(episode.notified)} · level {episode.level}"
+    if episode.assignees:
+        return f"{line} · assigned to {people(episode.assignees)} · level {episode.level}"
+    return f"{line} · PagerDuty has not said yet whom it notified"
+
+
+def _on_call(incident: Incident) -> str:
+    return f"the on-call of {escape(incident.service, 80)}" if incident.service else "the on-call"
+
+
+def _people(incident: Incident) -> Block | None:
+    held = [f"*{role.value.capitalize()}*\n{people(incident.roles[role])}" for role in Role if incident.roles.get(role)]
+    return fields(*held) if held else None
+
+
+def _alerts(incident: Incident, now: datetime) -> Block | None:
+    if not incident.alerts:
+        return None
+    newest = sorted(incident.alerts, key=lambda one: (not one.is_firing, -one.started_at.timestamp()))
+    lines = []
+    for one in newest[:MOST_ALERTS]:
+        mark = "🔥" if one.is_firing else "✔️"
+        times = f" ×{one.fires}" if one.fires > 1 else ""
+        source = link(one.url, "source")
+        lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {source}".rstrip())
+    if len(newest) > MOST_ALERTS:
+        lines.append(f"… and {len(newest) - MOST_ALERTS} more alerts")
+    return section(fit(lines, 2900))
+
+
+def _update(incident: Incident, now: datetime) -> Block | None:
+    update = incident.update
+    if update is None:
+        return None
+    promise = f" · next by {moment(update.next_by, now)}" if update.next_by and incident.is_open else ""
+    return section(
+        f"💬 *Update* {moment(update.at, now)} by {person(update.by)}{promise}\n{escape(update.text, 1200, lines=True)}"
+    )
+
+
+def _buttons(incident: Incident) -> Block | None:
+    value = incident.number
+    if not incident.is_open:
+        if incident.status is not Status.RESOLVED:
+            return actions(button("Timeline", ids.TIMELINE, value))
+        return actions(
+            button("Reopen", ids.REOPEN, value),
+            button("Post-mortem draft", ids.POSTMORTEM, value),
+            button("Timeline", ids.TIMELINE, value),
+            button("Page was useful", ids.PAGE_USEFUL, value) if incident.episode.pages else None,
+            button("… was not", ids.PAGE_USELESS, value) if incident.episode.pages else None,
+        )
+    more = overflow(
+        ids.MORE,
+        ("Note", f"{ids.NOTE}:{value}"),
+        ("Roles", f"{ids.ROLES}:{value}"),
+        ("Page someone else", f"{ids.PAGE}:{value}"),
+        ("Merge", f"{ids.MERGE}:{value}"),
+        ("Who is on it", f"{ids.WHO}:{value}"),
+    )
+    waiting = incident.episode.is_waiting
+    first = [
+        button("Acknowledge", ids.ACKNOWLEDGE, value, "primary"),
+        button("I can't: escalate", ids.ESCALATE, value, "danger") if incident.episode.pages else None,
+    ]
+    return actions(
+        *(first if waiting or incident.episode.acknowledged_at is None else ()),
+        button("Update", ids.UPDATE, value),
+        button("Status", ids.STATUS, value),
+        button("Severity", ids.SEVERITY, value),
+        button("Resolve", ids.RESOLVE, value, None if waiting else "primary"),
+        button("Timeline", ids.TIMELINE, value),
+        more,
+    )
+
+
+def _footer(incident: Incident, now: datetime) -> list[str]:
+    parts = [f"opened {moment(incident.opened_at, now, seconds=True)} by {person(incident.opened_by)}"]
+    if incident.route:
+        parts.append(f"route: {escape(incident.route, 80)}")
+    if incident.runbook:
+        parts.append(f"runbook: {link(incident.runbook, 'open') or escape(incident.runbook, 120)}")
+    if incident.channel_trouble:
+        parts.append(f"⚠️ no channel of its own: {escape(incident.channel_trouble, 200)}")
+    if incident.draft:
+        parts.append(f"📄 {link(incident.draft, 'post-mortem draft')}")
+    return [clip(part, 600) for part in parts]
+
+
+def announcement(incident: Incident, now: datetime) -> Message:
+    """The one line where everybody reads, kept up to date."""
+    icon = ICONS[incident.severity.value] if incident.is_open else "✅"
+    where = f"<#{incident.channel.id}>" if incident.channel else "no channel yet"
+    episode = incident.episode
+    if not incident.is_open:
+        stand = state_line(incident)
+    elif episode.acknowledged_at is not None:
+        stand = f"{incident.status.value}, {person(episode.acknowledged_by)} is on it"
+    elif episode.page is PageState.ACCEPTED:
+        late = episode.breached_at is not None
+        stand = "paged, *not acknowledged within the target*" if late else "paged, not acknowledged yet"
+    else:
+        stand = page_line(incident, now).partition(" ")[2]
+    line = f"{icon} *{incident.ref}* {escape(incident.title, 200)} · {incident.severity.value} · {stand} · {where}"
+    update = incident.update
+    below = context(f"💬 {escape(update.text, 500)}") if update and incident.is_open else None
+    return message(line, section(line), below)
+
+
+def topic(incident: Incident) -> str:
+    """The channel's topic: plain text of at most 250 characters."""
+    lead = incident.roles.get(Role.COMMANDER, ())
+    who = f" | lead: {people(lead)}" if lead else ""
+    return clip(f"{incident.severity.value} | {incident.status.value} | {escape(incident.title, 150)}{who}", 250)

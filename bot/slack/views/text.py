@@ -1,0 +1,124 @@
+"""Words for Slack: escaping, clipping, times, people. Every text from outside passes through `escape` or `clean`."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from bot.incidents.decisions.acknowledging import spoken
+
+PERSON = re.compile(r"[UW][A-Z0-9]{2,}\Z")
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+HIDDEN = re.compile(
+    "[\u200b\u200c\u200e\u200f\u2060-\u2064\u2066-\u206f\u202a-\u202e\u061c\ufeff\U000e0000-\U000e007f]"
+)
+"""Characters that show nothing or turn the line around: a title must read as it is written."""
+ESCAPED_MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,}|#C[A-Z0-9]{2,})&gt;")
+
+__all__ = ["clean", "clip", "escape", "fit", "moment", "named", "people", "person", "reason", "since", "spoken"]
+
+
+def clean(text: str, limit: int = 3000, *, lines: bool = True) -> str:
+    """Printable text of at most `limit` characters, for `plain_text`; without `lines`, on one line."""
+    text = HIDDEN.sub("", text.replace("\r\n", "\n").replace("\u2028", "\n").replace("\u2029", "\n"))
+    kept = "".join(_printable(char) for char in text)
+    kept = kept.strip() if lines else " ".join(kept.split())
+    return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
+
+
+def escape(text: str, limit: int = 3000, *, lines: bool = False) -> str:
+    """Text from outside, safe in mrkdwn: no mention, no channel call, no link with a label of its own.
+
+    `limit` counts what is sent, entities included. https://docs.slack.dev/messaging/formatting-message-text#escaping
+    """
+    kept: list[str] = []
+    size = 0
+    for char in clean(text, limit + 1, lines=lines):
+        one = ENTITIES.get(char, char)
+        if size + len(one) > limit - 1:
+            return "".join(kept).rstrip() + "…"
+        kept.append(one)
+        size += len(one)
+    return "".join(kept)
+
+
+def reason(text: str, command: str = "/incident") -> str:
+    """A sentence of a decision: escaped, but the people and channels that it names are shown as such."""
+    said = ESCAPED_MENTION.sub(r"<\1>", escape(text, lines=True))
+    return said.replace("`/incident", f"`{command}")
+
+
+def clip(mrkdwn: str, limit: int = 3000) -> str:
+    """Our own mrkdwn cut to `limit`, never inside a mention, a link or an entity."""
+    if len(mrkdwn) <= limit:
+        return mrkdwn
+    cut = mrkdwn[: limit - 1]
+    for opening, closing in (("<", ">"), ("&", ";")):
+        start = cut.rfind(opening)
+        if start > cut.rfind(closing) and (opening == "<" or limit - start < 8):
+            cut = cut[:start]
+    return cut.rstrip() + "…"
+
+
+def fit(lines: Iterable[str], limit: int = 3000, more: str = "… and {} more") -> str:
+    """As many whole lines as fit, and how many were left out."""
+    given = list(lines)
+    for count in range(len(given), 0, -1):
+        left = len(given) - count
+        text = "\n".join(given[:count] + ([more.format(left)] if left else []))
+        if len(text) <= limit:
+            return text
+    return clip(given[0], limit) if given else ""
+
+
+def person(who: str | None) -> str:
+    """Somebody as Slack shows them where they are a Slack user; their name as it is where not."""
+    if not who:
+        return "somebody"
+    if who == "bot":
+        return "Firstfive"
+    return f"<@{who}>" if PERSON.match(who) else escape(who, 100)
+
+
+def people(who: Sequence[str]) -> str:
+    """Several people, each once."""
+    return ", ".join(person(one) for one in dict.fromkeys(who))
+
+
+def is_person(who: str) -> bool:
+    """Whether this is a Slack user id, and not a plain name."""
+    return bool(PERSON.match(who))
+
+
+def moment(at: datetime, now: datetime | None = None, *, seconds: bool = False) -> str:
+    """A time that each reader sees in their own zone; with its date where that is not the day of `now`."""
+    at = at.astimezone(UTC)
+    form = "{time_secs}" if seconds else "{time}"
+    plain = f"{at:%H:%M:%S} UTC" if seconds else f"{at:%H:%M} UTC"
+    if now is not None and now.astimezone(UTC).date() != at.date():
+        form, plain = "{date_short} " + form, f"{at:%Y-%m-%d} {plain}"
+    return f"<!date^{int(at.timestamp())}^{form}|{plain}>"
+
+
+def since(at: datetime, now: datetime) -> str:
+    """How long ago, in words: "3 min", "2 h 5 min", "4 days". Seconds only in the first minute."""
+    seconds = max(0, int((now - at).total_seconds()))
+    if seconds >= 48 * 3600:
+        return f"{seconds // 86400} days"
+    if seconds >= 60:
+        return spoken(seconds - seconds % 60).removesuffix(" 0 s")
+    return spoken(seconds)
+
+
+def named(ref: str, title: str, limit: int = 200) -> str:
+    """An incident in a sentence: its number in bold and what is broken."""
+    return f"*{ref}* {escape(title, limit)}"
+
+
+def _printable(char: str) -> str:
+    if char in "\n\t":
+        return char
+    category = unicodedata.category(char)
+    if category == "Cs":
+        return "\ufffd"
+    return "" if category == "Cc" else char

@@ -1,0 +1,336 @@
+"""The composition root: the only file that sees every edge. Builds the bot from its settings, and starts and stops it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from bot import digest, postmortems
+from bot.alerts.registry import sources
+from bot.clock import Clock, wall_clock
+from bot.digest import Digest
+from bot.errors import Broken, Refused
+from bot.handle import Door
+from bot.incidents.decision import Decision, Timer
+from bot.incidents.effects import Lane
+from bot.incidents.inputs import DigestDue
+from bot.incidents.policy import Policy
+from bot.incidents.policy import read as read_policy_text
+from bot.journal import Journal
+from bot.metrics import WeekMetrics, week_metrics
+from bot.pagerduty.client import Client
+from bot.pagerduty.deliver import PagerDeliverer
+from bot.pagerduty.limits import Budget
+from bot.pagerduty.poll import Poll
+from bot.pagerduty.reports import Reports
+from bot.postmortems import Templates, read_templates
+from bot.runbooks import Runbook, read_folder
+from bot.settings import Settings
+from bot.slack.app import SlackApp
+from bot.slack.client import Slack
+from bot.slack.deliver import SlackDeliverer
+from bot.slack.desk import Desk
+from bot.slack.people import sync_people
+from bot.slack.socket import SocketMode
+from bot.store import Store, migrate
+from bot.store.inbox import InboxWriter
+from bot.web.app import Web, build
+from bot.web.health import Health
+from bot.web.measures import Measures
+from bot.web.serving import Server
+from bot.web.webhooks import Webhooks
+from bot.worker.deliveries import Deliveries
+from bot.worker.due import DueTimers
+from bot.worker.intake import Intake
+from bot.worker.scheduler import Tick
+from bot.worker.worker import Wakeups, Worker, sweeper
+
+log = structlog.get_logger()
+
+BEFORE = 13
+"""Weeks that a digest looks back on."""
+
+
+def read_policy(settings: Settings) -> Policy:
+    """The policy's file; the defaults where there is none. Raises `Broken` with the line."""
+    path = settings.policy_file
+    if not path.exists():
+        return Policy()
+    return read_policy_text(_text(path), str(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Broken(str(path), None, f"cannot be read: {error}") from None
+
+
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
+    """The record, for as long as the context lasts."""
+    store = Store.at(settings.database_url.get_secret_value())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+class Choices:
+    """The team's files, read again when they change. A running bot keeps the last good ones, and says what is wrong."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._stamps = self._seen()
+        self._policy = read_policy(settings)
+        self._runbooks = read_folder(settings.runbooks_dir)
+        self._templates = read_templates(settings.templates_dir)
+        if self._templates.problems:
+            raise self._templates.problems[0]
+        self.trouble = ""
+
+    def policy(self) -> Policy:
+        """The policy that holds now."""
+        return self._policy
+
+    def runbooks(self) -> Sequence[Runbook]:
+        """The runbooks that hold now."""
+        return self._runbooks
+
+    def templates(self) -> Templates:
+        """The post-mortem templates that hold now."""
+        return self._templates
+
+    def refresh(self) -> int:
+        """Read again what changed; 1 where something new was taken."""
+        with self._lock:
+            stamps = self._seen()
+            if stamps == self._stamps:
+                return 0
+            self._stamps = stamps
+            try:
+                policy, runbooks = read_policy(self._settings), read_folder(self._settings.runbooks_dir)
+                templates = read_templates(self._settings.templates_dir)
+                if templates.problems:
+                    raise templates.problems[0]
+            except Broken as error:
+                self.trouble = f"{error}; the last good one is still used"
+                log.error("changed file not taken", problem=str(error))
+                return 0
+            self._policy, self._runbooks, self._templates, self.trouble = policy, runbooks, templates, ""
+        log.info("changed files taken")
+        return 1
+
+    def _seen(self) -> tuple[tuple[str, float], ...]:
+        folders = (self._settings.runbooks_dir, self._settings.templates_dir)
+        files = [self._settings.policy_file, *(path for folder in folders for path in sorted(folder.glob("*")))]
+        return tuple((str(path), path.stat().st_mtime) for path in files if path.is_file())
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Metrics, digests and drafts, made from the record."""
+
+    store: Store
+    clock: Clock
+    choices: Choices
+
+    def journal(self, start: datetime | None = None, end: datetime | None = None) -> Journal:
+        """The record as a journal; of a span, or all of it."""
+        entries, notes = self.store.journal() if start is None or end is None else (
+            self.store.timelines(start, end), self.store.journal_notes())  # fmt: skip
+        zones = {one.slack_id: one.zone for one in self.store.people() if one.zone}
+        return Journal.of(entries, notes, tz=self.choices.policy().team.zone, people=zones)
+
+    def week(self, week: str, as_of: datetime | None = None) -> WeekMetrics:
+        """The numbers of an ISO week."""
+        now = as_of or self.clock()
+        return week_metrics(self.journal(), week, now)
+
+    def digest(self, week: str, as_of: datetime | None = None) -> Digest:
+        """The digest of an ISO week, with the weeks before it to compare."""
+        now = as_of or self.clock()
+        journal = self.journal()
+        earlier = [week_metrics(journal, one, now) for one in digest.weeks_before(week, BEFORE - 1)]
+        names = {one.slack_id: one.real_name or one.name for one in self.store.people()}
+        share = self.choices.policy().digest.share_people
+        return digest.build(week_metrics(journal, week, now), earlier, journal, now, names=names if share else {})
+
+    def draft(self, number: int, template: str) -> str:
+        """Draft an incident's post-mortem, and keep it."""
+        ref = f"INC-{number}"
+        text = self.draft_of(ref, template)
+        self.store.keep_draft(ref, template, text, self.clock())
+        return text
+
+    def draft_of(self, ref: str, template: str) -> str:
+        """Draft an incident's post-mortem from its timeline. Raises `Refused` where there is no such incident."""
+        entries = self.store.timeline(ref)
+        if not entries:
+            raise Refused(f"There is no {ref}.")
+        start = min(one.at for one in entries) - timedelta(days=90)
+        others = [one for one in self.store.timelines(start, self.clock()) if one.incident != ref]
+        names = {one.slack_id: one.real_name or one.name for one in self.store.people()}
+        return postmortems.draft(
+            ref, entries, others, self.choices.templates(), template, self.clock(), names, self.store.draft(ref)
+        )
+
+    def week_now(self, now: datetime) -> str:
+        """The ISO week of a moment, in the team's zone."""
+        return digest.week_of(now, self.choices.policy().team.zoneinfo)
+
+    def ensure_digest(self) -> int:
+        """Set the timer of the next digest, and of one that was missed while nothing ran; each once."""
+        policy, now = self.choices.policy(), self.clock()
+        newest = self.store.newest_digest() or self.store.note("digest/since")
+        if newest is None:
+            # A new installation owes no digest of weeks before it.
+            newest = digest.week_before(self.week_now(now))
+            self.store.set_note("digest/since", newest)
+        plan = digest.due(str(newest), now, policy.team.zoneinfo, policy.digest.weekday, policy.digest.at)
+        timers = [Timer(f"digest/{week}", at, DigestDue(week)) for week, at in plan]
+        wanted = [one for one in timers if not self.store.note(f"digest/set/{one.key}/{one.due_at.isoformat()}")]
+        for one in wanted:
+            with self.store.writing() as work:
+                work.set_timers([one])
+            self.store.set_note(f"digest/set/{one.key}/{one.due_at.isoformat()}", True)
+        return len(wanted)
+
+
+class Bot:
+    """Everything, put together. `clock` may be moved by a sandbox; signatures are always checked against real time."""
+
+    def __init__(self, settings: Settings, clock: Clock = wall_clock) -> None:
+        self.settings, self.clock = settings, clock
+        self.choices = Choices(settings)
+        self.store = Store.at(settings.database_url.get_secret_value())
+        self.wakeups = Wakeups()
+        self.door = Door(
+            store=self.store, clock=clock, policy=self.choices.policy, runbooks=self.choices.runbooks,
+            saved=self._saved,
+        )  # fmt: skip
+        self.numbers = Numbers(self.store, clock, self.choices)
+        self.slack = Slack(token=settings.slack_bot_token, api_url=settings.slack_api_url)
+        self.client = Client(
+            token=settings.pagerduty_api_token, from_email=settings.pagerduty_from,
+            api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url,
+        )  # fmt: skip
+        self.reports = Reports(client=self.client, store=self.store, clock=clock)
+        self.poll = Poll(client=self.client, reports=self.reports, store=self.store, door=self.door)
+        self.desk = Desk(
+            door=self.door, command=settings.slack_command, digest_for=self.numbers.digest,
+            week_of=self.numbers.week_now, templates=lambda: self.choices.templates().names(),
+        )  # fmt: skip
+        self.slack_app = SlackApp(
+            desk=self.desk, slack=self.slack, signing_secret=settings.slack_signing_secret.get_secret_value(),
+            command=settings.slack_command, wall_clock=wall_clock,
+        )  # fmt: skip
+        self.measures = Measures()
+        self._worker: Worker | None = None
+        self._inbox: InboxWriter | None = None
+        self._socket: SocketMode | None = None
+        self._server: Server | None = None
+
+    def _saved(self, decision: Decision) -> None:
+        if decision.effects:
+            self.wakeups.effects_saved()
+
+    # --- the parts ----------------------------------------------------------------------------
+
+    def worker(self) -> Worker:
+        """The worker, built once."""
+        if self._worker is None:
+            pager = PagerDeliverer(
+                client=self.client, store=self.store, clock=self.clock, key_named=self.settings.pager_key,
+                budget=Budget(time.monotonic), reports=self.reports,
+            )  # fmt: skip
+            slack = SlackDeliverer(
+                slack=self.slack, store=self.store, clock=self.clock, policy=self.choices.policy,
+                digest_for=self.numbers.digest, draft_for=self.numbers.draft,
+            )  # fmt: skip
+            delivers = {Lane.PAGER: pager.deliver, Lane.CHAT: slack.deliver, Lane.DOCUMENT: slack.deliver}
+            self._worker = Worker(
+                store=self.store,
+                intake=Intake(sources=sources(), report=self.reports.of_ours, store=self.store, door=self.door),
+                deliveries={
+                    lane: Deliveries(lanes=[lane], deliver=deliver, store=self.store, door=self.door)
+                    for lane, deliver in delivers.items()
+                },
+                due=DueTimers(store=self.store, door=self.door),
+                ticks=self._ticks(),
+                wakeups=self.wakeups,
+                clock=self.clock,
+            )
+        return self._worker
+
+    def _ticks(self) -> list[Tick]:
+        return [
+            Tick("poll PagerDuty", float(self.settings.pager_poll_seconds), self.poll.run_once),
+            Tick("changed files", 15.0, self.choices.refresh),
+            Tick("people", 600.0, self.learn_people),
+            Tick("digest", 60.0, self.numbers.ensure_digest),
+            sweeper(self.store, timedelta(days=self.settings.keep_days)),
+        ]
+
+    def learn_people(self) -> int:
+        """Read who is in Slack."""
+        return sync_people(self.slack, self.store, self.clock())
+
+    def app(self) -> Callable[..., object]:
+        """The web application."""
+        self._inbox = self._inbox or self.store.inbox_writer(self.wakeups.inbox.wake)
+        webhooks = Webhooks(
+            sources=sources(), secrets_of=self.settings.secrets_of, mapping_of=self._mapping, inbox=self._inbox,
+            clock=self.clock, wall_clock=wall_clock, measures=self.measures,
+        )  # fmt: skip
+        health = Health(
+            store=self.store, clock=self.clock, out_of_date=lambda: migrate.out_of_date(self.store.engine),
+            ticked_at=lambda: self._worker.ticked_at if self._worker else None,
+            troubles=(lambda: self.choices.trouble, lambda: self._socket.trouble() if self._socket else ""),
+        )  # fmt: skip
+        has_slack = bool(self.settings.slack_signing_secret.get_secret_value())
+        dispatch = self.slack_app.dispatch if has_slack else None
+        return build(Web(self.store, health, self.measures, webhooks, dispatch))
+
+    def _mapping(self, route: str) -> Mapping[str, str]:
+        return self.choices.policy().generic.get(route, {})
+
+    # --- running ------------------------------------------------------------------------------
+
+    def start_worker(self) -> None:
+        """Begin to work."""
+        self.numbers.ensure_digest()
+        self.worker().start()
+        threading.Thread(target=self.learn_people, name="people", daemon=True).start()
+
+    def start_socket(self) -> None:
+        """Open the websocket, where an app token is set."""
+        token = self.settings.slack_app_token.get_secret_value()
+        if token:
+            self._socket = SocketMode(self.slack_app, token)
+            self._socket.start()
+
+    def start_web(self, host: str | None = None, port: int | None = None) -> Server:
+        """Listen, in a thread."""
+        self._server = Server(self.app(), host or self.settings.host, self.settings.port if port is None else port)
+        self._server.start()
+        return self._server
+
+    def stop(self) -> None:
+        """Stop in the order in which nothing is lost: first what comes in, then what is under way."""
+        if self._server is not None:
+            self._server.stop()
+        if self._socket is not None:
+            self._socket.stop()
+        if self._inbox is not None:
+            self._inbox.close()
+        if self._worker is not None:
+            self._worker.stop()
+        self.slack_app.close()
+        self.store.close()
