@@ -70,7 +70,7 @@ class Outgoing:
         """A button or select on a message; what the person sees of the answer."""
         before, seen = self._views_of(person), len(channel.messages)
         is_ephemeral = bool(message.get("ephemeral_for"))
-        payload = {
+        payload: Json = {
             "type": "block_actions", "user": self._user(person), "api_app_id": APP, "token": "sandbox",
             "team": {"id": TEAM, "domain": "sandbox"}, "enterprise": None, "is_enterprise_install": False,
             "container": {"type": "message", "message_ts": message["ts"], "channel_id": channel.id,
@@ -91,7 +91,7 @@ class Outgoing:
 
     def press_in_view(self, view: View, action: Json) -> Json:
         """A button or select inside a form."""
-        payload = {
+        payload: Json = {
             "type": "block_actions", "user": self._user(view.person), "api_app_id": APP, "token": "sandbox",
             "team": {"id": TEAM, "domain": "sandbox"}, "enterprise": None, "is_enterprise_install": False,
             "container": {"type": "view", "view_id": view.id}, "view": self._space.view_json(view),
@@ -104,7 +104,7 @@ class Outgoing:
     def submit(self, view: View, values: Json) -> Json:
         """A form that is sent off; closes it, or shows what is wrong beside its fields."""
         content = {**self._space.view_json(view), "state": {"values": values}}
-        payload = {
+        payload: Json = {
             "type": "view_submission", "team": {"id": TEAM, "domain": "sandbox"}, "user": self._user(view.person),
             "api_app_id": APP, "token": "sandbox", "trigger_id": self._trigger(view.person), "view": content,
             "response_urls": [], "is_enterprise_install": False, "enterprise": None,

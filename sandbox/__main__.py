@@ -1,0 +1,208 @@
+"""`make demo`: the sandbox and the bot together, the bot unmodified; one address, and what to press first.
+
+The only file of the sandbox that knows the bot. It hands it a clock that can be moved.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+warnings.filterwarnings("ignore", category=UserWarning, module="pdpyras")
+
+from bot.alerts.registry import source_named, sources  # noqa: E402
+from bot.clock import wall_clock  # noqa: E402
+from bot.commands.running import set_up_logs  # noqa: E402
+from bot.errors import Refused  # noqa: E402
+from bot.settings import Settings  # noqa: E402
+from bot.store import migrate  # noqa: E402
+from bot.web.serving import is_free  # noqa: E402
+from bot.wiring import Bot  # noqa: E402
+from sandbox.app import Sandbox  # noqa: E402
+from sandbox.calls import post  # noqa: E402
+from sandbox.cast import SERVICES  # noqa: E402
+from sandbox.serving import Serving  # noqa: E402
+from sandbox.world import World  # noqa: E402
+
+TOP = Path(__file__).resolve().parents[1]
+FOLDER = Path(".demo")
+SECRET = "sandbox-alert-token"
+
+
+class Demo:
+    """A sandbox, a bot, and the wires between them. Tests use it too."""
+
+    def __init__(self, world: World, database_url: str, port: int = 0, bot_port: int = 0, **more: Any) -> None:
+        self.world, self.database_url = world, database_url
+        self.sandbox = Sandbox.around(world)
+        self.serving = Serving(self.sandbox, port)
+        self._bot_port, self._more = bot_port, more
+        self.bot: Bot | None = None
+
+    def start(self, *, works: bool = True) -> None:
+        """Start everything. Without `works` the worker's threads stay still, for tests that settle it by hand."""
+        origin = self.serving.start()
+        bot = Bot(self._settings(origin), self.world.clock)
+        self.bot = bot
+        migrate.upgrade(bot.store.engine)
+        if works:
+            bot.start_worker()
+        server = bot.start_web("127.0.0.1", self._bot_port)
+        self.world.bot = f"http://127.0.0.1:{server.port}"
+        self.world.fire, self.world.samples = self.fire, samples
+        self.world.moved = self._moved
+        bot.learn_people()
+
+    def stop(self) -> None:
+        """Stop everything."""
+        if self.bot is not None:
+            self.bot.stop()
+        self.serving.stop()
+
+    def _settings(self, origin: str) -> Settings:
+        account, world = self.sandbox.account, self.world
+        keys = " ".join(f"{name}={account.services[name].key}" for name in SERVICES)
+        hooks = " ".join(f"{name}/main={SECRET}" for name in sources() if name != "pagerduty")
+        given: dict[str, Any] = {
+            "database_url": self.database_url,
+            "host": "127.0.0.1",
+            "policy_file": TOP / "policy.yaml",
+            "runbooks_dir": TOP / "runbooks",
+            "templates_dir": TOP / "postmortem_templates",
+            "slack_bot_token": world.slack_token,
+            "slack_signing_secret": world.signing_secret,
+            "slack_api_url": f"{origin}/slack/api/",
+            "pagerduty_keys": f"default={account.services['platform'].key} {keys}",
+            "pagerduty_api_token": world.pagerduty_token,
+            "pagerduty_from": "chloe@example.com",
+            "pagerduty_api_url": f"{origin}/pagerduty/api",
+            "pagerduty_events_url": f"{origin}/pagerduty/events",
+            "pager_poll_seconds": 5,
+            "hook_secrets": f"{hooks} pagerduty/main={world.webhook_secret}",
+            "log_level": "warning",
+        }
+        return Settings(_env_file=None, **(given | self._more))
+
+    def hooks(self) -> dict[str, Any]:
+        """Where each source's alerts go, and the headers that let them in."""
+        return {
+            name: {"url": f"{self.world.bot}/hooks/{name}/main", "headers": {"Authorization": f"Bearer {SECRET}"}}
+            for name in sources()
+            if name != "pagerduty"
+        }
+
+    def fire(self, name: str, example: str | None) -> dict[str, Any]:
+        """Post one of the bot's own examples to it, signed as its sender would."""
+        try:
+            source = source_named(name)
+        except Refused as error:
+            return {"ok": False, "error": error.reason}
+        chosen = next((one for one in source.examples if example in (None, one.name)), None)
+        if chosen is None:
+            return {"ok": False, "error": f"{name} has no example {example}"}
+        body = chosen.body_at(self.world.clock())
+        secret = self.world.webhook_secret if name == "pagerduty" else SECRET
+        headers = {"Content-Type": "application/json", **source.sign(body, secret, wall_clock())}
+        answer = post(f"{self.world.bot}/hooks/{name}/main", body, headers, 10)
+        return {"ok": answer.status == 202, "status": answer.status, "answer": answer.body.decode(errors="replace")}
+
+    def _moved(self) -> None:
+        """The clock was moved: let what is due happen, before it moves on."""
+        bot = self.bot
+        if bot is None:
+            return
+        end = time.monotonic() + 3
+        bot.numbers.ensure_digest()
+        while bot.store.due(self.world.clock()) and time.monotonic() < end:
+            bot.worker().tick()
+            time.sleep(0.01)
+
+
+def samples() -> list[dict[str, Any]]:
+    """What can be fired: every example of every source."""
+    return [
+        {
+            "source": source.name, "source_title": source.title, "example": one.name, "title": one.title,
+            "status": one.status.value,
+        }
+        for source in sources().values()
+        for one in source.examples
+    ]  # fmt: skip
+
+
+def free_port(wanted: int) -> int:
+    """The wanted port, or the next free one; said in one line."""
+    for port in range(wanted, wanted + 50):
+        if is_free("127.0.0.1", port):
+            if port != wanted:
+                print(f"Port {wanted} is in use; taking {port}.")
+            return port
+    raise SystemExit(f"No port from {wanted} to {wanted + 49} is free. Try PORT=9700 make demo")
+
+
+def main() -> int:
+    """Run the demo until Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8700), help="the page's port")
+    given = parser.parse_args()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    url = os.environ.get("DATABASE_URL") or f"sqlite:///{FOLDER / 'firstfive.db'}"
+    demo = Demo(World(), url, free_port(given.port), free_port(given.port + 1))
+    set_up_logs(Settings(_env_file=None, log_level="warning"))
+    try:
+        demo.start()
+        write_ready(demo)
+        print(WELCOME.format(page=demo.world.origin), flush=True)
+        stop.wait()
+        print("\nStopping …", flush=True)
+    finally:
+        (FOLDER / "ready.json").unlink(missing_ok=True)
+        demo.stop()
+    return 0
+
+
+WELCOME = """
+  Firstfive is running against a local Slack and PagerDuty. Open
+
+      {page}
+
+  1. Under “Fire an alert” press “Checkout 5xx at 7 %”.
+  2. Watch Ana's phone ring, and the incident's channel open.
+  3. Acknowledge on the phone, on the card, or type /incident ack.
+
+  Ctrl-C ends it.
+"""
+
+
+def write_ready(demo: Demo) -> None:
+    """.demo/ready.json: where everything is, for scripts and other clients."""
+    world = demo.world
+    ready = {
+        "page": world.origin,
+        "slack_api": f"{world.origin}/slack/api/",
+        "slack_token": world.slack_token,
+        "pagerduty_api": f"{world.origin}/pagerduty/api",
+        "pagerduty_events": f"{world.origin}/pagerduty/events",
+        "pagerduty_token": world.pagerduty_token,
+        "bot": world.bot,
+        "hooks": demo.hooks(),
+        "database_url": demo.database_url,
+    }
+    unfinished = FOLDER / "ready.json.new"
+    unfinished.write_text(json.dumps(ready, indent=2) + "\n", encoding="utf-8")
+    unfinished.rename(FOLDER / "ready.json")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+// What one does to the world: fire an alert, break a neighbour, move the clock.
+
+import { fill, h } from "./dom.js";
+import { notice } from "./menu.js";
+import { said } from "./messages.js";
+import { post } from "./stream.js";
+import { ahead, clock, timeOf } from "./time.js";
+
+const NEIGHBOURS = [["slack", "Slack"], ["pagerduty", "PagerDuty"]];
+const STATES = [["up", "Up", "answers at once"], ["slow", "Slow", "answers after some seconds"], ["limited", "Limited", "answers 429, too many requests"], ["down", "Down", "answers 503"], ["revoked", "No token", "refuses the bot's token"]];
+const STEPS = [["plus-1m", "+1 min", 60], ["plus-5m", "+5 min", 300], ["plus-30m", "+30 min", 1800], ["plus-1w", "+1 week", 7 * 86_400]];
+const OPEN_AT_MOST = 5;
+const NAMES = { alertmanager: "Prometheus Alertmanager", grafana: "Grafana", pagerduty: "PagerDuty", generic: "Any JSON" };
+
+export class Controls {
+  #store;
+
+  constructor(store) {
+    this.#store = store;
+    this.#clock();
+    store.on(["samples"], () => this.#samples());
+    store.on(["faults", "webhooks_on"], () => this.#faults());
+  }
+
+  // --- the clock --------------------------------------------------------------------------------
+
+  #clock() {
+    fill(document.getElementById("clock-steps"), STEPS.map(([name, label, seconds]) => h("button", {
+      type: "button", class: "step", "data-testid": `clock-${name}`, title: `Move the clock ${label}; what falls due happens in its order`, onclick: (event) => advance(event.currentTarget, seconds),
+    }, label)));
+    const tick = () => {
+      const now = clock.now();
+      document.getElementById("clock-time").textContent = timeOf(now, true);
+      document.getElementById("clock-date").textContent = now.toLocaleDateString(undefined, { weekday: "short", day: "numeric", month: "short" });
+      document.getElementById("clock-ahead").textContent = ahead(clock.offsetSeconds);
+    };
+    tick();
+    setInterval(tick, 250);
+  }
+
+  // --- alerts -----------------------------------------------------------------------------------
+
+  #samples() {
+    const { samples } = this.#store.state;
+    const groups = Map.groupBy ? Map.groupBy(samples, (one) => one.source) : grouped(samples);
+    document.getElementById("samples-empty").hidden = samples.length > 0;
+    fill(document.getElementById("samples"), [...groups].map(([source, list], index) => h("details", { open: groups.size <= OPEN_AT_MOST || index === 0, class: "source" },
+      h("summary", {}, list[0].source_title ?? NAMES[source] ?? source), h("div", { class: "samples" }, list.map((one) => this.#sample(one))))));
+  }
+
+  #sample(one) {
+    const fire = async (event) => {
+      const node = event.currentTarget;
+      node.classList.add("busy");
+      try {
+        const sees = await post("alert", { source: one.source, example: one.example });
+        if (sees.ok === false || sees.status >= 400) throw new Error(sees.error ?? `The bot answered ${sees.status} to the alert.`);
+        notice(`${one.title}: ${one.status === "resolved" ? "all clear sent" : "alert sent"}`, { kind: "good" });
+      } catch (error) {
+        said(error);
+      } finally {
+        node.classList.remove("busy");
+      }
+    };
+    const isOver = one.status === "resolved";
+    return h("button", { type: "button", class: `sample ${isOver ? "is-resolved" : "is-firing"}`, "data-testid": `sample-${one.source}-${one.example}`, title: `${one.title} (${one.status})`, onclick: fire },
+      h("span", { class: "dot", "aria-hidden": "true" }), h("span", {}, one.title), h("small", {}, one.status));
+  }
+
+  // --- breaking things --------------------------------------------------------------------------
+
+  #faults() {
+    const { faults, webhooks_on: isOn, webhooks_disabled: isDisabled } = this.#store.state;
+    const place = document.getElementById("faults");
+    const focused = document.activeElement?.dataset?.testid;
+    fill(place, NEIGHBOURS.map(([id, name]) => this.#neighbour(id, name, faults[id] ?? "up")), this.#webhooks(isOn, isDisabled));
+    if (focused) place.querySelector(`[data-testid="${focused}"]`)?.focus();
+    const broken = { down: "is down: the bot cannot reach it", slow: "is slow", limited: "limits the bot", revoked: "refuses the bot's token" }[faults.slack];
+    const banner = document.getElementById("slack-banner");
+    banner.hidden = !broken;
+    banner.textContent = broken ? `Slack's API ${broken}. People can still read and type; what the bot has to say waits.` : "";
+  }
+
+  #neighbour(id, name, now) {
+    return h("div", { class: "neighbour" }, h("span", { class: "label", id: `label-${id}` }, h("i", { class: `lamp is-${now}`, "aria-hidden": "true" }), name),
+      h("div", { class: "segments", role: "radiogroup", "aria-labelledby": `label-${id}` }, STATES.map(([state, label, means]) => h("button", {
+        type: "button", role: "radio", "aria-checked": String(state === now), class: `is-${state}`, "data-testid": `fault-${id}-${state}`, title: `${name} ${means}`,
+        onclick: () => post("fault", { neighbour: id, state }).catch(said),
+      }, label))));
+  }
+
+  #webhooks(isOn, isDisabled) {
+    return h("div", { class: "neighbour" }, h("span", { class: "label" }, "Webhooks", isDisabled ? h("small", {}, " switched off by PagerDuty after too many failures") : null),
+      h("button", { type: "button", role: "switch", class: "switch", "aria-checked": String(Boolean(isOn)), "aria-label": "PagerDuty's webhooks", "data-testid": "webhooks", title: "PagerDuty tells the bot what happens; without that the bot asks", onclick: () => post("webhooks", { on: !isOn }).catch(said) },
+        h("span", { class: "knob", "aria-hidden": "true" }), h("span", {}, isOn ? "PagerDuty tells the bot" : "off: the bot has to ask")));
+  }
+}
+
+async function advance(node, seconds) {
+  const all = node.parentElement.querySelectorAll("button");
+  all.forEach((one) => { one.disabled = true; });
+  node.classList.add("busy");
+  try {
+    await post("clock", { advance_seconds: seconds });
+  } catch (error) {
+    said(error);
+  } finally {
+    all.forEach((one) => { one.disabled = false; });
+    node.classList.remove("busy");
+    node.focus();
+  }
+}
+
+function grouped(samples) {
+  const groups = new Map();
+  for (const one of samples) groups.set(one.source, [...(groups.get(one.source) ?? []), one]);
+  return groups;
+}
