@@ -94,14 +94,17 @@ class Door:
             case _:
                 return work.incident(input.incident), input
 
-    def _placed(
-        self, work: Work, report: AlertReported, now: datetime, policy: Policy
-    ) -> tuple[Incident | None, Input]:
+    def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
         placement = placement_of(work, report, now, policy)
         if placement.incident is not None:
             return work.incident(placement.incident), replace(report, placement=placement)
         if placement.outcome is not RouteOutcome.OPEN or report.alert.status is not AlertStatus.FIRING:
             return None, replace(report, placement=placement)
+        # Two alerts of one service at once must not open two incidents: alone, and looked at again.
+        work.openings_alone()
+        placement = placement_of(work, report, now, policy)
+        if placement.incident is not None:
+            return work.incident(placement.incident), replace(report, placement=placement)
         service = policy.service(placement.service)
         default = placement.route.runbook or service.runbook
         choice = choose(report.alert, tuple(self.runbooks()), default, now.date())

@@ -67,17 +67,13 @@ def read(text: str | bytes) -> Journal:
 
 def write(journal: Journal) -> str:
     """The file: entries in order of when they happened, keys in a fixed order; the same journal gives the same bytes."""
-    ordered = sorted(
-        journal.entries, key=lambda one: (one.at, one.incident, one.type, json.dumps(one.as_json(), default=str))
-    )
+    ordered = sorted(journal.entries, key=lambda one: (one.at, one.incident, one.type, json.dumps(one.as_json(), default=str)))
     lines = [json.dumps(_plain(one), ensure_ascii=False) for one in ordered]
     parts = [
         f'"tz": {json.dumps(journal.tz)}',
         f'"people": {json.dumps(dict(sorted(journal.people.items())), ensure_ascii=False)}',
     ]
-    parts += [
-        f'"{name}": {json.dumps(journal.others[name], ensure_ascii=False)}' for name in OTHERS if name in journal.others
-    ]
+    parts += [f'"{name}": {json.dumps(journal.others[name], ensure_ascii=False)}' for name in OTHERS if name in journal.others]
     events = ",\n  ".join(lines)
     parts.append(f'"events": [\n  {events}\n ]' if lines else '"events": []')
     return "{" + ",\n ".join(parts) + "}\n"

@@ -22,9 +22,7 @@ KEYS = frozenset({
     "title", "alerts", "match", "owner", "last_reviewed", "review_every", "severity_hint", "dashboards",
 })  # fmt: skip
 LINES_SHOWN = 5
-SECRET = re.compile(
-    r"xox[abpr]-\w{8,}|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:password|token)\s*[:=]\s*\S{8,}"
-)
+SECRET = re.compile(r"xox[abpr]-\w{8,}|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:password|token)\s*[:=]\s*\S{8,}")
 UNFINISHED = re.compile(r"\bTODO\b|\bTBD\b|\bFIXME\b|<insert[^>]*>", re.IGNORECASE)
 
 

@@ -177,9 +177,7 @@ class Numbers:
         start = min(one.at for one in entries) - timedelta(days=90)
         others = [one for one in self.store.timelines(start, self.clock()) if one.incident != ref]
         names = {one.slack_id: one.real_name or one.name for one in self.store.people()}
-        return postmortems.draft(
-            ref, entries, others, self.choices.templates(), template, self.clock(), names, self.store.draft(ref)
-        )
+        return postmortems.draft(ref, entries, others, self.choices.templates(), template, self.clock(), names, self.store.draft(ref))
 
     def week_now(self, now: datetime) -> str:
         """The ISO week of a moment, in the team's zone."""

@@ -71,9 +71,7 @@ def _routes(sandbox: Sandbox) -> list[Route | Mount]:
         Route("/slack/response/{id}", _respond(sandbox), methods=["POST"]),
         Route("/pagerduty/events/v2/enqueue", _enqueue(sandbox), methods=["POST"]),
         Route("/pagerduty/api/{path:path}", _rest(sandbox), methods=["GET", "POST", "PUT", "DELETE"]),
-        Route(
-            "/pagerduty/incidents/{id}", lambda request: RedirectResponse(f"/#pagerduty={request.path_params['id']}")
-        ),
+        Route("/pagerduty/incidents/{id}", lambda request: RedirectResponse(f"/#pagerduty={request.path_params['id']}")),
         Route("/_person/cast", lambda request: JSONResponse(sandbox.people.cast())),
         Route("/_person/samples", lambda request: JSONResponse(sandbox.world.samples())),
         Route("/_person/state", lambda request: JSONResponse(sandbox.people.state())),
@@ -195,9 +193,7 @@ def _rest(sandbox: Sandbox) -> Callable[[Request], Any]:
         path = "/" + request.path_params["path"]
         sender = request.headers.get("from", "")
         try:
-            status, answer = await run_in_threadpool(
-                sandbox.rest.call, request.method, path, token, sender, query, body
-            )
+            status, answer = await run_in_threadpool(sandbox.rest.call, request.method, path, token, sender, query, body)
         except PagerError as error:
             return JSONResponse(error.body, error.status)
         return JSONResponse(answer, status)
@@ -225,9 +221,7 @@ def _person(sandbox: Sandbox, name: str) -> Callable[[Request], Any]:
 
 def _stream(sandbox: Sandbox) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
-        return StreamingResponse(
-            _changes(sandbox, request), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        return StreamingResponse(_changes(sandbox, request), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     return handle
 

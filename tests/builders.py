@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.alerts.alert import Alert, Severity as AlertSeverity, Status as AlertStatus
+from bot.alerts.alert import Alert
+from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Grouping, Known, Matcher, Outcome, Placement, Route, place
 from bot.alerts.source import PagerReport
 from bot.incidents.decide import decide
@@ -19,9 +21,7 @@ CHLOE = "U0CHLOE"
 DMITRI = "U0DMITRI"
 
 NOON = datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
-POLICY = Policy(
-    services={"checkout": Service(aliases=("cart",), pager="checkout"), "payments": Service(pager="payments")}
-)
+POLICY = Policy(services={"checkout": Service(aliases=("cart",), pager="checkout"), "payments": Service(pager="payments")})
 OPENS = Route(name="critical", match=Matcher(), outcome=Outcome.OPEN, severity="SEV2")
 
 

@@ -172,9 +172,7 @@ def _said(route: Route) -> str:
     return ", ".join(parts) or "it takes everything"
 
 
-def _placed_before(
-    alert: Alert, route: Route, service: str | None, fingerprint: str, known: Known, why_route: str
-) -> Placement:
+def _placed_before(alert: Alert, route: Route, service: str | None, fingerprint: str, known: Known, why_route: str) -> Placement:
     is_firing = alert.status is Status.FIRING
     if known.incident is not None:
         verb = "fires again" if is_firing else alert.status.value
@@ -182,9 +180,7 @@ def _placed_before(
         return Placement(route, Outcome.OPEN, service, fingerprint, known.incident, is_firing, reason)
     if is_firing and route.outcome is Outcome.OPEN and not known.is_announced:
         return Placement(route, Outcome.OPEN, service, fingerprint, None, False, why_route)
-    return Placement(
-        route, Outcome.RECORD, service, fingerprint, None, is_firing, "seen before; no incident belongs to it"
-    )
+    return Placement(route, Outcome.RECORD, service, fingerprint, None, is_firing, "seen before; no incident belongs to it")
 
 
 def _join(

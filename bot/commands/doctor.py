@@ -72,9 +72,7 @@ def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
 def _policy(settings: Settings) -> Iterator[Finding]:
     path = settings.policy_file
     if not path.exists():
-        yield Finding(
-            "policy", False, f"{path} is not there", "copy policy.yaml from the repository, or set POLICY_FILE"
-        )
+        yield Finding("policy", False, f"{path} is not there", "copy policy.yaml from the repository, or set POLICY_FILE")
         return
     try:
         problems = list(problems_in(path.read_text(encoding="utf-8"), str(path)))
@@ -104,9 +102,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
     wanted = {rule.template for rule in (_policy_or_none(settings) or Policy()).severities.values()}
     for name in sorted(wanted - set(templates.names())):
         text = f"the policy names {name}, there is no {name}.md.j2"
-        yield Finding(
-            "post-mortem template", False, text, f"write {settings.templates_dir}/{name}.md.j2, or name another"
-        )
+        yield Finding("post-mortem template", False, text, f"write {settings.templates_dir}/{name}.md.j2, or name another")
     problems = list(lint_folder(settings.runbooks_dir)) if settings.runbooks_dir.is_dir() else []
     for one in problems:
         yield Finding("runbook", False, str(one), "mend that line; `python -m bot runbooks lint` shows all")
@@ -145,9 +141,7 @@ def _store(settings: Settings) -> tuple[Store | None, list[Finding]]:
     try:
         late = migrate.out_of_date(store.engine)
     except DatabaseDown as error:
-        return store, [
-            Finding("database", False, str(error), "see DATABASE_URL in .env.example; is the server running?")
-        ]
+        return store, [Finding("database", False, str(error), "see DATABASE_URL in .env.example; is the server running?")]
     if late:
         return store, [Finding("database", False, late, "python -m bot migrate")]
     parked = store.inbox_depth().get("parked", 0) + store.outbox_depth().get("dead", 0)
@@ -183,7 +177,5 @@ def _clock(settings: Settings) -> Finding:
         return Finding("clock", True, "not compared: Slack does not answer")
     skew = abs(parsedate_to_datetime(date).timestamp() - time.time()) if date else 0.0
     if skew > SKEW_SECONDS:
-        return Finding(
-            "clock", False, f"{skew:.0f} s away from Slack's", "set the machine's clock (chrony, systemd-timesyncd)"
-        )
+        return Finding("clock", False, f"{skew:.0f} s away from Slack's", "set the machine's clock (chrony, systemd-timesyncd)")
     return Finding("clock", True, f"within {SKEW_SECONDS} s of Slack's")

@@ -57,9 +57,7 @@ def run_explain(given: argparse.Namespace, settings: Settings) -> int:
     """Read a payload as the bot would, and say what would come of it."""
     source = source_named(given.source)
     policy = read_policy(settings)
-    delivery = Delivery(
-        body=read_bytes(given.file), headers=headers_in(given.headers), route=given.route, received_at=wall_clock()
-    )
+    delivery = Delivery(body=read_bytes(given.file), headers=headers_in(given.headers), route=given.route, received_at=wall_clock())
     verified, why = _verified(source, delivery, settings)
     if given.headers is not None and not verified and settings.secrets_of(source.name, given.route):
         print(f"not verified: {why}", file=sys.stderr)
@@ -134,9 +132,7 @@ def _together(found: list[tuple[Alert, Placement, str]]) -> list[tuple[Alert, Pl
     return told
 
 
-def _as_json(
-    source: str, verified: bool | None, reading: Reading, decisions: list[tuple[Alert, Placement, str]]
-) -> dict[str, Any]:
+def _as_json(source: str, verified: bool | None, reading: Reading, decisions: list[tuple[Alert, Placement, str]]) -> dict[str, Any]:
     return {
         "source": source,
         "verified": verified,
@@ -163,9 +159,7 @@ def _outcome(alert: Alert, placement: Placement) -> str:
     return placement.outcome.value
 
 
-def _as_text(
-    source: Source, verified: bool | None, why: str, reading: Reading, decisions: list[tuple[Alert, Placement, str]]
-) -> str:
+def _as_text(source: Source, verified: bool | None, why: str, reading: Reading, decisions: list[tuple[Alert, Placement, str]]) -> str:
     word = {True: "verified", False: "NOT verified", None: "not checked"}[verified]
     lines = [f"{source.title}: {word} ({why})"]
     if reading.ignored:
@@ -197,9 +191,7 @@ def run_send(given: argparse.Namespace, settings: Settings) -> int:
         return 0
     secrets = settings.secrets_of(source.name, given.route)
     if not secrets:
-        raise Refused(
-            f"HOOK_SECRETS names no {source.name}/{given.route}. Add {source.name}/{given.route}=SECRET to it."
-        )
+        raise Refused(f"HOOK_SECRETS names no {source.name}/{given.route}. Add {source.name}/{given.route}=SECRET to it.")
     now = wall_clock()
     body = read_bytes(given.file) if given.file else _example(source, given.example).body_at(now)
     url = f"{(given.url or settings.public_url).rstrip('/')}/hooks/{source.name}/{given.route}"
@@ -213,9 +205,7 @@ def run_send(given: argparse.Namespace, settings: Settings) -> int:
         print(f"{error.code} {error.read().decode(errors='replace')}", file=sys.stderr)
         return 1
     except urllib.error.URLError as error:
-        raise Refused(
-            f"nobody answers at {url}: {error.reason}. Is the bot running there? --url names another."
-        ) from None
+        raise Refused(f"nobody answers at {url}: {error.reason}. Is the bot running there? --url names another.") from None
 
 
 def _example(source: Source, name: str | None) -> Any:

@@ -152,9 +152,7 @@ def _as_text(made: WeekMetrics) -> str:
     for one in made.ack_episodes:
         bound = "≥ " if one["is_lower_bound"] else ""
         seconds = f"{bound}{one['seconds']:g} s" if one["seconds"] is not None else "–"
-        lines.append(
-            f"  {one['incident']} episode {one['episode']}: {one['class']}, {seconds}, {one['by'] or 'nobody'}"
-        )
+        lines.append(f"  {one['incident']} episode {one['episode']}: {one['class']}, {seconds}, {one['by'] or 'nobody'}")
     lines += [f"Doubtful: {one}" for one in made.data_problems]
     return "\n".join(lines)
 

@@ -44,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {str(one['msg']).removeprefix('Value error, ')}; see .env.example", file=sys.stderr)
         return 2
     except OSError as error:
-        print(
-            f"{error.filename}: {error.strerror}; a NAME_FILE setting names a file that cannot be read", file=sys.stderr
-        )
+        print(f"{error.filename}: {error.strerror}; a NAME_FILE setting names a file that cannot be read", file=sys.stderr)
         return 2
     return _run(given.run, given, settings)
 

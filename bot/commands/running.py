@@ -32,9 +32,7 @@ def add_to(commands: Any) -> None:
         "migrate", help="bring the database to the newest schema",
         description="Brings the database to the newest schema. Harmless to repeat, and from several processes.",
     )  # fmt: skip
-    sub.add_argument(
-        "--down", metavar="REVISION", help="go back to an older schema instead; loses what it does not know"
-    )
+    sub.add_argument("--down", metavar="REVISION", help="go back to an older schema instead; loses what it does not know")
     sub.set_defaults(run=run_migrate)
 
 

@@ -25,15 +25,9 @@ FOLLOWS: dict[Status, frozenset[Status]] = {
             Status.CANCELLED,
         }
     ),
-    Status.INVESTIGATING: frozenset(
-        {Status.IDENTIFIED, Status.MONITORING, Status.RESOLVED, Status.MERGED, Status.CANCELLED}
-    ),
-    Status.IDENTIFIED: frozenset(
-        {Status.INVESTIGATING, Status.MONITORING, Status.RESOLVED, Status.MERGED, Status.CANCELLED}
-    ),
-    Status.MONITORING: frozenset(
-        {Status.INVESTIGATING, Status.IDENTIFIED, Status.RESOLVED, Status.MERGED, Status.CANCELLED}
-    ),
+    Status.INVESTIGATING: frozenset({Status.IDENTIFIED, Status.MONITORING, Status.RESOLVED, Status.MERGED, Status.CANCELLED}),
+    Status.IDENTIFIED: frozenset({Status.INVESTIGATING, Status.MONITORING, Status.RESOLVED, Status.MERGED, Status.CANCELLED}),
+    Status.MONITORING: frozenset({Status.INVESTIGATING, Status.IDENTIFIED, Status.RESOLVED, Status.MERGED, Status.CANCELLED}),
     Status.RESOLVED: frozenset({Status.CLOSED, Status.INVESTIGATING, Status.TRIGGERED}),
     Status.CLOSED: frozenset(),
     Status.MERGED: frozenset(),

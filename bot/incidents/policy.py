@@ -197,9 +197,7 @@ def default_severities() -> dict[Severity, SeverityRule]:
             update_every=30 * minutes,
             postmortem="required",
         ),
-        Severity.SEV3: SeverityRule(
-            means="Partial, or likely to grow", pages=True, update_every=60 * minutes, template="short"
-        ),
+        Severity.SEV3: SeverityRule(means="Partial, or likely to grow", pages=True, update_every=60 * minutes, template="short"),
         Severity.SEV4: SeverityRule(means="Minor, no customer effect", pages=False, template="short"),
         Severity.SEV5: SeverityRule(means="Cosmetic: a ticket", pages=False, postmortem="none", template="short"),
     }

@@ -96,9 +96,7 @@ def week_metrics(journal: Journal, week: str, as_of: datetime) -> WeekMetrics:
         for episode in one.episodes
         if start <= episode.opened_at < end
     ]
-    problems += [
-        f"{a.incident}: acknowledged before it was opened" for _, _, a in answers if a.verdict == "data_problem"
-    ]
+    problems += [f"{a.incident}: acknowledged before it was opened" for _, _, a in answers if a.verdict == "data_problem"]
     opened = [one for one in everything if one.counts and start <= one.opened_at < end]
     restored, restore_problems = _restored(everything, start, end)
     deployed = _deployments(journal, as_of)
@@ -190,9 +188,7 @@ def _carried(journal: Journal, as_of: datetime, start: datetime, end: datetime) 
     return sorted(one.ref for one in then.values() if one.counts and not one.is_over)
 
 
-def _uptime(
-    journal: Journal, incidents: Sequence[Folded], start: datetime, end: datetime, as_of: datetime
-) -> dict[str, Any]:
+def _uptime(journal: Journal, incidents: Sequence[Folded], start: datetime, end: datetime, as_of: datetime) -> dict[str, Any]:
     spans = []
     for one in incidents:
         for episode in one.episodes if one.hurts else ():
@@ -205,7 +201,8 @@ def _uptime(
         ratio = probes.get("good", 0) / probes["valid"]
         return {"ratio": ratio, "impact_seconds": seconds, "source": "probes", "valid": probes["valid"],
                 "expected": probes.get("expected")}  # fmt: skip
-    if not journal.entries:
+    if not any(one.at < end for one in journal.entries):
+        # Before the record begins nothing is known, and nothing known is not 100 %.
         return {"ratio": None, "impact_seconds": None, "source": None}
     return {"ratio": 1 - seconds / (end - start).total_seconds(), "impact_seconds": seconds, "source": "incidents"}
 
@@ -318,18 +315,14 @@ def _in_week(deployed: Mapping[str, datetime], start: datetime, end: datetime) -
     return {name for name, at in deployed.items() if start <= at < end}
 
 
-def _deployment_figures(
-    deployed: Mapping[str, datetime] | None, start: datetime, end: datetime
-) -> dict[str, Any] | None:
+def _deployment_figures(deployed: Mapping[str, datetime] | None, start: datetime, end: datetime) -> dict[str, Any] | None:
     if deployed is None:
         return None
     count = len(_in_week(deployed, start, end))
     return {"count": count, "per_day": count / 7}
 
 
-def _lead_time(
-    journal: Journal, deployed: Mapping[str, datetime] | None, start: datetime, end: datetime
-) -> dict[str, Any] | None:
+def _lead_time(journal: Journal, deployed: Mapping[str, datetime] | None, start: datetime, end: datetime) -> dict[str, Any] | None:
     given = journal.others.get("changes")
     if given is None or deployed is None:
         return None

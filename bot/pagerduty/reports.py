@@ -111,9 +111,7 @@ class Reports:
             params["since"] = since.isoformat()
         entries: list[dict[str, Any]] = []
         while True:
-            answer = self._client.get(
-                f"/incidents/{pager_id}/log_entries", "what happened to a page", offset=len(entries), **params
-            )
+            answer = self._client.get(f"/incidents/{pager_id}/log_entries", "what happened to a page", offset=len(entries), **params)
             entries += answer.get("log_entries", [])
             if not answer.get("more") or not answer.get("log_entries"):
                 break

@@ -145,9 +145,7 @@ def _close_window(window: Window, later: Sequence[Entry]) -> None:
     end = next((one for one in later if one.type == "resolved"), None)
     if end is not None:
         window.ended_at = _time(end.fields.get("effective_at")) or end.at
-        window.end_source = (
-            "the alerts cleared" if end.fields.get("effective_at") else "resolved; no earlier end is recorded"
-        )
+        window.end_source = "the alerts cleared" if end.fields.get("effective_at") else "resolved; no earlier end is recorded"
 
 
 def _summary(opening: Entry, windows: Sequence[Window], said: Any) -> str:
@@ -210,9 +208,7 @@ def _timings(ordered: Sequence[Entry], windows: Sequence[Window], opening: Entry
     start = windows[0].started_at
     rows = [("Impact start", start, windows[0].start_source)]
     detected = _detected(ordered, opening)
-    rows.append(
-        ("Detected", detected.at if detected.type == "opened" else _received(detected), _how_detected(detected, said))
-    )
+    rows.append(("Detected", detected.at if detected.type == "opened" else _received(detected), _how_detected(detected, said)))
     rows.append(("Opened", opening.at, f"by {said(opening.by or 'bot')}"))
     paged = next((one for one in ordered if one.type == "page_accepted"), None)
     if paged is not None:
@@ -297,9 +293,7 @@ def _timeline(ordered: Sequence[Entry], start: datetime, said: Any) -> list[dict
         new_day, today = day(one.at) != today, day(one.at)
         text = _words(one, said)
         link = one.fields.get("link")
-        safe = (
-            str(link) if isinstance(link, str) and link.startswith(("https://", "http://")) and " " not in link else ""
-        )
+        safe = str(link) if isinstance(link, str) and link.startswith(("https://", "http://")) and " " not in link else ""
         rows.append({
             "day": today if new_day else "", "at": clock(one.at), "since": offset((one.at - start).total_seconds()),
             "text": f"**{text}**" if one.type in PHASES else text,
@@ -375,9 +369,7 @@ def _questions(ordered: Sequence[Entry], windows: Sequence[Window]) -> list[str]
         found.append("No sign is recorded before the incident was opened. When did it begin for users?")
     if any("no earlier end" in one.end_source for one in windows):
         found.append("The end of the impact is taken from the resolve. When was it over for users?")
-    steps = [
-        one for one in ordered if one.type == "runbook_step" and one.fields.get("result") in ("no_effect", "failed")
-    ]
+    steps = [one for one in ordered if one.type == "runbook_step" and one.fields.get("result") in ("no_effect", "failed")]
     if steps:
         found.append("A step of the runbook had no effect. Is it still right?")
     return found

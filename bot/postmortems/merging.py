@@ -7,9 +7,7 @@ rest. Where a person changed the inside of such a part, theirs stays, and a note
 import re
 from hashlib import sha256
 
-BLOCK = re.compile(
-    r"<!-- auto:(?P<name>[\w-]+)(?: sum=(?P<sum>[0-9a-f]{12}))? -->\n(?P<body>.*?)<!-- /auto -->", re.DOTALL
-)
+BLOCK = re.compile(r"<!-- auto:(?P<name>[\w-]+)(?: sum=(?P<sum>[0-9a-f]{12}))? -->\n(?P<body>.*?)<!-- /auto -->", re.DOTALL)
 NOTE = "<!-- A newer version of this part was generated and not taken, because this one was edited by hand. -->\n"
 
 

@@ -115,11 +115,7 @@ class Slack:
         self._budget.spend(method, str(arguments.get("channel", "")))
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
-            answer = (
-                self.web.api_call(method, json=given)
-                if _takes_json(method)
-                else self.web.api_call(method, params=given)
-            )
+            answer = self.web.api_call(method, json=given) if _takes_json(method) else self.web.api_call(method, params=given)
         except SlackApiError as error:
             raise self._judge(error, method) from None
         except (SlackClientError, URLError, HTTPException, TimeoutError, OSError) as error:
@@ -134,11 +130,7 @@ class Slack:
         problem = judged(response.status_code, str(body.get("error", "")), str(retry_after or ""), method)
         if response.status_code == 429 and isinstance(problem, TryLater) and problem.after:
             self._budget.block(method, problem.after)
-        details = (
-            body.get("response_metadata", {}).get("messages")
-            if isinstance(body.get("response_metadata"), dict)
-            else None
-        )
+        details = body.get("response_metadata", {}).get("messages") if isinstance(body.get("response_metadata"), dict) else None
         if isinstance(problem, GaveUp) and details:
             return GaveUp(f"{problem.reason} ({'; '.join(map(str, details))[:300]})", problem.mend)
         return problem

@@ -61,9 +61,7 @@ REFERENCE = re.compile(r"(?i)^(?:inc-?|#)\d{1,9}[:,]?$")
 SEVERITY = re.compile(r"(?i)^(?:sev-?|s|p)?([1-5])$")
 CLEAR_SEVERITY = re.compile(r"(?i)^(?:sev-?|s|p)([1-5])[:,]?$")
 WEEK = re.compile(r"^\d{4}-W\d{2}$")
-NEXT = re.compile(
-    r"(?i)[\s.,;(]*\bnext(?:\s+(?:update|word))?(?:\s+in)?\s+(\d{1,4})\s*(m|min|minutes?|h|hours?)\)?\.?\s*$"
-)
+NEXT = re.compile(r"(?i)[\s.,;(]*\bnext(?:\s+(?:update|word))?(?:\s+in)?\s+(\d{1,4})\s*(m|min|minutes?|h|hours?)\)?\.?\s*$")
 STATUSES = {
     "investigating": Status.INVESTIGATING, "investigate": Status.INVESTIGATING, "looking": Status.INVESTIGATING,
     "identified": Status.IDENTIFIED, "found": Status.IDENTIFIED, "cause": Status.IDENTIFIED,

@@ -156,9 +156,7 @@ class SlackDeliverer:
         if not people:
             return
         try:
-            self._slack.call(
-                "conversations.invite", channel=incident.channel.id, users=",".join(people[:100]), force=True
-            )
+            self._slack.call("conversations.invite", channel=incident.channel.id, users=",".join(people[:100]), force=True)
         except GaveUp as error:
             # One unknown or guest user must not keep the others out; who is in already is in.
             if error_in(error) not in HARMLESS | {"user_not_found", "cant_invite", "ura_max_channels"}:
@@ -265,9 +263,7 @@ class SlackDeliverer:
     def _update(self, post: Post, shown: Message) -> bool:
         """Bring a message up to date; False where it is gone and has to be posted anew."""
         try:
-            self._slack.call(
-                "chat.update", channel=post.channel, ts=post.ts, text=shown.text, blocks=list(shown.blocks)
-            )
+            self._slack.call("chat.update", channel=post.channel, ts=post.ts, text=shown.text, blocks=list(shown.blocks))
         except GaveUp as error:
             if error_in(error) not in GONE:
                 raise

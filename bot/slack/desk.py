@@ -169,9 +169,7 @@ class Desk:
         if not request.words:
             return Reply(form=forms.role(incident))
         if role is None:
-            raise Refused(
-                f"Which role? There are {', '.join(one.value for one in Role)}. `{self._command} role scribe @ben`"
-            )
+            raise Refused(f"Which role? There are {', '.join(one.value for one in Role)}. `{self._command} role scribe @ben`")
         who = self._found(person) if person else asker.person
         return self._handled(AssignRole(incident.number, role, who, asker.person), asker)
 
@@ -206,9 +204,7 @@ class Desk:
 
     def _cancel(self, request: Request, asker: Asker) -> Reply:
         incident = self._meant(request.number, asker)
-        found = next(
-            (commands.REASONS[word] for word in map(str.lower, request.words) if word in commands.REASONS), None
-        )
+        found = next((commands.REASONS[word] for word in map(str.lower, request.words) if word in commands.REASONS), None)
         if request.words and found is None:
             raise Refused("A reason to cancel is one of: false positive, duplicate, external, drill.")
         return self._handled(Cancel(incident.number, asker.person, found or "false_positive"), asker)

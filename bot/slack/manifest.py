@@ -25,9 +25,7 @@ SCOPES = {
 EVENTS = ("app_mention", "reaction_added")
 
 
-def manifest(
-    url: str = "https://bot.example.com", command: str = "/incident", *, socket: bool = False
-) -> dict[str, Any]:
+def manifest(url: str = "https://bot.example.com", command: str = "/incident", *, socket: bool = False) -> dict[str, Any]:
     """The manifest. With `socket`, Slack is reached by Socket Mode and needs no address."""
     endpoint = {} if socket else {"url": f"{url}/slack/events"}
     request = {} if socket else {"request_url": f"{url}/slack/events"}

@@ -124,12 +124,13 @@ def upsert(connection: Connection, table: Table, values: Mapping[str, Any], uniq
         connection.execute(full.on_conflict_do_update(index_elements=list(unique), set_=rest))
 
 
-@contextmanager
-def alone(connection: Connection, key: int) -> Iterator[None]:
-    """Keep others out of the same work for the length of the transaction, in whatever process they are."""
+def alone(connection: Connection, key: int) -> None:
+    """Keep others out of the same work until the transaction ends, in whatever process they are.
+
+    A write transaction of SQLite is alone from its beginning.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
-    yield
 
 
 def notify(connection: Connection, channel: str) -> None:

@@ -103,14 +103,15 @@ class InboxWriter:
             return
         self._stored()
         for one in batch:
-            one.answer.set_result(_identity(one.values) in new)
+            # The first of several alike in one batch is the new one.
+            identity = _identity(one.values)
+            one.answer.set_result(identity in new)
+            new.discard(identity)
 
     def _insert(self, batch: Sequence[_Waiting]) -> set[tuple[Any, ...]]:
         """Insert the batch in one transaction; the identities that were new."""
         with writing(self._engine) as connection:
-            statement = insert_new(connection, inbox, UNIQUE).returning(
-                inbox.c.source, inbox.c.route, inbox.c.delivery_id
-            )
+            statement = insert_new(connection, inbox, UNIQUE).returning(inbox.c.source, inbox.c.route, inbox.c.delivery_id)
             found = connection.execute(statement, [dict(one.values) for one in batch])
             new = {tuple(row) for row in found}
             notify(connection, "firstfive_inbox")
@@ -148,9 +149,7 @@ def claim(connection: Connection, limit: int) -> list[Received]:
 
 def settle(connection: Connection, row: int, state: str, reason: str) -> None:
     """Say what became of a delivery: done, parked, or new again to be tried once more."""
-    connection.execute(
-        update(inbox).where(inbox.c.id == row).values(state=state, reason=reason[:2000], lease_until=None)
-    )
+    connection.execute(update(inbox).where(inbox.c.id == row).values(state=state, reason=reason[:2000], lease_until=None))
 
 
 def wait(connection: Connection, row: int, reason: str, seconds: float) -> None:

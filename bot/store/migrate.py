@@ -18,13 +18,15 @@ LOCK = 7_105_000
 
 def upgrade(engine: Engine, to: str = "head") -> None:
     """To the newest schema. Whoever comes second waits for the first, and finds nothing left to do."""
-    with writing(engine) as connection, alone(connection, LOCK):
+    with writing(engine) as connection:
+        alone(connection, LOCK)
         command.upgrade(_config(connection), to)
 
 
 def downgrade(engine: Engine, to: str = "base") -> None:
     """Back to an older schema; what it does not know is lost."""
-    with writing(engine) as connection, alone(connection, LOCK):
+    with writing(engine) as connection:
+        alone(connection, LOCK)
         command.downgrade(_config(connection), to)
 
 

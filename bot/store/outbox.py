@@ -110,9 +110,7 @@ def drop_unsent_page(connection: Connection, effect: ResolvePage, now: datetime)
     seqs = [row.seq for row in waiting if row.payload.get("dedup_key") == effect.dedup_key]
     if seqs:
         connection.execute(
-            update(outbox)
-            .where(outbox.c.seq.in_(seqs))
-            .values(state="dropped", done_at=now, reason="resolved before it was sent")
+            update(outbox).where(outbox.c.seq.in_(seqs)).values(state="dropped", done_at=now, reason="resolved before it was sent")
         )
 
 
@@ -120,9 +118,7 @@ def claim(connection: Connection, kinds: Sequence[Lane], owner: str, now: dateti
     """Take the first waiting effect of up to `limit` lanes. A row whose lease ran out comes back as ambiguous."""
     leased = database_now(connection)
     earlier = outbox.alias("earlier")
-    is_behind = exists().where(
-        earlier.c.lane == outbox.c.lane, earlier.c.seq < outbox.c.seq, earlier.c.state.in_(UNFINISHED)
-    )
+    is_behind = exists().where(earlier.c.lane == outbox.c.lane, earlier.c.seq < outbox.c.seq, earlier.c.state.in_(UNFINISHED))
     is_free = or_(
         outbox.c.state.in_(("pending", "ambiguous")),
         and_(outbox.c.state == "sending", outbox.c.lease_until < leased),
@@ -149,9 +145,7 @@ def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, lea
     )  # fmt: skip
     attempt = Attempt(found.id, found.attempt + 1, found.state != "pending", first_tried_at)
     effect: Effect = decode_tagged(found.payload)
-    return Row(
-        found.seq, found.id, found.incident, found.lane, effect, attempt, found.created_at, owner, found.epoch + 1
-    )
+    return Row(found.seq, found.id, found.incident, found.lane, effect, attempt, found.created_at, owner, found.epoch + 1)
 
 
 def finish(connection: Connection, row: Row, now: datetime) -> bool:
@@ -179,17 +173,13 @@ def _settle(connection: Connection, row: Row, **values: object) -> bool:
 
 def depth(connection: Connection) -> dict[str, int]:
     """How many effects stand in each state that is not over, and how many are dead."""
-    counted = (
-        select(outbox.c.state, func.count()).where(outbox.c.state.in_((*UNFINISHED, "dead"))).group_by(outbox.c.state)
-    )
+    counted = select(outbox.c.state, func.count()).where(outbox.c.state.in_((*UNFINISHED, "dead"))).group_by(outbox.c.state)
     return {state: number for state, number in connection.execute(counted).all()}
 
 
 def oldest(connection: Connection, now: datetime) -> float:
     """The age in seconds of the oldest effect that is due and not done; 0 where there is none."""
-    found = connection.scalar(
-        select(func.min(outbox.c.created_at)).where(outbox.c.state.in_(UNFINISHED), outbox.c.not_before <= now)
-    )
+    found = connection.scalar(select(func.min(outbox.c.created_at)).where(outbox.c.state.in_(UNFINISHED), outbox.c.not_before <= now))
     return max(0.0, (now - found).total_seconds()) if found else 0.0
 
 

@@ -33,9 +33,7 @@ def timelines(connection: Connection, start: datetime, end: datetime) -> tuple[E
         .having(or_(last >= start, func.count().filter(entries.c.type.in_(OVER)) == 0))
     )
     rows = connection.execute(
-        select(entries)
-        .where(and_(entries.c.at < end, entries.c.incident.in_(touched)))
-        .order_by(entries.c.at, entries.c.id)
+        select(entries).where(and_(entries.c.at < end, entries.c.incident.in_(touched))).order_by(entries.c.at, entries.c.id)
     )
     return tuple(_entry(row) for row in rows)
 
@@ -77,9 +75,7 @@ def _check_same(new: Iterable[Entry], here: Mapping[str, set[Any]]) -> None:
     for one in new:
         known = here[one.incident]
         if one.type == "opened" and known and _content(one) not in known:
-            raise Refused(
-                f"{one.incident} is here already and began otherwise. Import into an empty database, or rename it."
-            )
+            raise Refused(f"{one.incident} is here already and began otherwise. Import into an empty database, or rename it.")
 
 
 def _keep_numbers_apart(connection: Connection, refs: Iterable[str]) -> None:

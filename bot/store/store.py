@@ -81,9 +81,7 @@ class Store:
     def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
         """The newest incidents, open or not."""
         with reading(self.engine) as connection:
-            rows = connection.execute(
-                select(incidents.c.body, incidents.c.version).order_by(incidents.c.number.desc()).limit(limit)
-            )
+            rows = connection.execute(select(incidents.c.body, incidents.c.version).order_by(incidents.c.number.desc()).limit(limit))
             return tuple(_read(row.body, row.version) for row in rows)
 
     def timeline(self, ref: str) -> tuple[Entry, ...]:
@@ -147,9 +145,7 @@ class Store:
     def draft(self, ref: str) -> str | None:
         """The newest draft of an incident's post-mortem."""
         with reading(self.engine) as connection:
-            return connection.scalar(
-                select(drafts.c.text).where(drafts.c.incident == ref).order_by(drafts.c.id.desc()).limit(1)
-            )
+            return connection.scalar(select(drafts.c.text).where(drafts.c.incident == ref).order_by(drafts.c.id.desc()).limit(1))
 
     def digest_posted(self, week: str, channel: str, ts: str, now: datetime) -> None:
         """Remember that a week's digest is in a channel."""

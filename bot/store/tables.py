@@ -122,9 +122,7 @@ class OutboxRow(SQLModel, table=True):
     """An effect and how its delivery stands: pending, sending, ambiguous; done, dead, dropped."""
 
     __tablename__ = "outbox"
-    __table_args__ = (
-        Index("outbox_unfinished", "lane", "seq", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),
-    )
+    __table_args__ = (Index("outbox_unfinished", "lane", "seq", sqlite_where=text(UNFINISHED), postgresql_where=text(UNFINISHED)),)
     seq: int = row_id()
     id: str = Field(unique=True)
     incident: int | None = Field(default=None, index=True)

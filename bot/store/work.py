@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
 from bot.alerts.matching import Known
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -30,9 +30,7 @@ class Work:
 
     def incident(self, number: int) -> Incident | None:
         """The incident of that number as it stands."""
-        row = self.connection.execute(
-            select(incidents.c.body, incidents.c.version).where(incidents.c.number == number)
-        ).first()
+        row = self.connection.execute(select(incidents.c.body, incidents.c.version).where(incidents.c.number == number)).first()
         return None if row is None else _read(row.body, row.version)
 
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -53,9 +51,7 @@ class Work:
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten: it fires, or its incident is open."""
-        row = self.connection.execute(
-            select(alerts).where(alerts.c.fingerprint == fingerprint, alerts.c.is_open)
-        ).first()
+        row = self.connection.execute(select(alerts).where(alerts.c.fingerprint == fingerprint, alerts.c.is_open)).first()
         if row is None:
             return None
         return AlertRecord(
@@ -75,15 +71,19 @@ class Work:
 
     # --- writing ------------------------------------------------------------------------------
 
+    def openings_alone(self) -> None:
+        """From here to the end of the transaction nobody else opens an incident: look again, then open."""
+        alone(self.connection, NUMBER_LOCK)
+
     def next_number(self) -> int:
         """The next incident's number: no gaps, no two alike."""
-        with alone(self.connection, NUMBER_LOCK):
-            last = self.connection.scalar(select(notes.c.value).where(notes.c.name == NUMBER))
-            if last is None:
-                self.connection.execute(insert(notes).values(name=NUMBER, value=1))
-                return 1
-            self.connection.execute(update(notes).where(notes.c.name == NUMBER).values(value=last + 1))
-            return int(last) + 1
+        self.openings_alone()
+        last = self.connection.scalar(select(notes.c.value).where(notes.c.name == NUMBER))
+        if last is None:
+            self.connection.execute(insert(notes).values(name=NUMBER, value=1))
+            return 1
+        self.connection.execute(update(notes).where(notes.c.name == NUMBER).values(value=last + 1))
+        return int(last) + 1
 
     def mark_handled(self, key: str, at: datetime) -> None:
         """Remember that an input was handled. Raises `Conflict` where somebody else is handling it."""
@@ -196,7 +196,10 @@ class Work:
             "incident": record.incident, "is_open": record.is_open, "is_firing": record.is_firing,
             "title": record.title, "source": record.source, "service": record.service, "changed_at": now,
         }  # fmt: skip
-        mine = (alerts.c.fingerprint == record.fingerprint, alerts.c.is_open)
+        # A row that belongs to another incident is not ours to move: somebody else was faster, and the insert below
+        # then meets the unique index.
+        ours = or_(alerts.c.incident.is_(None), alerts.c.incident == record.incident)
+        mine = (alerts.c.fingerprint == record.fingerprint, alerts.c.is_open, ours)
         known = update(alerts).where(*mine).values(
             **changed, reports=alerts.c.reports + 1, is_announced=alerts.c.is_announced | record.is_announced
         )  # fmt: skip

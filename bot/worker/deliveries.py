@@ -87,9 +87,7 @@ class Deliveries:
 
     def _later(self, row: Row, error: TryLater) -> None:
         now = self._door.clock()
-        following = next_try(
-            row.effect, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random()
-        )
+        following = next_try(row.effect, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random())
         if isinstance(following, Never):
             self._give_up(row, f"{error.reason}; {following.reason}", error.mend)
             return

@@ -1,7 +1,7 @@
 // The line one types into, as any of the cast: messages, slash commands with suggestions, names, and what was typed before.
 
 import { avatar, fill, h, keyed } from "./dom.js";
-import { said } from "./messages.js";
+import { said } from "./menu.js";
 import { did } from "./store.js";
 import { post } from "./stream.js";
 

@@ -1,16 +1,13 @@
 // What one does to the world: fire an alert, break a neighbour, move the clock.
 
 import { fill, h } from "./dom.js";
-import { notice } from "./menu.js";
-import { said } from "./messages.js";
+import { notice, said } from "./menu.js";
 import { post } from "./stream.js";
 import { ahead, clock, timeOf } from "./time.js";
 
 const NEIGHBOURS = [["slack", "Slack"], ["pagerduty", "PagerDuty"]];
 const STATES = [["up", "Up", "answers at once"], ["slow", "Slow", "answers after some seconds"], ["limited", "Limited", "answers 429, too many requests"], ["down", "Down", "answers 503"], ["revoked", "No token", "refuses the bot's token"]];
 const STEPS = [["plus-1m", "+1 min", 60], ["plus-5m", "+5 min", 300], ["plus-30m", "+30 min", 1800], ["plus-1w", "+1 week", 7 * 86_400]];
-const OPEN_AT_MOST = 5;
-const NAMES = { alertmanager: "Prometheus Alertmanager", grafana: "Grafana", pagerduty: "PagerDuty", generic: "Any JSON" };
 
 export class Controls {
   #store;
@@ -44,27 +41,17 @@ export class Controls {
     const { samples } = this.#store.state;
     const groups = Map.groupBy ? Map.groupBy(samples, (one) => one.source) : grouped(samples);
     document.getElementById("samples-empty").hidden = samples.length > 0;
-    fill(document.getElementById("samples"), [...groups].map(([source, list], index) => h("details", { open: groups.size <= OPEN_AT_MOST || index === 0, class: "source" },
-      h("summary", {}, list[0].source_title ?? NAMES[source] ?? source), h("div", { class: "samples" }, list.map((one) => this.#sample(one))))));
+    fill(document.getElementById("samples"), [...groups].map(([source, list], index) => h("details", { open: index === 0, name: "source", class: "source", "data-testid": `source-${source}` },
+      h("summary", {}, list[0].source_title ?? source, h("small", {}, list.length)), h("ul", {}, paired(list).map(([one, over]) => this.#sample(one, over))))));
   }
 
-  #sample(one) {
-    const fire = async (event) => {
-      const node = event.currentTarget;
-      node.classList.add("busy");
-      try {
-        const sees = await post("alert", { source: one.source, example: one.example });
-        if (sees.ok === false || sees.status >= 400) throw new Error(sees.error ?? `The bot answered ${sees.status} to the alert.`);
-        notice(`${one.title}: ${one.status === "resolved" ? "all clear sent" : "alert sent"}`, { kind: "good" });
-      } catch (error) {
-        said(error);
-      } finally {
-        node.classList.remove("busy");
-      }
-    };
+  /** A line that fires an alert; where its all clear is known, that stands beside it. */
+  #sample(one, over) {
     const isOver = one.status === "resolved";
-    return h("button", { type: "button", class: `sample ${isOver ? "is-resolved" : "is-firing"}`, "data-testid": `sample-${one.source}-${one.example}`, title: `${one.title} (${one.status})`, onclick: fire },
-      h("span", { class: "dot", "aria-hidden": "true" }), h("span", {}, one.title), h("small", {}, one.status));
+    return h("li", { class: `sample ${isOver ? "is-resolved" : "is-firing"}` },
+      h("button", { type: "button", class: "fire", "data-testid": `sample-${one.source}-${one.example}`, title: `${one.title} (${one.status})`, onclick: (event) => fire(one, event.currentTarget) },
+        h("span", { class: "dot", "aria-hidden": "true" }), h("span", { class: "title" }, one.title), isOver ? h("small", {}, "resolved") : h("span", { class: "unseen" }, one.status)),
+      over ? h("button", { type: "button", class: "clear", "data-testid": `sample-${over.source}-${over.example}`, title: `${over.title}: all clear`, onclick: (event) => fire(over, event.currentTarget) }, "resolve") : null);
   }
 
   // --- breaking things --------------------------------------------------------------------------
@@ -94,6 +81,31 @@ export class Controls {
       h("button", { type: "button", role: "switch", class: "switch", "aria-checked": String(Boolean(isOn)), "aria-label": "PagerDuty's webhooks", "data-testid": "webhooks", title: "PagerDuty tells the bot what happens; without that the bot asks", onclick: () => post("webhooks", { on: !isOn }).catch(said) },
         h("span", { class: "knob", "aria-hidden": "true" }), h("span", {}, isOn ? "PagerDuty tells the bot" : "off: the bot has to ask")));
   }
+}
+
+/** Send an example to the bot, as its sender would; `node` shows that it is on its way. */
+export async function fire(one, node) {
+  node.classList.add("busy");
+  try {
+    const sees = await post("alert", { source: one.source, example: one.example });
+    if (sees.ok === false || sees.status >= 400) throw new Error(sees.error ?? `The bot answered ${sees.status} to the alert.`);
+    notice(one.status === "resolved" ? "All clear sent" : "Alert sent", { kind: "good" });
+  } catch (error) {
+    said(error);
+  } finally {
+    node.classList.remove("busy");
+  }
+}
+
+/** Each firing example with the resolved one of the same alert, if there is one; the others alone. */
+function paired(list) {
+  const firing = list.filter((one) => one.status !== "resolved");
+  const over = list.filter((one) => one.status === "resolved");
+  const lines = firing.map((one) => {
+    const at = over.findIndex((other) => other.example.startsWith(one.example) || other.title === one.title);
+    return [one, at < 0 ? null : over.splice(at, 1)[0]];
+  });
+  return [...lines, ...over.map((one) => [one, null])];
 }
 
 async function advance(node, seconds) {

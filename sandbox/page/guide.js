@@ -29,6 +29,7 @@ export class Guide {
     keyed(document.getElementById("guide-steps"), steps.map((one, index) => ({ ...one, index })), (one) => one.name, (one) => `${one.isDone}${one.index === now}`, (one) => this.#step(one, one.index === now));
     const end = document.getElementById("guide-end");
     end.hidden = now >= 0;
+    document.getElementById("guide-steps").classList.toggle("is-done", now < 0);
   }
 
   #step(one, isNext) {

@@ -37,6 +37,7 @@ import { Store } from "./store.js";
 import { follow } from "./stream.js";
 
 const store = new Store();
+let opened = null;
 const messages = new Messages(store);
 const composer = new Composer(store);
 new Sidebar(store);
@@ -51,6 +52,7 @@ new Guide(store, {
   resolve: () => inIncident(() => composer.offer("/incident resolve ")),
   read: () => readDraft(),
 });
+document.addEventListener("offer", (event) => composer.offer(event.detail));
 sayRinging(store);
 tabs();
 places();
@@ -66,12 +68,13 @@ function places() {
     const { fresh } = store.ui;
     store.ui.fresh = null;
     const channel = fresh && store.channelOf(fresh.id);
-    if (channel && store.mayRead(channel) && !channel.is_im) notice(`#${fresh.name} was opened`, { act: { label: "Go there", act: () => store.show({ channel: fresh.id, thread: null, tab: "workspace" }) } });
+    if (channel && store.mayRead(channel) && !channel.is_im) opened = notice(`#${fresh.name} was opened`, { act: { label: "Go there", act: () => store.show({ channel: fresh.id, thread: null, tab: "workspace" }) } });
   });
   store.on(["channel"], () => {
     const { channel } = store;
     if (!channel) return;
     store.ui.opened.add(channel.id);
+    opened?.remove();
     const [name] = place();
     if (name !== channel.name && !location.hash.startsWith("#pagerduty=")) history.replaceState(null, "", `#${channel.name}`);
   });

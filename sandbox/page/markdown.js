@@ -15,6 +15,7 @@ const RULES = [
   [/^~~(?=\S)(.+?)~~/, (found) => h("s", {}, words(found[1]))],
   [/^\*(?=[^\s*])(.+?)\*(?!\*)/, (found) => h("em", {}, words(found[1]))],
   [/^_(?=[^\s_])(.+?)_(?!\w)/, (found) => h("em", {}, words(found[1]))],
+  [/^TODO\b:?/, (found) => h("mark", {}, found[0])],
   [/^\\([\\`*_{}[\]()#+.!|<>~-])/, (found) => document.createTextNode(found[1])],
 ];
 
@@ -55,13 +56,10 @@ function fence(left) {
   return h("pre", { class: "fence" }, body.join("\n"));
 }
 
-/** Comments are notes to whoever fills the draft in: shown, but quietly. */
+/** Comments are for programs: a reader of Markdown does not see them. */
 function comment(left) {
-  const body = [];
-  do body.push(left.shift());
-  while (left.length && !body.at(-1).includes("-->"));
-  const text = body.join("\n").replace(/<!--|-->/g, "").trim();
-  return text ? h("p", { class: "gap" }, text) : null;
+  while (left.length && !left.shift().includes("-->"));
+  return null;
 }
 
 function quote(left) {
@@ -141,8 +139,8 @@ export function words(text) {
 }
 
 function rule(text, at) {
-  if (!/[`![<h*_~\\]/.test(text[at])) return null;
-  if (/[_h]/.test(text[at]) && at > 0 && /\w/.test(text[at - 1])) return null;
+  if (!/[`![<hT*_~\\]/.test(text[at])) return null;
+  if (/[_hT]/.test(text[at]) && at > 0 && /\w/.test(text[at - 1])) return null;
   const rest = text.slice(at);
   for (const [pattern, make] of RULES) {
     const found = pattern.exec(rest);

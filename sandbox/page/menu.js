@@ -80,7 +80,7 @@ export function confirmed(question, text) {
   });
 }
 
-/** A line that says what happened, and goes by itself. `act` adds a button: { label, act }. */
+/** A line that says what happened, and goes by itself; the node, to take it away sooner. `act` adds a button: { label, act }. */
 export function notice(text, { kind = "", act = null } = {}) {
   const region = document.getElementById("notices");
   const node = h("div", { class: `notice ${kind}`, "data-testid": "notice", role: kind === "error" ? "alert" : "status" }, h("span", {}, text));
@@ -89,4 +89,10 @@ export function notice(text, { kind = "", act = null } = {}) {
   region.append(node);
   while (region.children.length > 3) region.firstElementChild.remove();
   setTimeout(() => node.remove(), kind === "error" ? NOTICE_MS * 1.6 : NOTICE_MS);
+  return node;
+}
+
+/** Say an error where it is seen. */
+export function said(error) {
+  notice(error.message, { kind: "error" });
 }

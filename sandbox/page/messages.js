@@ -1,10 +1,11 @@
 // The open channel: its header, its messages as Slack shows them, and the thread beside it.
 
 import { blocks } from "./blocks.js";
+import { fire } from "./controls.js";
 import { avatar, fill, h, keyed } from "./dom.js";
 import { emoji } from "./emoji.js";
 import { fileCard } from "./files.js";
-import { notice } from "./menu.js";
+import { said } from "./menu.js";
 import { inline, mrkdwn } from "./mrkdwn.js";
 import { did } from "./store.js";
 import { post } from "./stream.js";
@@ -24,7 +25,7 @@ export class Messages {
     const { list, newer } = this.#at;
     newer.addEventListener("click", () => list.scrollTo({ top: list.scrollHeight, behavior: "smooth" }));
     list.addEventListener("scroll", () => this.#isNearEnd() && newer.setAttribute("hidden", ""), { passive: true });
-    store.on(["channels", "channel", "person", "cast", "dismissed", "faults", "thread"], () => this.draw());
+    store.on(["channels", "channel", "person", "cast", "samples", "dismissed", "faults", "thread"], () => this.draw());
   }
 
   /** What blocks and mrkdwn need to know, for one message. */
@@ -117,14 +118,14 @@ export class Messages {
 
   #mark(channel, one) {
     if (one.kind === "day") return dayName(one.date);
-    if (one.kind === "intro") return `${channel.name}${channel.purpose}${channel.messages.length > 0}`;
+    if (one.kind === "intro") return `${channel.name}${channel.purpose}${channel.messages.length > 0}${this.#store.state.samples.length}`;
     const { message } = one;
     return JSON.stringify([message, one.follows, channel.pins.includes(message.ts), this.#replies(channel, message).length, this.#store.me.id, this.#store.state.cast.length]);
   }
 
   #build(channel, one) {
     if (one.kind === "day") return h("div", { class: "day", role: "separator" }, h("span", {}, dayName(one.date)));
-    if (one.kind === "intro") return intro(channel);
+    if (one.kind === "intro") return intro(channel, this.#store.state.samples);
     return this.#message(channel, one.message, { follows: one.follows });
   }
 
@@ -232,12 +233,24 @@ function bookmark(one) {
   return h("a", { class: "bookmark", href: one.link, ...(isHere ? {} : { target: "_blank", rel: "noopener noreferrer" }), "data-testid": "bookmark" }, `${mark} ${one.title}`);
 }
 
-function intro(channel) {
+function intro(channel, samples) {
   const isQuiet = channel.messages.length === 0;
   return h("div", { class: "intro" },
     h("h2", {}, channel.is_im ? "Firstfive" : `${channel.is_private ? "🔒 " : "# "}${channel.name}`),
     h("p", {}, channel.is_im ? "What Firstfive tells you alone." : `This is the very beginning of #${channel.name}.`, channel.purpose ? ` ${channel.purpose}.` : ""),
-    isQuiet && channel.name === "incidents" ? h("p", { class: "tip" }, "Nothing has happened yet. Fire an alert, or type ", h("code", {}, "/incident declare sev2 checkout is slow"), " below.") : null);
+    isQuiet && channel.name === "incidents" ? welcome(samples) : null);
+}
+
+/** The first thing a newcomer reads. */
+function welcome(samples) {
+  const first = samples.find((one) => one.status !== "resolved");
+  const type = () => document.dispatchEvent(new CustomEvent("offer", { detail: "/incident declare sev2 checkout is slow" }));
+  return h("div", { class: "welcome" },
+    h("h3", {}, "The first five minutes decide an incident."),
+    h("p", {}, "An alert comes in, somebody is paged, and the clock runs against five minutes. Everything here is local: the bot is real, the Slack and the PagerDuty around it are stand-ins."),
+    h("div", { class: "row" },
+      first ? h("button", { type: "button", class: "button hot", "data-testid": "welcome-fire", onclick: (event) => fire(first, event.currentTarget) }, `🔥 Fire “${first.title}”`) : null,
+      h("button", { type: "button", class: "button", "data-testid": "welcome-declare", onclick: type }, "Declare one by hand")));
 }
 
 async function press(store, channel, message, action, value, node) {
@@ -250,9 +263,4 @@ async function press(store, channel, message, action, value, node) {
     node?.classList.remove("busy");
     if (node?.tagName === "SELECT") node.value = "";
   }
-}
-
-/** Say an error where it is seen. */
-export function said(error) {
-  notice(error.message, { kind: "error" });
 }

@@ -3,7 +3,7 @@
 import { blocks, text } from "./blocks.js";
 import { fill, h } from "./dom.js";
 import { field } from "./fields.js";
-import { said } from "./messages.js";
+import { said } from "./menu.js";
 import { did } from "./store.js";
 import { post } from "./stream.js";
 

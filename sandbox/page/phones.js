@@ -1,9 +1,8 @@
 // The phones of whoever is on call: what PagerDuty told them and when, and what they can do about it there.
 
 import { avatar, h, keyed } from "./dom.js";
-import { notice } from "./menu.js";
+import { notice, said } from "./menu.js";
 import { withEmoji } from "./emoji.js";
-import { said } from "./messages.js";
 import { post } from "./stream.js";
 import { clock, dayOf, sameDay, timeOf } from "./time.js";
 

@@ -56,9 +56,7 @@ class Account:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.services = {
-            name: Service(f"PS{name.upper()[:5]:0<5}", name, f"sandbox{name:_<25}"[:32]) for name in SERVICES
-        }
+        self.services = {name: Service(f"PS{name.upper()[:5]:0<5}", name, f"sandbox{name:_<25}"[:32]) for name in SERVICES}
         self.incidents: list[Incident] = []
         self.ledger: list[Json] = []
         self.tell: Callable[[str, Incident, Json | None, Json | None], None] = lambda *given: None
@@ -116,9 +114,7 @@ class Account:
         incident.escalates_at = now + ESCALATE_AFTER if level < len(LEVELS) else None
         incident.phones_at = now + PHONE_AFTER
         kind = "assign" if level == 1 else "escalate"
-        self._log(
-            incident, kind, _service_agent(incident.service), assignees=[user_ref(one) for one in incident.assignees]
-        )
+        self._log(incident, kind, _service_agent(incident.service), assignees=[user_ref(one) for one in incident.assignees])
         self._notify(incident, "push_notification" if incident.urgency == "high" else "email_notification")
 
     def _notify(self, incident: Incident, kind: str) -> None:

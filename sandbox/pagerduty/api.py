@@ -121,9 +121,7 @@ class Rest:
             ("POST", r"/incidents/(\w+)/responder_requests", self.request_responders),
         )
 
-    def call(
-        self, method: str, path: str, token: str, sender: str, query: dict[str, list[str]], body: Json
-    ) -> tuple[int, Json]:
+    def call(self, method: str, path: str, token: str, sender: str, query: dict[str, list[str]], body: Json) -> tuple[int, Json]:
         """One call; (status, body). Raises PagerError."""
         if token != self._world.pagerduty_token:
             raise PagerError(401, "Unauthorized", 2006)

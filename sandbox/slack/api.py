@@ -101,9 +101,7 @@ class Api:
         wanted = [one.strip() for one in str(given.get("users") or "").split(",") if one.strip()]
         if not wanted:
             raise SlackError("no_user")
-        errors: list[Json] = [
-            {"user": one, "ok": False, "error": error} for one in wanted if (error := _why_not(channel, one))
-        ]
+        errors: list[Json] = [{"user": one, "ok": False, "error": error} for one in wanted if (error := _why_not(channel, one))]
         good = [one for one in wanted if not _why_not(channel, one)]
         if errors and not (given.get("force") and good):
             raise SlackError(errors[0]["error"], errors=errors)

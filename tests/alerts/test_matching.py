@@ -15,9 +15,7 @@ NEAR = Candidate(4, "checkout", after(-3))
 
 
 def placed(one=None, routes=(OPENS, REST), known=None, candidates=(), grouping=None, aliases=None):
-    return place(
-        one or alert(), "main", routes, aliases or {}, grouping or Grouping(), known, candidates, NOON
-    )
+    return place(one or alert(), "main", routes, aliases or {}, grouping or Grouping(), known, candidates, NOON)
 
 
 @pytest.mark.parametrize(

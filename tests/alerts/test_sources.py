@@ -34,9 +34,7 @@ def every_example() -> Iterator[tuple[Source, Example]]:
 
 
 every_source = pytest.mark.parametrize("source", OURS, ids=lambda one: one.name)
-each_example = pytest.mark.parametrize(
-    ("source", "example"), list(every_example()), ids=lambda one: one.name
-)
+each_example = pytest.mark.parametrize(("source", "example"), list(every_example()), ids=lambda one: one.name)
 
 
 def test_every_file_is_registered():
@@ -259,9 +257,7 @@ def test_a_known_signature_of_grafana_with_its_time():
 
     headers = source_named("grafana").sign(body, "s3cret", at)
 
-    assert headers["X-Grafana-Alerting-Signature"] == (
-        "e1738720ee38ac0d7744d64420f96d6af41c4d5605d1dc32845ef9161ea849fe"
-    )
+    assert headers["X-Grafana-Alerting-Signature"] == ("e1738720ee38ac0d7744d64420f96d6af41c4d5605d1dc32845ef9161ea849fe")
 
 
 @pytest.mark.parametrize("seconds", [301, -301])

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.alerts.alert import Severity as AlertSeverity, Status as AlertStatus
+from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Candidate, Known, Matcher, Outcome, Route
 from bot.errors import Refused
 from bot.incidents import inputs as says

@@ -65,9 +65,7 @@ class PagerDuty:
             for one in given
             for secret in secrets
         ):
-            raise Unverified(
-                "the signature in X-PagerDuty-Signature does not fit; compare the webhook's secret with HOOK_SECRETS"
-            )
+            raise Unverified("the signature in X-PagerDuty-Signature does not fit; compare the webhook's secret with HOOK_SECRETS")
 
     def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
         """The signature, and the id that it gives each delivery."""
@@ -108,9 +106,7 @@ def _incident_event(event: Mapping[str, Any], kind: str, delivery: Delivery) -> 
     return Reading(alerts=(alert,), pager=(report,) if report else ())
 
 
-def _report(
-    event: Mapping[str, Any], data: Mapping[str, Any], about: Mapping[str, Any], kind: str, at: datetime
-) -> PagerReport:
+def _report(event: Mapping[str, Any], data: Mapping[str, Any], about: Mapping[str, Any], kind: str, at: datetime) -> PagerReport:
     agent = object_at(event.get("agent"), "event.agent")
     is_human = text_of(agent.get("type")).startswith("user")
     return PagerReport(
@@ -179,9 +175,7 @@ def _old(body: Mapping[str, Any], delivery: Delivery) -> Reading:
         kind = OLD.get(first(message.get("event")), "")
         incident = object_at(message.get("incident"), f"messages[{index}].incident")
         alerts.append(_alert({"id": message.get("id")}, incident, incident, kind, delivery.received_at, delivery))
-    return Reading(
-        alerts=tuple(alerts), ignored="webhooks of version 2 report no acknowledgement; make one of version 3"
-    )
+    return Reading(alerts=tuple(alerts), ignored="webhooks of version 2 report no acknowledgement; make one of version 3")
 
 
 USER = {"id": "PUDEMO1", "type": "user_reference", "summary": "Robin Example"}

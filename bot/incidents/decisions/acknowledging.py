@@ -31,11 +31,7 @@ def stopped(incident: Incident, by: str, at: datetime, via: str, now: datetime, 
     fields = {"via": via, "level": episode.level if episode.pages else None, "episode": episode.number}
     effects: list[Effect] = []
     if via != "pagerduty" and episode.page in (PageState.REQUESTED, PageState.DELAYED, PageState.ACCEPTED):
-        effects.append(
-            AcknowledgePage(
-                incident=changed.number, dedup_key=episode.dedup_key, pager=changed.pager or "default", by=by
-            )
-        )
+        effects.append(AcknowledgePage(incident=changed.number, dedup_key=episode.dedup_key, pager=changed.pager or "default", by=by))
     effects += [
         InvitePeople(changed.number, (by,)),
         *refreshed(changed),

@@ -65,9 +65,7 @@ def _with_acknowledgement(parent: Incident, by: str, at: datetime) -> tuple[Inci
     """Whoever was on the child is on the parent; the metrics take the child's own entry."""
     episode = replace(parent.episode, acknowledged_at=at, acknowledged_by=by, acknowledged_via="merge")
     status = Status.ACKNOWLEDGED if parent.status is Status.TRIGGERED else parent.status
-    effect = AcknowledgePage(
-        incident=parent.number, dedup_key=episode.dedup_key, pager=parent.pager or "default", by=by
-    )
+    effect = AcknowledgePage(incident=parent.number, dedup_key=episode.dedup_key, pager=parent.pager or "default", by=by)
     return replace(parent.with_episode(episode), status=status), effect
 
 

@@ -290,10 +290,7 @@ def _chat(incident: Incident, by: str, policy: Policy) -> tuple[Effect, ...]:
 
 
 def _bookmarks(incident: Incident) -> tuple[tuple[str, str], ...]:
-    links = [
-        (f"Dashboard {index}" if index > 1 else "Dashboard", url)
-        for index, url in enumerate(incident.dashboards, start=1)
-    ]
+    links = [(f"Dashboard {index}" if index > 1 else "Dashboard", url) for index, url in enumerate(incident.dashboards, start=1)]
     if incident.runbook and incident.runbook.startswith(("https://", "http://")):
         links.append(("Runbook", incident.runbook))
     return tuple(links)

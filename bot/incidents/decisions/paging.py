@@ -80,9 +80,7 @@ def refused(incident: Incident, report: PageRefused, now: datetime, policy: Poli
     people = (*policy.service(changed.service).people, *whoever_is_on_it(changed))
     alarm = RaiseAlarm(changed.number, f"{changed.ref} paged nobody: {report.reason}", report.mend)
     told = loudly(changed, Topic.PAGE_REFUSED, people, reason=report.reason, mend=report.mend)
-    return Decision(
-        incident=changed, entries=(note,), effects=(*refreshed(changed), *told, alarm), reason=report.reason
-    )
+    return Decision(incident=changed, entries=(note,), effects=(*refreshed(changed), *told, alarm), reason=report.reason)
 
 
 def escalate(incident: Incident, wish: Escalate, policy: Policy) -> Decision:
@@ -93,9 +91,7 @@ def escalate(incident: Incident, wish: Escalate, policy: Policy) -> Decision:
     if not episode.pages:
         raise Refused(f"{incident.ref} paged nobody ({incident.severity.value}), so there is no next level to page.")
     if level > policy.paging.highest_level:
-        raise Refused(
-            f"Level {level - 1} is the last one that the policy knows. Use `/incident page @someone` to ask a person."
-        )
+        raise Refused(f"Level {level - 1} is the last one that the policy knows. Use `/incident page @someone` to ask a person.")
     changed = incident.with_episode(replace(episode, asked_level=level))
     effect = PageNextLevel(incident=incident.number, dedup_key=episode.dedup_key, level=level)
     return Decision(
@@ -150,9 +146,7 @@ def level_asked(incident: Incident, report: LevelAsked) -> Decision:
     episode = incident.episode_keyed(report.dedup_key)
     if episode is None or report.level <= episode.level:
         return NOTHING
-    changed = incident.with_episode(
-        replace(episode, level=report.level, asked_level=max(report.level, episode.asked_level))
-    )
+    changed = incident.with_episode(replace(episode, level=report.level, asked_level=max(report.level, episode.asked_level)))
     note = entry(
         changed,
         report.at,
@@ -261,9 +255,7 @@ def _with_taken(decision: Decision, incident: Incident, taken: tuple[Entry, ...]
     return replace(decision, incident=base, entries=(*taken, *decision.entries), effects=(*decision.effects, *extra))
 
 
-def _acknowledged(
-    incident: Incident, episode: Episode, input: PagerReported, now: datetime, policy: Policy
-) -> Decision:
+def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, now: datetime, policy: Policy) -> Decision:
     report = input.report
     if not report.is_human:
         return Decision(incident=incident, reason="PagerDuty acknowledged by itself, which is no person")
@@ -293,9 +285,7 @@ def _unacknowledged(incident: Incident, input: PagerReported) -> Decision:
     by = input.person or input.report.person_name or "PagerDuty"
     note = entry(incident, input.report.at, "unack", by)
     told = say(incident, Topic.UNACKNOWLEDGED, by=by)
-    return Decision(
-        incident=incident, entries=(note,), effects=(told,), reason="PagerDuty took the acknowledgement back"
-    )
+    return Decision(incident=incident, entries=(note,), effects=(told,), reason="PagerDuty took the acknowledgement back")
 
 
 def _moved(incident: Incident, episode: Episode, input: PagerReported) -> Decision:

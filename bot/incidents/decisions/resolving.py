@@ -130,9 +130,7 @@ def reopen(incident: Incident, wish: Reopen, now: datetime, policy: Policy) -> D
     assert incident.resolved_at is not None
     if now - incident.resolved_at > policy.reopen.within:
         hours = policy.reopen.within.total_seconds() / 3600
-        raise Refused(
-            f"{incident.ref} was resolved more than {hours:g} h ago. Declare a new incident that names {incident.ref}."
-        )
+        raise Refused(f"{incident.ref} was resolved more than {hours:g} h ago. Declare a new incident that names {incident.ref}.")
     number = incident.episode.number + 1
     episode = Episode(number=number, opened_at=now, dedup_key=dedup_key(incident.number, number, now))
     changed = replace(
@@ -169,9 +167,7 @@ def _reopened(incident: Incident) -> str:
 def cancel(incident: Incident, wish: Cancel, now: datetime, policy: Policy) -> Decision:
     """Not an incident after all: kept, and counted as what it was."""
     check_move(incident, Status.CANCELLED)
-    changed = replace(
-        incident.with_episode(replace(incident.episode, ended_at=now)), status=Status.CANCELLED, closed_at=now
-    )
+    changed = replace(incident.with_episode(replace(incident.episode, ended_at=now)), status=Status.CANCELLED, closed_at=now)
     note = entry(changed, now, "cancelled", wish.by, reason=wish.reason)
     told = say(changed, Topic.CANCELLED, by=wish.by, reason=wish.reason)
     return Decision(

@@ -139,9 +139,7 @@ def add_note(incident: Incident, wish: AddNote, now: datetime) -> Decision:
     text = _text(wish.text, "A note needs words: `/incident note CDN still serves the old bundle`.")
     note = entry(incident, min(wish.at or now, now), "note", wish.by, text=text, link=wish.link)
     told: tuple[Effect, ...] = () if wish.link else (say(incident, Topic.NOTE_ADDED, text=text, by=wish.by),)
-    return Decision(
-        incident=incident, entries=(note,), effects=told, reason=f"Noted on the timeline of {incident.ref}."
-    )
+    return Decision(incident=incident, entries=(note,), effects=told, reason=f"Noted on the timeline of {incident.ref}.")
 
 
 def post_update(incident: Incident, wish: PostUpdate, now: datetime, policy: Policy) -> Decision:
@@ -189,9 +187,7 @@ def page_feedback(incident: Incident, wish: GivePageFeedback, now: datetime) -> 
     """Whether the page was worth waking for: what the noise figures are made of."""
     note = entry(incident, now, "page_feedback", wish.by, actionable=wish.actionable)
     said = "useful" if wish.actionable else "not useful"
-    return Decision(
-        incident=incident, entries=(note,), reason=f"Thank you. The page of {incident.ref} counts as {said}."
-    )
+    return Decision(incident=incident, entries=(note,), reason=f"Thank you. The page of {incident.ref} counts as {said}.")
 
 
 def _text(text: str, refusal: str) -> str:

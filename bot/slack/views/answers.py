@@ -47,9 +47,7 @@ def _line(incident: Incident, now: datetime) -> str:
     where = f" <#{incident.channel.id}>" if incident.channel and not incident.private else ""
     title = "a private incident" if incident.private else escape(incident.title, 150)
     age = since(incident.opened_at, now)
-    return (
-        f"{ICONS[incident.severity.value]} *{incident.ref}* {title} · {incident.status.value} · {age} · {stand}{where}"
-    )
+    return f"{ICONS[incident.severity.value]} *{incident.ref}* {title} · {incident.status.value} · {age} · {stand}{where}"
 
 
 def timeline(incident: Incident, entries: Sequence[Entry], now: datetime, page: int = 0) -> Message:
@@ -57,9 +55,7 @@ def timeline(incident: Incident, entries: Sequence[Entry], now: datetime, page: 
     lines = [line for one in entries if (line := entry_line(one))]
     end = len(lines) - page * PAGE_LINES
     shown = lines[max(0, end - PAGE_LINES) : end]
-    earlier = (
-        actions(button("Earlier", ids.TIMELINE_PAGE, f"{incident.number}:{page + 1}")) if end > PAGE_LINES else None
-    )
+    earlier = actions(button("Earlier", ids.TIMELINE_PAGE, f"{incident.number}:{page + 1}")) if end > PAGE_LINES else None
     title = f"*Timeline of {incident.ref}* · {len(lines)} entries"
     blocks: list[Block] = []
     chunk: list[str] = []
@@ -100,9 +96,7 @@ def entry_words(entry: Entry) -> str:
         case "page_failed":
             return f"⚠️ page not taken: {escape(str(facts.get('reason', '')), 200)}"
         case "page":
-            return (
-                f"📟 PagerDuty notified {person(facts.get('to'))} (level {facts.get('level')}, {facts.get('channel')})"
-            )
+            return f"📟 PagerDuty notified {person(facts.get('to'))} (level {facts.get('level')}, {facts.get('channel')})"
         case "ack":
             return f"✅ *acknowledged* by {by}"
         case "unack":
@@ -172,9 +166,7 @@ def unknown(command: str, word: str, near: Sequence[str]) -> Message:
 def digest(given: Digest, *, with_table: bool = True) -> Message:
     """The weekly digest: one sentence, what needs somebody, the scorecard, load and noise."""
     attention = (
-        section("*Needs attention*\n" + fit([f"• {escape(one, 300)}" for one in given.attention], 2600))
-        if given.attention
-        else None
+        section("*Needs attention*\n" + fit([f"• {escape(one, 300)}" for one in given.attention], 2600)) if given.attention else None
     )
     return message(
         f"{given.title}: {escape(given.headline, 500)}",
@@ -184,9 +176,7 @@ def digest(given: Digest, *, with_table: bool = True) -> Message:
         _table(given) if with_table else section(_monospace(given)),
         divider(),
         section(fit([escape(one, 500) for one in given.load], 2600)) if given.load else None,
-        section("*Noisiest alerts*\n" + fit([f"• {escape(one, 300)}" for one in given.noise], 2400))
-        if given.noise
-        else None,
+        section("*Noisiest alerts*\n" + fit([f"• {escape(one, 300)}" for one in given.noise], 2400)) if given.noise else None,
         context(*(escape(one, 600) for one in given.footer)),
     )
 

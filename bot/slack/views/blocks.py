@@ -151,9 +151,7 @@ def field(label: str, element: Block, *, optional: bool = False, hint: str = "")
     return block
 
 
-def form(
-    callback_id: str, title: str, submit: str, blocks: Sequence[Block | None], metadata: Mapping[str, Any]
-) -> View:
+def form(callback_id: str, title: str, submit: str, blocks: Sequence[Block | None], metadata: Mapping[str, Any]) -> View:
     """A modal. `metadata` comes back with what was filled in."""
     return {
         "type": "modal",

@@ -161,9 +161,7 @@ def _update(incident: Incident, now: datetime) -> Block | None:
     if update is None:
         return None
     promise = f" · next by {moment(update.next_by, now)}" if update.next_by and incident.is_open else ""
-    return section(
-        f"💬 *Update* {moment(update.at, now)} by {person(update.by)}{promise}\n{escape(update.text, 1200, lines=True)}"
-    )
+    return section(f"💬 *Update* {moment(update.at, now)} by {person(update.by)}{promise}\n{escape(update.text, 1200, lines=True)}")
 
 
 def _buttons(incident: Incident) -> Block | None:

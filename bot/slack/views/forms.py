@@ -111,9 +111,7 @@ def status(incident: Incident) -> View:
 
 def resolve(incident: Incident) -> View:
     """It is over."""
-    text = field(
-        "What ended it?", text_input(ids.TEXT, lines=True), optional=True, hint="For the timeline and the draft."
-    )
+    text = field("What ended it?", text_input(ids.TEXT, lines=True), optional=True, hint="For the timeline and the draft.")
     return form(ids.RESOLVE_FORM, f"Resolve {incident.ref}", "Resolve", [text], {"incident": incident.number})
 
 

@@ -37,11 +37,7 @@ def _ack_buttons(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _breached(facts: Facts, ref: str, number: int) -> Message:
     level = int(facts["next_level"])
-    then = (
-        f"Asking PagerDuty for level {level}."
-        if level
-        else "There is no further level to page. *Somebody please take it.*"
-    )
+    then = f"Asking PagerDuty for level {level}." if level else "There is no further level to page. *Somebody please take it.*"
     line = f"🚨 *{ref}: nobody acknowledged within the target* ({spoken(facts['seconds'])} so far). {then}"
     return said(line, actions(*_ack_buttons(number)))
 
@@ -137,9 +133,7 @@ def _update_late(facts: Facts, ref: str, number: int) -> Message:
 
 def _joined(facts: Facts, ref: str, number: int) -> Message:
     source = link(facts.get("url"), "source")
-    return said(
-        f"🔥 Another alert: {escape(str(facts['title']), 300)} {source}", context(escape(str(facts["reason"]), 500))
-    )
+    return said(f"🔥 Another alert: {escape(str(facts['title']), 300)} {source}", context(escape(str(facts["reason"]), 500)))
 
 
 def _cleared(facts: Facts, ref: str, number: int) -> Message:
@@ -149,17 +143,11 @@ def _cleared(facts: Facts, ref: str, number: int) -> Message:
 
 def _proposed(facts: Facts, ref: str, number: int) -> Message:
     line = f"🟢 Every alert of *{ref}* has been clear since {moment(_at(facts['cleared_at']))}. Is it over?"
-    return said(
-        line, actions(button("Resolve", ids.RESOLVE_NOW, number, "primary"), button("Not yet", ids.KEEP_OPEN, number))
-    )
+    return said(line, actions(button("Resolve", ids.RESOLVE_NOW, number, "primary"), button("Not yet", ids.KEEP_OPEN, number)))
 
 
 def _resolved(facts: Facts, ref: str, number: int) -> Message:
-    who = (
-        "Resolved by itself, after every alert stayed clear"
-        if facts.get("auto")
-        else f"{person(facts['by'])} resolved *{ref}*"
-    )
+    who = "Resolved by itself, after every alert stayed clear" if facts.get("auto") else f"{person(facts['by'])} resolved *{ref}*"
     text = f": {escape(str(facts['text']), 1500, lines=True)}" if facts.get("text") else ""
     line = f"🏁 {who} after {spoken(facts['elapsed_seconds'])}{text}"
     return said(line, context("Was the page worth waking for? The answer makes the noise figures honest."),
@@ -192,15 +180,11 @@ def _runbook(facts: Facts, ref: str, number: int) -> Message:
     stale = int(facts.get("stale_days") or 0)
     warning = f" · ⚠️ not reviewed for {stale} days" if stale else ""
     steps = [
-        f"{index}. {escape(line, 400)}"
-        for index, line in enumerate(str(facts.get("first_minute") or "").split("\n"), 1)
-        if line
+        f"{index}. {escape(line, 400)}" for index, line in enumerate(str(facts.get("first_minute") or "").split("\n"), 1) if line
     ]
     line = f"📗 *{title}* {url}{owner}{warning}"
     first = section("*First 60 seconds*\n" + fit(steps, 2500)) if steps else None
-    return said(
-        line, first, context(f"{escape(str(facts['reason']), 400)} · {escape(str(facts.get('path') or ''), 150)}")
-    )
+    return said(line, first, context(f"{escape(str(facts['reason']), 400)} · {escape(str(facts.get('path') or ''), 150)}"))
 
 
 VIEWS: dict[Topic, Callable[[Facts, str, int], Message]] = {
@@ -240,9 +224,7 @@ def announced(effect: AnnounceAlert) -> Message:
     line = f"🔔 *{escape(effect.title, 250)}*{service} · {effect.severity} · since {moment(effect.started_at)}"
     return said(
         line,
-        context(
-            f"No incident: {escape(effect.reason, 400)} · {escape(effect.source, 40)} {link(effect.url, 'source')}"
-        ),
+        context(f"No incident: {escape(effect.reason, 400)} · {escape(effect.source, 40)} {link(effect.url, 'source')}"),
         actions(button("Declare an incident", ids.DECLARE, effect.fingerprint)),
     )
 

@@ -9,9 +9,7 @@ from bot.incidents.decisions.acknowledging import spoken
 
 PERSON = re.compile(r"[UW][A-Z0-9]{2,}\Z")
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-HIDDEN = re.compile(
-    "[\u200b\u200c\u200e\u200f\u2060-\u2064\u2066-\u206f\u202a-\u202e\u061c\ufeff\U000e0000-\U000e007f]"
-)
+HIDDEN = re.compile("[\u200b\u200c\u200e\u200f\u2060-\u2064\u2066-\u206f\u202a-\u202e\u061c\ufeff\U000e0000-\U000e007f]")
 """Characters that show nothing or turn the line around: a title must read as it is written."""
 ESCAPED_MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,}|#C[A-Z0-9]{2,})&gt;")
 

@@ -1,0 +1,438 @@
+"""The record, on both databases: what is saved is there, once, and nothing is lost between two who write."""
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.alerts.source import Delivery
+from bot.errors import Refused
+from bot.handle import Door
+from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.effects import Lane, PageOnCall, PostDigest, RaiseAlarm, ResolvePage, ShowSummary
+from bot.incidents.incident import Channel, Status
+from bot.incidents.inputs import Acknowledge, AlertReported, DigestDue, ReminderDue, Resolve
+from bot.incidents.policy import Policy, RouteRule
+from bot.incidents.timeline import Entry
+from bot.runbooks import Choice
+from bot.store import Conflict, DatabaseDown, Store, migrate
+from bot.store import outbox as outbox_rows
+from bot.store.people import Person
+from tests.builders import ANA, BEN, NOON, after, alert, incident
+
+OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
+PAGE = PageOnCall(incident=7, dedup_key="k", pager="default", summary="s", severity="critical", source="x")
+
+
+def door(store: Store, at=NOON, policy: Policy = OPENS) -> Door:
+    return Door(store, lambda: at, lambda: policy, lambda: ())
+
+
+def saved(store: Store, decision: Decision):
+    with store.writing() as work:
+        return work.save(decision, NOON)
+
+
+# --- incidents --------------------------------------------------------------------------------
+
+
+def test_an_incident_comes_back_as_it_was_saved(store):
+    one = replace(incident(), channel=Channel("C1", "inc-7"), pager_id="PD1")
+
+    saved(store, Decision(incident=one))
+
+    assert store.incident(7) == replace(one, version=1)
+    assert store.incident_in_channel("C1").number == 7
+    assert store.incident_of_page("PD1").number == 7
+
+
+def test_two_who_change_the_same_incident_do_not_overwrite_each_other(store):
+    one = saved(store, Decision(incident=incident()))
+    saved(store, Decision(incident=replace(one, title="first")))
+
+    with pytest.raises(Conflict):
+        saved(store, Decision(incident=replace(one, title="second")))
+    assert store.incident(7).title == "first"
+
+
+def test_a_decision_is_saved_whole_or_not_at_all(store):
+    one = saved(store, Decision(incident=incident()))
+    stale = replace(one, version=9)
+    entry = Entry(NOON, "note", "INC-7", ANA, {"text": "x"})
+
+    with pytest.raises(Conflict):
+        saved(store, Decision(entries=(entry,), effects=(PAGE,), incident=stale))
+    assert store.timeline("INC-7") == ()
+    assert store.outbox_depth() == {}
+
+
+def test_numbers_have_no_gaps_even_when_a_decision_fails(store):
+    with store.writing() as work:
+        assert work.next_number() == 1
+    with pytest.raises(RuntimeError), store.writing() as work:
+        work.next_number()
+        raise RuntimeError
+    with store.writing() as work:
+        assert work.next_number() == 2
+
+
+def test_forty_reports_of_one_alert_at_once_open_one_incident(store):
+    opened = []
+    start = threading.Barrier(40)
+
+    def report() -> None:
+        start.wait()
+        outcome = door(store).handle(AlertReported(alert(), "main"))
+        if outcome.incident is not None and "opened" in outcome.decision.reason:
+            opened.append(outcome.incident.ref)
+
+    threads = [threading.Thread(target=report) for _ in range(40)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert opened == ["INC-1"]
+    assert len(store.open_incidents()) == 1
+    assert [entry.type for entry in store.timeline("INC-1")].count("opened") == 1
+
+
+def test_what_is_asked_twice_with_the_same_key_is_done_once(store):
+    number = door(store).handle(AlertReported(alert(), "main")).incident.number
+    first = door(store, after(1)).handle(Acknowledge(number, ANA), once="slack:1")
+    second = door(store, after(2)).handle(Acknowledge(number, ANA), once="slack:1")
+
+    assert (first.was_handled, second.was_handled) == (False, True)
+    assert [entry.type for entry in store.timeline("INC-1")].count("ack") == 1
+
+
+def test_a_refusal_leaves_nothing_behind_and_may_be_asked_again(store):
+    with pytest.raises(Refused):
+        door(store).handle(Acknowledge(9, ANA), once="k")
+    with store.reading() as work:
+        assert not work.was_handled("k")
+
+
+# --- alerts -----------------------------------------------------------------------------------
+
+
+def test_an_alert_is_known_while_its_incident_is_open_and_forgotten_after(store):
+    one = alert()
+    door(store).handle(AlertReported(one, "main"))
+    with store.reading() as work:
+        assert work.known_alert(one.fingerprint("main")).incident == 1
+
+    door(store, after(9)).handle(Resolve(1, ANA))
+
+    with store.reading() as work:
+        assert work.known_alert(one.fingerprint("main")) is None
+
+
+def test_a_cleared_alert_without_an_incident_is_forgotten(store):
+    record = AlertRecord("f", None, True, "t", "s", None, NOON, is_announced=True)
+    saved(store, Decision(alert=record))
+    saved(store, Decision(alert=replace(record, is_firing=False, is_announced=False)))
+
+    with store.reading() as work:
+        assert work.known_alert("f") is None
+
+
+# --- timers -----------------------------------------------------------------------------------
+
+
+def test_a_timer_is_due_at_its_time_moved_by_setting_it_again_and_gone_once_done(store):
+    timer = Timer("k", after(2), ReminderDue(7, 1, 120))
+    saved(store, Decision(timers=(timer,)))
+    saved(store, Decision(timers=(replace(timer, due_at=after(4)),)))
+
+    assert store.due(after(3)) == ()
+    [due] = store.due(after(4))
+    assert due.input == ReminderDue(7, 1, 120)
+    with store.writing() as work:
+        work.timer_done("k", due.due_at)
+    assert store.due(after(9)) == ()
+
+
+def test_two_workers_cannot_both_take_a_timer(store):
+    saved(store, Decision(timers=(Timer("k", NOON, DigestDue("2026-W24")),)))
+    with store.writing() as work:
+        work.timer_done("k", NOON)
+
+    with pytest.raises(Conflict), store.writing() as work:
+        work.timer_done("k", NOON)
+
+
+def test_a_cancelled_timer_never_comes_due(store):
+    saved(store, Decision(timers=(Timer("k", NOON, DigestDue("2026-W24")),)))
+    saved(store, Decision(cancels=("k",)))
+
+    assert store.due(after(99)) == ()
+
+
+# --- the outbox -------------------------------------------------------------------------------
+
+
+def test_a_lane_gives_one_effect_at_a_time_in_order(store):
+    saved(store, Decision(effects=(RaiseAlarm(7, "first"), RaiseAlarm(7, "second"))))
+
+    [first] = store.claim([Lane.CHAT], "a", NOON)
+    assert first.effect.text == "first"
+    assert store.claim([Lane.CHAT], "b", NOON) == []
+    with store.writing() as work:
+        work.finish(first, NOON)
+    [second] = store.claim([Lane.CHAT], "b", NOON)
+    assert second.effect.text == "second"
+
+
+def test_a_lane_waits_only_for_itself(store):
+    saved(store, Decision(effects=(PostDigest("2026-W24"), RaiseAlarm(None, "x"), PAGE)))
+
+    assert len(store.claim([Lane.CHAT], "a", NOON)) == 2
+    assert len(store.claim([Lane.PAGER], "a", NOON)) == 1
+
+
+def test_many_workers_never_claim_the_same_effect(store):
+    saved(store, Decision(effects=tuple(replace(PAGE, incident=number, dedup_key=str(number)) for number in range(60))))
+    taken: list[str] = []
+
+    def work(name: str) -> None:
+        while rows := store.claim([Lane.PAGER], name, NOON, limit=3):
+            taken.extend(row.id for row in rows)
+
+    threads = [threading.Thread(target=work, args=(f"w{index}",)) for index in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert len(taken) == len(set(taken)) == 60
+
+
+def test_an_effect_that_is_put_back_waits_for_its_time_and_counts_its_tries(store):
+    saved(store, Decision(effects=(PAGE,)))
+    [row] = store.claim([Lane.PAGER], "a", NOON)
+    with store.writing() as work:
+        assert work.try_again(row, after(1), "502")
+
+    assert store.claim([Lane.PAGER], "a", NOON) == []
+    [again] = store.claim([Lane.PAGER], "a", after(1))
+    assert (again.attempt.number, again.attempt.is_ambiguous, again.id) == (2, False, row.id)
+
+
+def test_a_lost_answer_makes_the_next_try_look_first(store):
+    saved(store, Decision(effects=(PAGE,)))
+    [row] = store.claim([Lane.PAGER], "a", NOON)
+    with store.writing() as work:
+        work.try_again(row, NOON, "reset", is_ambiguous=True)
+
+    [again] = store.claim([Lane.PAGER], "a", NOON)
+    assert again.attempt.is_ambiguous
+
+
+def test_an_effect_whose_worker_died_comes_back_as_ambiguous_and_the_dead_cannot_finish_it(store):
+    saved(store, Decision(effects=(PAGE,)))
+    [row] = store.claim([Lane.PAGER], "dead", NOON)
+    expire(store)
+
+    [again] = store.claim([Lane.PAGER], "alive", NOON)
+
+    assert again.attempt.is_ambiguous
+    with pytest.raises(Conflict), store.writing() as work:
+        work.finish(row, NOON)
+    with store.writing() as work:
+        work.finish(again, NOON)
+
+
+def expire(store: Store) -> None:
+    """Let every lease have run out a minute ago."""
+    with store.writing() as work:
+        work.connection.execute(
+            outbox_rows.update(outbox_rows.outbox).values(
+                lease_until=outbox_rows.database_now(work.connection) - timedelta(minutes=1)
+            )
+        )
+
+
+def test_a_parked_effect_frees_its_lane_and_is_counted(store):
+    saved(store, Decision(effects=(RaiseAlarm(7, "poison"), RaiseAlarm(7, "next"))))
+    [row] = store.claim([Lane.CHAT], "a", NOON)
+    with store.writing() as work:
+        work.park(row, NOON, "always fails")
+
+    assert store.outbox_depth() == {"pending": 1, "dead": 1}
+    assert store.claim([Lane.CHAT], "a", NOON)[0].effect.text == "next"
+
+
+def test_the_newest_card_serves_for_all_that_wait(store):
+    saved(store, Decision(effects=(ShowSummary(7), ShowSummary(7))))
+    saved(store, Decision(effects=(ShowSummary(7), ShowSummary(8))))
+
+    assert store.outbox_depth() == {"pending": 2}
+
+
+def test_a_card_that_is_being_sent_does_not_serve_for_a_later_one(store):
+    saved(store, Decision(effects=(ShowSummary(7),)))
+    store.claim([Lane.CHAT], "a", NOON)
+    saved(store, Decision(effects=(ShowSummary(7),)))
+
+    assert store.outbox_depth() == {"sending": 1, "pending": 1}
+
+
+def test_a_page_that_was_never_sent_is_dropped_when_it_is_over(store):
+    saved(store, Decision(effects=(PAGE,)))
+    saved(store, Decision(effects=(ResolvePage(incident=7, dedup_key="k", pager="default"),)))
+
+    [row] = store.claim([Lane.PAGER], "a", NOON)
+    assert isinstance(row.effect, ResolvePage)
+
+
+def test_a_page_that_may_have_been_sent_is_never_dropped(store):
+    saved(store, Decision(effects=(PAGE,)))
+    [row] = store.claim([Lane.PAGER], "a", NOON)
+    with store.writing() as work:
+        work.try_again(row, NOON, "reset", is_ambiguous=True)
+    saved(store, Decision(effects=(ResolvePage(incident=7, dedup_key="k", pager="default"),)))
+
+    [first] = store.claim([Lane.PAGER], "a", NOON)
+    assert isinstance(first.effect, PageOnCall)
+
+
+# --- the inbox --------------------------------------------------------------------------------
+
+
+def delivery(body: bytes = b"{}") -> Delivery:
+    return Delivery(body, {"x": "y"}, "main", NOON)
+
+
+def test_a_delivery_is_there_when_its_answer_is(store):
+    writer = store.inbox_writer(lambda: None)
+
+    answers = [writer.put("generic", delivery(b"%d" % index), str(index)) for index in range(200)]
+    again = writer.put("generic", delivery(), "7")
+    results = [one.result(10) for one in answers]
+    writer.close()
+
+    assert all(results)
+    assert again.result(10) is False
+    assert store.inbox_depth() == {"new": 200}
+
+
+def test_a_delivery_is_read_once_and_kept_when_put_aside(store):
+    writer = store.inbox_writer(lambda: None)
+    writer.put("generic", delivery(b'{"a":"\xc3\xa9"}'), "1").result(10)
+    writer.close()
+
+    [one] = store.claim_deliveries()
+    assert (one.source, one.delivery.body, one.attempts) == ("generic", b'{"a":"\xc3\xa9"}', 1)
+    assert store.claim_deliveries() == []
+    with store.writing() as work:
+        work.park_delivery(one.id, "unreadable")
+    assert store.inbox_depth() == {"parked": 1}
+    assert store.sweep(NOON + timedelta(days=999), timedelta(days=30)) == 0
+    assert store.inbox_depth() == {"parked": 1}
+
+
+def test_what_was_handled_long_ago_is_forgotten_and_timelines_are_not(store):
+    door(store).handle(AlertReported(alert(), "main"), once="k")
+    for row in store.claim([Lane.PAGER], "a", NOON):
+        with store.writing() as work:
+            work.finish(row, NOON)
+
+    assert store.sweep(NOON + timedelta(days=31), timedelta(days=30)) >= 2
+    assert store.timeline("INC-1")
+
+
+def test_a_database_that_is_away_is_said_to_be_and_every_waiting_delivery_hears_it(tmp_path):
+    gone = Store.at(f"sqlite:///{tmp_path}/no/such/folder.db")
+    writer = gone.inbox_writer(lambda: None)
+
+    with pytest.raises(DatabaseDown):
+        writer.put("generic", delivery(), "1").result(10)
+    with pytest.raises(DatabaseDown, match="cannot be used"):
+        gone.incident(1)
+    writer.close()
+
+
+def test_a_database_without_tables_says_what_to_run(tmp_path):
+    empty = Store.at(f"sqlite:///{tmp_path}/empty.db")
+
+    with pytest.raises(DatabaseDown, match="python -m bot migrate"):
+        empty.incident(1)
+    assert "python -m bot migrate" in migrate.out_of_date(empty.engine)
+
+
+# --- people, drafts, digests, journals --------------------------------------------------------
+
+
+def test_people_are_found_by_every_name_and_keep_what_one_side_does_not_know(store):
+    store.remember_people([Person(ANA, "ana", "Ana Silva", "Ana@Example.com")], NOON)
+    store.remember_people([Person(ANA, pagerduty_id="PANA")], NOON)
+
+    assert store.person_by_email("ana@example.COM").slack_id == ANA
+    assert store.person_by_pagerduty("PANA").email == "ana@example.com"
+    assert [one.slack_id for one in store.people("@ana")] == [ANA]
+    assert store.person(BEN) is None
+    assert store.person_by_email("") is None
+
+
+def test_drafts_and_digests_are_kept(store):
+    store.keep_draft("INC-7", "default", "one", NOON)
+    store.keep_draft("INC-7", "default", "two", NOON)
+    store.digest_posted("2026-W24", "C1", "1.0", NOON)
+    store.digest_posted("2026-W24", "C1", "1.1", NOON)
+
+    assert store.draft("INC-7") == "two"
+    assert store.digest_of("2026-W24", "C1") == "1.1"
+    assert store.newest_digest() == "2026-W24"
+
+
+def test_a_journal_is_taken_in_once_and_numbers_go_on_after_it(store):
+    entries = (Entry(NOON, "opened", "INC-41", "bot", {"title": "x"}), Entry(after(1), "ack", "INC-41", "ana"))
+
+    assert store.take_in(entries, {"tz": "Europe/Lisbon"}, NOON) == (2, 0)
+    assert store.take_in(entries, {"tz": "Europe/Lisbon"}, NOON) == (0, 2)
+    assert store.journal_notes() == {"tz": "Europe/Lisbon"}
+    with store.writing() as work:
+        assert work.next_number() == 42
+
+
+def test_an_import_never_makes_one_incident_of_two(store):
+    door(store).handle(AlertReported(alert(), "main"))
+    other = Entry(after(5), "opened", "INC-1", "bot", {"title": "another"})
+
+    with pytest.raises(Refused, match="INC-1 is here already"):
+        store.take_in((other,), {}, NOON)
+
+
+def test_timelines_of_a_span_hold_what_was_touched_and_what_is_open(store):
+    old = Entry(after(-9999), "opened", "INC-1", "bot", {})
+    over = Entry(after(-9000), "resolved", "INC-1", "ana", {})
+    still = Entry(after(-9999), "opened", "INC-2", "bot", {})
+    fresh = Entry(after(1), "opened", "INC-3", "bot", {})
+    store.take_in((old, over, still, fresh), {}, NOON)
+
+    assert {one.incident for one in store.timelines(NOON, after(60))} == {"INC-2", "INC-3"}
+
+
+# --- the schema -------------------------------------------------------------------------------
+
+
+def test_the_migrations_make_what_the_code_expects(store):
+    assert migrate.differences(store.engine) == []
+    assert migrate.out_of_date(store.engine) == ""
+
+
+def test_the_schema_goes_down_and_up_again(store):
+    migrate.downgrade(store.engine)
+    assert migrate.out_of_date(store.engine)
+    migrate.upgrade(store.engine)
+    migrate.upgrade(store.engine)
+
+    assert migrate.out_of_date(store.engine) == ""
+
+
+def test_an_old_choice_of_runbook_is_no_part_of_the_record(store):
+    report = AlertReported(alert(), "main", runbook=Choice(None, None, "x"))
+
+    assert door(store).handle(report).incident.status is Status.TRIGGERED
