@@ -45,7 +45,16 @@ class Reports:
             number = known.number if known else None
         if number is None or self._store.incident(number) is None:
             return "about an incident that this bot did not page for"
-        return self.as_input(number, report)
+        return self.as_input(number, self._with_level(report))
+
+    def _with_level(self, report: PagerReport) -> PagerReport:
+        """A webhook does not say to which level it escalated; the log does."""
+        if report.kind != "escalated" or report.level is not None or not self._client.has_token:
+            return report
+        try:
+            return replace(report, level=level_in(self.log_entries(report.pager_id)))
+        except (TryLater, GaveUp):
+            return report
 
     def as_input(self, number: int, report: PagerReport) -> PagerReported:
         """A report with PagerDuty's people as ours."""

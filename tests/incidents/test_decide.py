@@ -583,3 +583,11 @@ def test_every_topic_has_its_own_word():
 
 def test_the_policy_of_these_tests_knows_its_services():
     assert POLICY.aliases()["cart"] == "checkout"
+
+
+def test_the_echo_of_an_escalation_that_names_no_level_is_not_another_level():
+    first = decided(incident(), says.LevelAsked(7, KEY, 2, after(5))).incident
+    echo = decided(first, pager("escalated", after(5, 1), assignees=(BEN,)), after(5, 1))
+
+    assert echo.incident.episode.level == 2
+    assert echo.entries == ()

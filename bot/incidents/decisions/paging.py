@@ -291,11 +291,9 @@ def _unacknowledged(incident: Incident, input: PagerReported) -> Decision:
 def _moved(incident: Incident, episode: Episode, input: PagerReported) -> Decision:
     report = input.report
     names = ", ".join(mention(one) for one in input.assignees) or report.person_name or "its next level"
-    if report.kind != "escalated" or (report.level is not None and report.level <= episode.level):
+    level = _level_after(episode, report.level)
+    if report.kind != "escalated" or level <= episode.level:
         return Decision(incident=incident, reason=f"PagerDuty: assigned to {names}")
-    level = report.level or episode.level + 1
-    if report.level is None and episode.asked_level > episode.level:
-        level = episode.asked_level
     changed = incident.with_episode(replace(episode, level=level, asked_level=max(level, episode.asked_level)))
     note = entry(
         changed,
@@ -315,6 +313,13 @@ def _moved(incident: Incident, episode: Episode, input: PagerReported) -> Decisi
         effects=(told, *refreshed(changed, everywhere=False)),
         reason=f"PagerDuty escalated to level {level}: {names}",
     )
+
+
+def _level_after(episode: Episode, reported: int | None) -> int:
+    """The level that an escalation came to. A webhook does not say: then it is the one we asked for, if we asked."""
+    if reported is not None:
+        return reported
+    return episode.asked_level if episode.asked_level > 1 else episode.level + 1
 
 
 def _notified(incident: Incident, episode: Episode, input: PagerReported) -> Decision:
