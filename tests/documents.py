@@ -7,8 +7,11 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from bot import commands
+from bot.alerts.registry import sources
+from bot.alerts.sources import generic
 from bot.settings import Settings
 from bot.slack import commands as slash
+from bot.slack.manifest import manifest_text
 
 TOP = Path(__file__).parents[1]
 
@@ -23,6 +26,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield TOP / ".env.example", env_example()
     yield TOP / "docs" / "command-line.md", commands.documented()
     yield TOP / "docs" / "slack-commands.md", slash.documented()
+    yield TOP / "docs" / "sources.md", sources_page()
+    yield TOP / "deploy" / "slack-manifest.yaml", manifest_text()
 
 
 def env_example() -> str:
@@ -32,6 +37,34 @@ def env_example() -> str:
         words = " ".join((field.description or "").split())
         parts.append(f"# {words}\n{_line(name, field.get_default(call_default_factory=True))}\n")
     return "\n".join(parts)
+
+
+def sources_page() -> str:
+    """docs/sources.md: each source with how to set it up."""
+    parts = [
+        "# Alert sources",
+        "",
+        "<!-- Made by `make docs` from the code; edit bot/alerts/sources/. -->",
+        "",
+        "Alerts come in at `POST /hooks/SOURCE/ROUTE`. A route is a name of your choice with a secret of its own in "
+        "`HOOK_SECRETS` (`SOURCE/ROUTE=SECRET`; `OLD,NEW` while one is being replaced); one without a secret takes nothing. "
+        "A delivery is verified over its raw bytes and committed before it is answered: 202 taken, 400 cannot be read, "
+        "401 not signed, 404 no such route, 413 larger than 5 MB, 503 try again. `python -m bot explain SOURCE FILE` says "
+        "what a payload means; `python -m bot send SOURCE` posts an example, signed.",
+        "",
+        "What a sender leaves out is filled in and named (`defaults` in `explain --json`). Another package may bring a "
+        "source under the entry point group `firstfive.sources`; see [add an alert source](how-to/add-an-alert-source.md).",
+    ]
+    for source in sources().values():
+        setup = source.setup.format(url=f"https://bot.example.com/hooks/{source.name}/main", secret="SECRET").rstrip()
+        about = " ".join((type(source).__doc__ or "").split())
+        names = ", ".join(f"`{one.name}`" for one in source.examples)
+        parts += ["", f"## {source.title} (`{source.name}`)", "", about, "", "```text", setup, "```"]
+        parts += ["", f"Examples for `bot send {source.name} --example …`: {names}."]
+    parts += ["", "## The generic schema", "", "```text", (generic.__doc__ or "").strip(), "```", "",
+              "Names that are taken without a mapping: " + "; ".join(
+                  f"{field}: {', '.join(names)}" for field, names in generic.NAMES.items()) + "."]  # fmt: skip
+    return "\n".join(parts) + "\n"
 
 
 def _line(name: str, default: object) -> str:

@@ -127,14 +127,18 @@ function when(at, seconds = false) {
 
 /** Say that the phone rang, where the phones are out of sight. */
 export function sayRinging(store) {
-  let before = 0;
+  let before = null;
+  let shown = null;
   store.on(["phones"], () => {
+    if (!store.state.cast.length) return;
     const ringing = store.state.phones.filter(isRinging);
-    if (ringing.length > before && store.ui.tab === "workspace" && matchMedia("(max-width: 900px)").matches) {
+    if (before !== null && ringing.length > before && store.ui.tab === "workspace" && matchMedia("(max-width: 900px)").matches) {
       const name = store.user(ringing.at(-1).person)?.real_name ?? ringing.at(-1).person;
-      notice(`📟 ${name}'s phone is ringing`, { act: { label: "Pick it up", act: () => store.show({ tab: "phones" }) } });
+      shown = notice(`📟 ${name}'s phone is ringing`, { act: { label: "Pick it up", act: () => store.show({ tab: "phones" }) } });
     }
     before = ringing.length;
+    if (!before) shown?.remove();
   });
+  store.on(["tab"], () => shown?.remove());
 }
 

@@ -118,7 +118,7 @@ def test_the_whole_story_to_the_weekly_digest(story):
     assert "Noted" in story.types("ben", "/incident note CDN serves the old bundle", channel)
     assert "now SEV2" in story.types("ana", "/incident sev 2", channel)
     assert "promised" in story.types("ana", "/incident update Rolling back. next 15m", channel)
-    story.says("incidents", "Rolling back.")
+    story.says("incidents", "Rolling back")
     assert "now monitoring" in story.types("ana", "/incident status monitoring", channel)
     story.fires("checkout-errors-resolved")
     story.says(channel, "has cleared")

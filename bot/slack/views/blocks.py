@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.slack.views.text import clean, clip
+from bot.slack.views.text import clean, clip, defused
 
 Block = dict[str, Any]
 View = dict[str, Any]
@@ -180,8 +180,8 @@ def packed(metadata: Mapping[str, Any]) -> str:
 
 
 def plain(text: str, limit: int) -> Block:
-    """Text in which nothing is parsed but emoji."""
-    return {"type": "plain_text", "text": clean(text, limit, lines=False) or "–", "emoji": True}
+    """Text in which nothing is parsed but emoji. What would call people elsewhere is defused all the same: text is copied."""
+    return {"type": "plain_text", "text": defused(clean(text, limit, lines=False)) or "–", "emoji": True}
 
 
 def words(mrkdwn: str, limit: int = 3000) -> Block:

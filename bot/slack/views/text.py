@@ -11,6 +11,7 @@ PERSON = re.compile(r"[UW][A-Z0-9]{2,}\Z")
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 HIDDEN = re.compile("[\u200b\u200c\u200e\u200f\u2060-\u2064\u2066-\u206f\u202a-\u202e\u061c\ufeff\U000e0000-\U000e007f]")
 """Characters that show nothing or turn the line around: a title must read as it is written."""
+MARKUP = re.compile(r"<(?=[!@#]|[a-z]+:)", re.IGNORECASE)
 ESCAPED_MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,}|#C[A-Z0-9]{2,})&gt;")
 
 __all__ = ["clean", "clip", "escape", "fit", "moment", "named", "people", "person", "reason", "since", "spoken"]
@@ -38,6 +39,11 @@ def escape(text: str, limit: int = 3000, *, lines: bool = False) -> str:
         kept.append(one)
         size += len(one)
     return "".join(kept)
+
+
+def defused(text: str) -> str:
+    """Plain text in which no mention or link of Slack's can be mistaken for one."""
+    return MARKUP.sub("‹", text)
 
 
 def reason(text: str, command: str = "/incident") -> str:
