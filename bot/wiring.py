@@ -47,7 +47,7 @@ from bot.web.webhooks import Webhooks
 from bot.worker.deliveries import Deliveries
 from bot.worker.due import DueTimers
 from bot.worker.intake import Intake
-from bot.worker.scheduler import Tick
+from bot.worker.scheduler import Scheduler, Tick
 from bot.worker.worker import Wakeups, Worker, sweeper
 
 log = structlog.get_logger()
@@ -234,6 +234,7 @@ class Bot:
         self._inbox: InboxWriter | None = None
         self._socket: SocketMode | None = None
         self._server: Server | None = None
+        self._watch: Scheduler | None = None
 
     def _saved(self, decision: Decision) -> None:
         if decision.effects:
@@ -270,11 +271,14 @@ class Bot:
     def _ticks(self) -> list[Tick]:
         return [
             Tick("poll PagerDuty", float(self.settings.pager_poll_seconds), self.poll.run_once),
-            Tick("changed files", 15.0, self.choices.refresh),
+            self._changed_files(),
             Tick("people", 600.0, self.learn_people),
             Tick("digest", 60.0, self.numbers.ensure_digest),
             sweeper(self.store, timedelta(days=self.settings.keep_days)),
         ]
+
+    def _changed_files(self) -> Tick:
+        return Tick("changed files", 15.0, self.choices.refresh)
 
     def learn_people(self) -> int:
         """Read who is in Slack."""
@@ -290,7 +294,11 @@ class Bot:
         health = Health(
             store=self.store, clock=self.clock, out_of_date=lambda: migrate.out_of_date(self.store.engine),
             ticked_at=lambda: self._worker.ticked_at if self._worker else None,
-            troubles=(lambda: self.choices.trouble, lambda: self._socket.trouble() if self._socket else ""),
+            troubles=(
+                lambda: self.choices.trouble,
+                lambda: self._socket.trouble() if self._socket else "",
+                lambda: self._worker.trouble() if self._worker else "",
+            ),
         )  # fmt: skip
         has_slack = bool(self.settings.slack_signing_secret.get_secret_value())
         dispatch = self.slack_app.dispatch if has_slack else None
@@ -315,7 +323,10 @@ class Bot:
             self._socket.start()
 
     def start_web(self, host: str | None = None, port: int | None = None) -> Server:
-        """Listen, in a thread."""
+        """Listen, in a thread. Without a worker here, changed files are watched for all the same."""
+        if self._worker is None:
+            self._watch = Scheduler([self._changed_files()])
+            self._watch.start()
         self._server = Server(self.app(), host or self.settings.host, self.settings.port if port is None else port)
         self._server.start()
         return self._server
@@ -328,6 +339,8 @@ class Bot:
             self._socket.stop()
         if self._inbox is not None:
             self._inbox.close()
+        if self._watch is not None:
+            self._watch.stop()
         if self._worker is not None:
             self._worker.stop()
         self.slack_app.close()

@@ -84,6 +84,7 @@ def _routes(sandbox: Sandbox) -> list[Route | Mount]:
 
 async def _broken(sandbox: Sandbox, neighbour: str) -> Response | None:
     """The answer of a neighbour that is not well; None where it is."""
+    sandbox.world.asked[neighbour] += 1
     state = sandbox.world.faults[neighbour]
     if state == "down":
         return Response("Service Unavailable", status_code=503)

@@ -17,7 +17,15 @@ class Answer:
 
 def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
     """POST `body`, and wait at most `seconds` for the answer."""
-    request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
+    return _ask(urllib.request.Request(url, data=body, headers=dict(headers), method="POST"), seconds)
+
+
+def get(url: str, seconds: float) -> Answer:
+    """GET a page, and wait at most `seconds` for it."""
+    return _ask(urllib.request.Request(url), seconds)
+
+
+def _ask(request: urllib.request.Request, seconds: float) -> Answer:
     try:
         with urllib.request.urlopen(request, timeout=seconds) as answer:
             return Answer(answer.status, answer.read(), answer.headers.get("content-type", ""))

@@ -12,7 +12,10 @@ STATES = ("up", "down", "slow", "limited", "revoked")
 
 @dataclass
 class World:
-    """The shared ground of both neighbours. `origin` is where the sandbox itself is reached, `bot` where the bot is."""
+    """The shared ground of both neighbours. `origin` is where the sandbox itself is reached, `bot` where the bot is.
+
+    `asked` counts the calls each neighbour got, whatever became of them.
+    """
 
     clock: SandboxClock = field(default_factory=SandboxClock)
     origin: str = "http://127.0.0.1:8700"
@@ -27,6 +30,7 @@ class World:
     samples: Callable[[], list[dict[str, Any]]] = list
     moved: Callable[[], None] = lambda: None
     faults: dict[str, str] = field(default_factory=lambda: {"slack": "up", "pagerduty": "up"})
+    asked: dict[str, int] = field(default_factory=lambda: {"slack": 0, "pagerduty": 0})
     lock: threading.RLock = field(default_factory=threading.RLock)
     sequence: int = 0
     changed_parts: dict[str, int] = field(default_factory=dict)

@@ -54,6 +54,9 @@ def encode(value: Any) -> Any:
         return {str(encode(key)): encode(one) for key, one in value.items()}
     if isinstance(value, tuple | list | frozenset):
         return [encode(one) for one in value]
+    if isinstance(value, str):
+        # PostgreSQL keeps no NUL, in text or in JSON.
+        return value.replace("\x00", "")
     return value
 
 

@@ -12,7 +12,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from bot.store.types import UtcDateTime
 
-BUSY_MILLISECONDS = 10_000
+WAIT_SECONDS = 2.5
+"""The longest wait for the database's lock or a connection: a person in Slack has to be answered within three."""
 RETRIED = frozenset({"40001", "40P01", "55P03"})
 """PostgreSQL: serialization failure, deadlock, lock not available. Decide anew."""
 
@@ -32,14 +33,17 @@ def connect(url: str) -> Engine:
         return _sqlite(url)
     if parsed.drivername != "postgresql+psycopg":
         raise ValueError(f"DATABASE_URL starts with {parsed.drivername}; use sqlite:/// or postgresql+psycopg://")
-    options = {"connect_timeout": 5, "keepalives_idle": 15, "options": "-c timezone=UTC"}
-    return create_engine(url, pool_size=10, max_overflow=10, pool_timeout=5, pool_pre_ping=True, connect_args=options)
+    # tcp_user_timeout: a server that went away without a word is noticed, rather than waited for.
+    options = {"connect_timeout": 2, "tcp_user_timeout": 5000, "keepalives_idle": 15, "options": "-c timezone=UTC"}
+    return create_engine(
+        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=options
+    )  # fmt: skip
 
 
 def _sqlite(url: str) -> Engine:
     engine = create_engine(
-        url, pool_size=10, max_overflow=10, pool_timeout=5,
-        connect_args={"check_same_thread": False, "timeout": BUSY_MILLISECONDS / 1000},
+        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS,
+        connect_args={"check_same_thread": False, "timeout": WAIT_SECONDS},
     )  # fmt: skip
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
@@ -50,7 +54,7 @@ def _prepare(connection: DBAPIConnection, record: object) -> None:
     # FULL: a commit that we answered for survives a power cut. WAL: readers never wait for the writer.
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MILLISECONDS}"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={WAIT_SECONDS * 1000:.0f}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -85,6 +89,9 @@ def _named() -> Iterator[None]:
         raise Conflict(str(error.orig)) from error
     except exc.TimeoutError as error:
         raise DatabaseDown("every connection to the database is in use") from error
+    except exc.DataError:
+        # Not the database's fault: a value that it cannot hold, which is a bug of ours. Waiting will not help.
+        raise
     except exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in RETRIED:
             raise Conflict(str(error.orig)) from error

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, or_, select, update
+from sqlalchemy.exc import StatementError
 
 from bot.alerts.source import Delivery
 from bot.store.database import Conflict, DatabaseDown, database_now, insert_new, notify, writing
@@ -60,7 +61,7 @@ class InboxWriter:
         """
         answer: Future[bool] = Future()
         values = {
-            "source": source, "route": delivery.route, "delivery_id": delivery_id[:200],
+            "source": source, "route": delivery.route, "delivery_id": delivery_id.replace("\x00", "")[:200],
             "received_at": delivery.received_at, "headers": dict(delivery.headers), "body": delivery.body,
             "state": "new", "reason": "", "attempts": 0, "lease_until": None,
         }  # fmt: skip
@@ -101,12 +102,23 @@ class InboxWriter:
             for one in batch:
                 one.answer.set_exception(DatabaseDown(str(error)))
             return
+        except StatementError as error:
+            self._commit_apart(batch, error)
+            return
         self._stored()
         for one in batch:
             # The first of several alike in one batch is the new one.
             identity = _identity(one.values)
             one.answer.set_result(identity in new)
             new.discard(identity)
+
+    def _commit_apart(self, batch: Sequence[_Waiting], error: StatementError) -> None:
+        """Something in the batch cannot be stored: it must not take its neighbours along."""
+        if len(batch) == 1:
+            batch[0].answer.set_exception(DatabaseDown(f"it cannot be stored: {error.orig}"))
+            return
+        for one in batch:
+            self._commit((one,))
 
     def _insert(self, batch: Sequence[_Waiting]) -> set[tuple[Any, ...]]:
         """Insert the batch in one transaction; the identities that were new."""

@@ -136,7 +136,10 @@ def _ready(web: Web) -> Response:
     causes = web.health.causes()
     if causes:
         return JSONResponse({"ready": False, "causes": causes}, status_code=503)
-    return JSONResponse({"ready": True, **web.health.notes()})
+    try:
+        return JSONResponse({"ready": True, "warnings": web.health.warnings(), **web.health.notes()})
+    except DatabaseDown as error:
+        return JSONResponse({"ready": False, "causes": [str(error)]}, status_code=503)
 
 
 def _metrics(web: Web) -> Response:

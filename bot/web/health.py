@@ -1,4 +1,8 @@
-"""Whether this process does its duty, and if not, what stops it: in words that name the cause."""
+"""Whether this process does its duty, and if not, what stops it: in words that name the cause.
+
+Only what stops this process from taking alerts makes it not ready. A neighbour that is away, or an effect that is
+stuck, is a warning: were the process taken out for it, a Slack outage would stop the paging.
+"""
 
 import time
 from collections.abc import Callable
@@ -25,14 +29,16 @@ class Health:
         """Everything that is wrong now; empty where all is well."""
         try:
             found = [self.out_of_date()]
-            found += self._queues()
         except DatabaseDown as error:
             return [str(error)]
         ticked = self.ticked_at()
         if ticked is not None and time.monotonic() - ticked > LATE_SECONDS:
             found.append(f"the worker's clock has not ticked for {time.monotonic() - ticked:.0f} s")
-        found += [trouble() for trouble in self.troubles]
         return [one for one in found if one]
+
+    def warnings(self) -> list[str]:
+        """What somebody has to look at, although this process works. Raises `DatabaseDown`."""
+        return [one for one in (*self._queues(), *(trouble() for trouble in self.troubles)) if one]
 
     def _queues(self) -> list[str]:
         age = self.store.outbox_age(self.clock())

@@ -8,6 +8,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import structlog
@@ -41,6 +42,7 @@ from bot.worker.retry import Never, next_try
 log = structlog.get_logger()
 
 Deliver = Callable[[Effect, Attempt], Input | None]
+FORGOTTEN = timedelta(minutes=5)
 BUGGY = 8
 """Tries after which an effect that always ends in a bug is parked."""
 
@@ -52,6 +54,7 @@ class Deliveries:
         self._lanes, self._deliver, self._store, self._door = tuple(lanes), deliver, store, door
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._warned: dict[str, float] = {}
+        self._trouble: tuple[datetime, str] | None = None
         self._lock = threading.Lock()
 
     def run_once(self) -> int:
@@ -92,6 +95,7 @@ class Deliveries:
             self._give_up(row, f"{error.reason}; {following.reason}", error.mend)
             return
         if error.mend:
+            self._trouble = (now, f"{error.reason}: {error.mend}")
             self._warn(error.reason, error.mend)
         is_ambiguous = isinstance(error, Ambiguous)
 
@@ -149,7 +153,14 @@ class Deliveries:
             if self._warned.get(reason) == hour:
                 return
             self._warned[reason] = hour
+        log.error("a person has to act", reason=reason, mend=mend)
         self._settle_trouble(reason, mend, hour)
+
+    def trouble(self) -> str:
+        """What a person has to mend before these lanes move on; empty once it was not met for a while."""
+        if self._trouble is None or self._door.clock() - self._trouble[0] > FORGOTTEN:
+            return ""
+        return self._trouble[1]
 
     def _settle_trouble(self, reason: str, mend: str, hour: float) -> None:
         try:

@@ -9,7 +9,7 @@ from bot.alerts.source import PagerReport, Reading, Source
 from bot.errors import Refused, Unreadable
 from bot.handle import Door
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
-from bot.store import DatabaseDown, Store
+from bot.store import Conflict, DatabaseDown, Store
 from bot.store.inbox import Received
 from bot.worker.deliveries import guarded
 
@@ -41,16 +41,25 @@ class Intake:
         return len(received)
 
     def _take(self, received: Received) -> None:
-        if guarded(lambda: self._read(received)):
+        if guarded(lambda: self._try(received)):
             return
-        # A bug, or the database went away: it stays, and is read again later. After some tries it is put aside.
+        # A bug: it stays, and is read again later. After some tries it is put aside.
         if received.attempts >= ATTEMPTS:
             guarded(lambda: self._put_aside(received, "reading it always ends in a bug; see the log"))
         else:
             guarded(lambda: self._wait(received))
 
+    def _try(self, received: Received) -> int:
+        """Read one delivery; where the database went away meanwhile, leave it for later, however often that happens."""
+        try:
+            return self._read(received)
+        except (DatabaseDown, Conflict) as error:
+            log.warning("waiting for the database", reason=str(error))
+            guarded(lambda: self._wait(received))
+            return 1
+
     def _wait(self, received: Received) -> int:
-        self._store.delivery_waits(received.id, "could not be handled yet", 2.0 * received.attempts)
+        self._store.delivery_waits(received.id, "could not be handled yet", min(2.0 * received.attempts, 30.0))
         return 1
 
     def _read(self, received: Received) -> int:

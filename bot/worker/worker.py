@@ -94,6 +94,10 @@ class Worker:
         inbox = self._store.inbox_depth().get("new", 0)
         return not depth and not inbox and not self._store.due(self._clock())
 
+    def trouble(self) -> str:
+        """What a person has to mend before the lanes move on; empty where they do."""
+        return "; ".join(sorted({one.trouble() for one in self._deliveries.values()} - {""}))
+
     def tick(self) -> int:
         """One tick of the clock: handle what is due."""
         self.ticked_at = time.monotonic()
