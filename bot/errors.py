@@ -4,6 +4,7 @@ Refused      a person asked for something that cannot be; the reason is shown to
 Unverified   a delivery whose signature or token does not hold; answered with 401, never stored
 Unreadable   a delivery that is signed but cannot be understood; the reason names the place
 TryLater     a neighbour could not take an effect now; the worker tries again
+OverBudget   it was not asked: its rate limit would have refused; goes out when there is room, and counts as no try
 Ambiguous    nobody can tell whether the neighbour took it; probe before sending again
 GaveUp       a neighbour will never take it; the effect is parked and an alarm raised
 Broken       a file the team wrote (policy, template, runbook) cannot be used; names file and line
@@ -47,6 +48,14 @@ class TryLater(Exception):
         self.reason = reason
         self.after = after
         self.mend = mend
+
+
+class OverBudget(TryLater):
+    """We did not ask, because the neighbour would have refused: it is not the effect's turn for `after`. No try at all."""
+
+    def __init__(self, reason: str, after: timedelta) -> None:
+        super().__init__(reason, after)
+        self.wait = after
 
 
 class Ambiguous(TryLater):

@@ -79,7 +79,7 @@ class PagerDeliverer:
     def _service(self, effect: PageService) -> Input:
         payload = {"summary": effect.summary, "source": effect.service, "severity": effect.severity}
         event = {"event_action": "trigger", "dedup_key": effect.dedup_key, "client": "Firstfive", "payload": payload}
-        who = f"{effect.service}'s on-call"
+        who = f"the on-call of {effect.service}"
         try:
             self._send(effect.pager, event, f"a page for {effect.service}")
         except GaveUp as error:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-from bot.errors import TryLater
+from bot.errors import OverBudget
 
 PER_MINUTE = 115
 """A little under the limit: the rolling minute is PagerDuty's, not ours."""
@@ -19,7 +19,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def spend(self, key: str) -> None:
-        """Take one call out of the budget of `key`. Raises `TryLater` with the wait where there is none left."""
+        """Take one call out of the budget of `key`. Raises `OverBudget` with the wait where there is none left."""
         with self._lock:
             now = self._now()
             left, at = self._left.get(key, (self._size, now))
@@ -27,5 +27,5 @@ class Budget:
             if left < 1:
                 self._left[key] = (left, now)
                 wait = timedelta(seconds=(1 - left) / self._rate)
-                raise TryLater("the budget of events for this PagerDuty key is used up", after=wait)
+                raise OverBudget("the budget of events for this PagerDuty key is used up", wait)
             self._left[key] = (left - 1, now)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from bot.errors import Ambiguous, GaveUp, TryLater
+from bot.errors import Ambiguous, GaveUp, OverBudget, TryLater
 
 TIMEOUT_SECONDS = 10
 TIER_2 = (
@@ -66,17 +66,17 @@ class Budget:
         self._lock = threading.Lock()
 
     def spend(self, method: str, channel: str) -> None:
-        """Take a call out of the budgets. Raises `TryLater` with the wait."""
+        """Take a call out of the budgets. Raises `OverBudget` with the wait."""
         with self._lock:
             now = self._now()
             if self._blocked.get(method, now) > now:
-                raise TryLater(f"{method} is limited", after=timedelta(seconds=self._blocked[method] - now))
+                raise OverBudget(f"{method} is limited", timedelta(seconds=self._blocked[method] - now))
             size = float(PER_MINUTE.get(method, 100))
             waits = [self._wait(method, size / 60, size, now)]
             if method == "chat.postMessage":
                 waits.append(self._wait(f"{method} {channel}", 1.0, CHANNEL_BURST, now))
             if max(waits) > 0:
-                raise TryLater(f"the budget of {method} is used up", after=timedelta(seconds=max(waits)))
+                raise OverBudget(f"the budget of {method} is used up", timedelta(seconds=max(waits)))
             self._take(method)
             if method == "chat.postMessage":
                 self._take(f"{method} {channel}")

@@ -159,6 +159,14 @@ def try_again(connection: Connection, row: Row, at: datetime, reason: str, *, is
     return _settle(connection, row, state=state, not_before=at, reason=reason[:2000], lease_until=None)
 
 
+def not_tried(connection: Connection, row: Row, at: datetime, reason: str) -> bool:
+    """Put a claimed row back as it was before the claim, for `at`: nobody was asked. False where it was overtaken."""
+    state = "ambiguous" if row.attempt.is_ambiguous else "pending"
+    number = row.attempt.number - 1
+    values = {"attempt": number} if number else {"attempt": 0, "first_tried_at": None}
+    return _settle(connection, row, state=state, not_before=at, reason=reason[:2000], lease_until=None, **values)
+
+
 def park(connection: Connection, row: Row, now: datetime, reason: str) -> bool:
     """Give a claimed row up: kept with its reason, and no longer in anybody's way."""
     return _settle(connection, row, state="dead", done_at=now, reason=reason[:2000], lease_until=None)

@@ -150,6 +150,10 @@ class Work:
         """Put an effect back in line; False where this claim was overtaken."""
         return outbox_rows.try_again(self.connection, row, at, reason, is_ambiguous=is_ambiguous)
 
+    def not_tried(self, row: outbox_rows.Row, at: datetime, reason: str) -> bool:
+        """Put an effect back as it was, because nobody was asked; False where this claim was overtaken."""
+        return outbox_rows.not_tried(self.connection, row, at, reason)
+
     def park(self, row: outbox_rows.Row, now: datetime, reason: str) -> bool:
         """Give an effect up; False where this claim was overtaken."""
         return outbox_rows.park(self.connection, row, now, reason)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import structlog
 
-from bot.errors import Ambiguous, GaveUp, Refused, TryLater
+from bot.errors import Ambiguous, GaveUp, OverBudget, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.effects import (
     Attempt,
@@ -69,6 +69,9 @@ class Deliveries:
         bound = log.bind(effect=name, incident=row.incident, attempt=row.attempt.number)
         try:
             result = self._deliver(row.effect, row.attempt)
+        except OverBudget as error:
+            bound.debug("not its turn", reason=error.reason)
+            self._not_yet(row, error)
         except TryLater as error:
             bound.info("try later", reason=error.reason)
             self._later(row, error)
@@ -88,6 +91,15 @@ class Deliveries:
         """Record the result and that the row is done, in one transaction."""
         self._settle(result, lambda work: work.finish(row, self._door.clock()))
 
+    def _not_yet(self, row: Row, error: OverBudget) -> None:
+        """Nothing was asked: put it back as it was, for when there is room."""
+
+        def put_back(work: Work) -> None:
+            if not work.not_tried(row, self._door.clock() + error.wait, error.reason):
+                raise Conflict("claimed by somebody else")
+
+        self._settle(None, put_back)
+
     def _later(self, row: Row, error: TryLater) -> None:
         now = self._door.clock()
         following = next_try(row.effect, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random())
@@ -97,7 +109,8 @@ class Deliveries:
         if error.mend:
             self._trouble = (now, f"{error.reason}: {error.mend}")
             self._warn(error.reason, error.mend)
-        is_ambiguous = isinstance(error, Ambiguous)
+        # Once an answer was lost, every later try looks first: this one may have failed while it looked.
+        is_ambiguous = isinstance(error, Ambiguous) or row.attempt.is_ambiguous
 
         def put_back(work: Work) -> None:
             if not work.try_again(row, following.at, error.reason, is_ambiguous=is_ambiguous):
@@ -179,7 +192,7 @@ def failure_of(effect: Effect, reason: str, mend: str) -> Input:
         case PagePerson():
             return SomeoneNotAsked(effect.incident, effect.person, effect.by, reason, mend)
         case PageService():
-            return SomeoneNotAsked(effect.incident, f"{effect.service}'s on-call", effect.by, reason, mend)
+            return SomeoneNotAsked(effect.incident, f"the on-call of {effect.service}", effect.by, reason, mend)
         case OpenChannel():
             return ChannelNotOpened(effect.incident, reason)
         case RaiseAlarm():

@@ -7,6 +7,8 @@ from bot.incidents.effects import Effect, Lane
 
 FIRST = timedelta(seconds=1)
 LONGEST = {Lane.PAGER: timedelta(seconds=30), Lane.CHAT: timedelta(minutes=2), Lane.DOCUMENT: timedelta(minutes=5)}
+ENOUGH = 10
+"""Tries that an effect has in any case, however long the bot itself was away between them."""
 HORIZON = {Lane.PAGER: timedelta(hours=48), Lane.CHAT: timedelta(hours=12), Lane.DOCUMENT: timedelta(hours=24)}
 """A page is tried for two days: PagerDuty has been down for hours, and nobody else will send it."""
 
@@ -38,7 +40,7 @@ def next_try(
     wait = wait * (0.5 + luck / 2)
     if asked is not None:
         wait = max(wait, asked)
-    if now + wait - first_tried_at > HORIZON[lane]:
+    if attempt >= ENOUGH and now + wait - first_tried_at > HORIZON[lane]:
         hours = HORIZON[lane].total_seconds() / 3600
         return Never(f"tried {attempt} times over {hours:g} hours")
     return Again(now + wait)

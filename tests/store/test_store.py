@@ -230,6 +230,30 @@ def test_a_lost_answer_makes_the_next_try_look_first(store):
     assert again.attempt.is_ambiguous
 
 
+def test_an_effect_that_was_not_asked_for_goes_back_as_it_was(store):
+    saved(store, Decision(effects=(PAGE,)))
+    [row] = store.claim([Lane.PAGER], "a", NOON)
+    with store.writing() as work:
+        assert work.not_tried(row, after(1), "no room")
+    [first] = store.claim([Lane.PAGER], "a", after(1))
+    assert (first.attempt.number, first.attempt.is_ambiguous, first.attempt.first_tried_at) == (1, False, after(1))
+    with store.writing() as work:
+        work.try_again(first, after(1), "reset", is_ambiguous=True)
+    [second] = store.claim([Lane.PAGER], "a", after(2))
+    with store.writing() as work:
+        work.not_tried(second, after(2), "no room")
+
+    [third] = store.claim([Lane.PAGER], "a", after(2))
+    assert (third.attempt.number, third.attempt.is_ambiguous, third.attempt.first_tried_at) == (2, True, after(1))
+
+
+def test_the_page_is_first_in_line(store):
+    saved(store, Decision(effects=(RaiseAlarm(7, "chat"), PostDigest("2026-W24"), PAGE)))
+
+    rows = store.claim(list(Lane), "a", NOON)
+    assert isinstance(rows[0].effect, PageOnCall)
+
+
 def test_an_effect_whose_worker_died_comes_back_as_ambiguous_and_the_dead_cannot_finish_it(store):
     saved(store, Decision(effects=(PAGE,)))
     [row] = store.claim([Lane.PAGER], "dead", NOON)

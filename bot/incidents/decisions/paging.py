@@ -119,7 +119,7 @@ def page_someone(incident: Incident, wish: PageSomeone, now: datetime, policy: P
             known = ", ".join(sorted(policy.services)) or "none; add services to policy.yaml"
             raise Refused(f"No service is called {wish.service or '(nothing)'}. Known are: {known}.")
         effect = _service_page(incident, service, wish.by, policy)
-        who = f"{service}'s on-call"
+        who = f"the on-call of {service}"
     asked = entry(incident, now, "responder_requested", wish.by, who=wish.person or wish.service)
     return Decision(
         incident=incident,

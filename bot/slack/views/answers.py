@@ -38,7 +38,7 @@ def listed(incidents: Sequence[Incident], now: datetime) -> Message:
         return said("🌿 Nothing is open.")
     worst = sorted(incidents, key=lambda one: (one.severity.rank, one.number))
     lines = [_line(one, now) for one in worst]
-    return message(f"{len(worst)} open incidents", section(fit(lines, 2900)))
+    return message(f"{len(worst)} open incident{'s' * (len(worst) != 1)}", section(fit(lines, 2900)))
 
 
 def _line(incident: Incident, now: datetime) -> str:

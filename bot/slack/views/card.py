@@ -30,7 +30,7 @@ MOST_ALERTS = 5
 def card(incident: Incident, policy: Policy, now: datetime) -> Message:
     """The card. Drawn anew from the incident as it stands; says "paged" only of a page that PagerDuty took."""
     title = f"{ICONS[incident.severity.value]} {incident.ref} · {incident.title}"
-    text = f"{incident.ref} {escape(incident.title, 200)}: {state_line(incident)}"
+    text = f"{incident.ref} {escape(incident.title, 200)}: {incident.severity.value}, {state_line(incident)}"
     return message(
         text,
         header(title),
@@ -49,7 +49,9 @@ def state_line(incident: Incident) -> str:
     """The state in few plain words."""
     if incident.status is Status.MERGED:
         return f"merged into INC-{incident.merged_into}"
-    return f"{incident.severity.value}, {incident.status.value}"
+    if incident.status is Status.RESOLVED and incident.resolved_at is not None:
+        return f"resolved after {spoken((incident.resolved_at - incident.opened_at).total_seconds())}"
+    return incident.status.value
 
 
 def _first_line(incident: Incident, policy: Policy, now: datetime) -> str:
