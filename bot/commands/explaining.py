@@ -35,7 +35,9 @@ def add_to(commands: Any) -> None:
         description="What a payload means to this bot. Changes nothing. Exit 0: read; 2: refused, with the reason.",
     )
     explain.add_argument("source", help="the sender: alertmanager, grafana, pagerduty, generic …")
-    explain.add_argument("file", help="the request's body as it arrived; - reads standard input")
+    explain.add_argument(
+        "file", help="the request's body as it arrived, or a capture {method, headers, body}; - reads standard input"
+    )
     explain.add_argument("--headers", type=Path, help="the request's headers: a JSON object, or `Name: value` lines")
     explain.add_argument("--route", default="main", help="the endpoint it would come through (default: main)")
     explain.add_argument("--json", action="store_true", help="machine-readable output")
@@ -57,7 +59,9 @@ def run_explain(given: argparse.Namespace, settings: Settings) -> int:
     """Read a payload as the bot would, and say what would come of it."""
     source = source_named(given.source)
     policy = read_policy(settings)
-    delivery = Delivery(body=read_bytes(given.file), headers=headers_in(given.headers), route=given.route, received_at=wall_clock())
+    body, headers = uncaptured(read_bytes(given.file))
+    headers |= headers_in(given.headers)
+    delivery = Delivery(body=body, headers=headers, route=given.route, received_at=wall_clock())
     verified, why = _verified(source, delivery, settings)
     if given.headers is not None and not verified and settings.secrets_of(source.name, given.route):
         print(f"not verified: {why}", file=sys.stderr)
@@ -68,6 +72,19 @@ def run_explain(given: argparse.Namespace, settings: Settings) -> int:
     else:
         print(_as_text(source, verified, why, reading, decisions))
     return 0
+
+
+def uncaptured(content: bytes) -> tuple[bytes, dict[str, str]]:
+    """The body and headers of a whole request that somebody captured as JSON: {method, headers, body}; else as it is."""
+    try:
+        request = json.loads(content)
+    except ValueError:
+        return content, {}
+    if not (isinstance(request, dict) and {"method", "headers", "body"} <= set(request) and isinstance(request["headers"], dict)):
+        return content, {}
+    inner = request["body"]
+    body = inner if isinstance(inner, str) else json.dumps(inner)
+    return body.encode(), {str(name).lower(): str(value) for name, value in request["headers"].items()}
 
 
 def headers_in(file: Path | None) -> dict[str, str]:
