@@ -65,7 +65,7 @@ def run_import(given: argparse.Namespace, settings: Settings) -> int:
         migrate.upgrade(store.engine)
         added, known = store.take_in(journal.entries, others, wall_clock())
     incidents = len({one.incident for one in journal.entries})
-    print(f"{added} entries of {incidents} incidents added; {known} were there already.")
+    print(f"Added {added} entries to {incidents} incident{'s' * (incidents != 1)}; {known} were there already.")
     return 0
 
 

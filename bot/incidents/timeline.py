@@ -31,6 +31,29 @@ class Entry:
         return flat
 
 
+COMMANDERS = frozenset({"commander", "incident commander", "incident_commander", "ic", "lead"})
+
+
+def acknowledges(entry: Entry) -> bool:
+    """Whether a person showed with this that they are on it: by saying so, by taking command, or by ending it.
+
+    The definition is that of docs/metrics.md; what the bot or an automation does is never an acknowledgement.
+    """
+    if entry.by in (None, "bot"):
+        return False
+    match entry.type:
+        case "ack" | "cancelled":
+            return True
+        case "resolved":
+            return not entry.fields.get("auto")
+        case "role":
+            return str(entry.fields.get("role", "")).lower() in COMMANDERS and entry.fields.get("user") == entry.by
+        case "status_changed":
+            return entry.fields.get("to") in ("cancelled", "false_positive")
+        case _:
+            return False
+
+
 def rfc3339(moment: datetime) -> str:
     """UTC with a trailing Z; fractions only where there are any."""
     text = moment.astimezone(UTC).isoformat()

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.incidents.timeline import Entry
+from bot.incidents.timeline import Entry, acknowledges
 from bot.metrics.figures import Value
 
 TARGET = timedelta(seconds=300)
 LOUD = ("push", "phone", "sms")
-COMMANDERS = frozenset({"commander", "incident commander", "incident_commander", "ic", "lead"})
 ACTIONS = frozenset({
     "note", "pin", "role", "status_changed", "status_update", "severity_changed", "runbook_step", "rollback",
     "deploy_caused", "mitigated", "follow_up", "impact_started_set",
@@ -141,6 +140,8 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
     facts, is_human = entry.fields, entry.by not in (None, "bot")
     if entry.type in ACTIONS and is_human:
         episode.has_action = True
+    if acknowledges(entry):
+        episode.acks.append((entry.at, str(entry.by)))
     match entry.type:
         case "alert_started":
             episode.alerts.append(entry.at)
@@ -151,10 +152,6 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
             episode.is_paged = True
         case "page_accepted":
             episode.is_paged = True
-        case "ack" if is_human:
-            episode.acks.append((entry.at, str(entry.by)))
-        case "role" if is_human and str(facts.get("role", "")).lower() in COMMANDERS and facts.get("user") == entry.by:
-            episode.acks.append((entry.at, str(entry.by)))
         case "severity_changed":
             made.severities.append(str(facts.get("to")))
         case "impact_started_set":
@@ -180,9 +177,6 @@ def _resolve(made: Folded, episode: Episode, entry: Entry, is_human: bool) -> No
     is_auto = bool(entry.fields.get("auto")) or not is_human
     episode.ended_at = time_of(entry.fields.get("effective_at")) or entry.at
     episode.ended_by_bot = is_auto
-    if not is_auto:
-        # Whoever ends it is on it: an acknowledgement, if nobody gave an earlier one.
-        episode.acks.append((entry.at, str(entry.by)))
     if entry.fields.get("reason") == "false_positive":
         made.is_false_positive = True
 
@@ -192,8 +186,6 @@ def _close(made: Folded, episode: Episode, entry: Entry) -> None:
     if to in ("cancelled", "false_positive"):
         made.is_false_positive = made.is_over = True
         episode.ended_at = episode.ended_at or entry.at
-        if entry.by not in (None, "bot"):
-            episode.acks.append((entry.at, str(entry.by)))
 
 
 def _merge(folded: Mapping[str, Folded]) -> None:

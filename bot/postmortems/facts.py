@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.incidents.timeline import Entry
+from bot.incidents.timeline import Entry, acknowledges
 from bot.postmortems.words import cell, clock, day, length, offset
 
 TARGET_SECONDS = 300.0
@@ -38,7 +38,7 @@ class Window:
     end_source: str = ""
     acked_at: datetime | None = None
     acked_by: str = ""
-    level: int = 1
+    how: str = ""
     is_paged: bool = False
 
     @property
@@ -124,15 +124,25 @@ def _window(number: int, begin: Entry, mine: Sequence[Entry], until: datetime) -
         window.started_at, window.start_source = value, str(said[-1].fields.get("source") or "set by a person")
     later = [one for one in mine if one.at >= begin.at]
     _close_window(window, later)
-    acks = [one for one in later if one.type == "ack" and one.by not in (None, "bot")]
-    if acks:
-        first_ack = min(acks, key=lambda one: one.at)
+    first_ack = min((one for one in later if acknowledges(one)), key=lambda one: one.at, default=None)
+    if first_ack is not None:
         window.acked_at, window.acked_by = first_ack.at, str(first_ack.by)
-        window.level = int(first_ack.fields.get("level") or 1)
-    elif (end := next((one for one in later if one.type == "resolved"), None)) and end.by not in (None, "bot"):
-        window.acked_at, window.acked_by = end.at, str(end.by)
+        window.how = _how_acknowledged(first_ack, later)
     window.is_paged = any(one.type in ("page", "page_accepted") for one in later)
     return window
+
+
+def _how_acknowledged(ack: Entry, later: Sequence[Entry]) -> str:
+    """What stands behind an acknowledgement, and whether whoever gave it was notified at all."""
+    how = {
+        "role": "by taking command",
+        "resolved": "by resolving",
+        "cancelled": "by cancelling",
+        "status_changed": "by cancelling",
+    }.get(ack.type, "")
+    levels = [one.fields.get("level") for one in later if one.type == "page" and one.fields.get("to") == ack.by and one.at <= ack.at]
+    notified = f"notified at level {levels[-1]}" if levels else "PagerDuty had not notified them"
+    return f"{how}; {notified}" if how else notified
 
 
 def _close_window(window: Window, later: Sequence[Entry]) -> None:
@@ -218,7 +228,7 @@ def _timings(ordered: Sequence[Entry], windows: Sequence[Window], opening: Entry
         if window.number > 1:
             rows.append((f"Reopened{suffix}", window.opened_at, "reopened"))
         if window.acked_at is not None:
-            rows.append((f"Acknowledged{suffix}", window.acked_at, f"{said(window.acked_by)}, level {window.level}"))
+            rows.append((f"Acknowledged{suffix}", window.acked_at, f"{window.acked_by}, {window.how}"))
         if window.ended_at is not None:
             rows.append((f"Impact ended{suffix}", window.ended_at, window.end_source))
     final = next((one for one in reversed(ordered) if one.type == "resolved"), None)
@@ -260,11 +270,12 @@ def _ack_row(window: Window, said: Any) -> dict[str, str]:
         "number": str(window.number),
         "who": "nobody",
         "after": "–",
+        "how": "–",
         "verdict": "no page was made, so no target applies",
     }
     if window.acked_at is not None:
         seconds = (window.acked_at - window.opened_at).total_seconds()
-        row |= {"who": said(window.acked_by), "after": length(seconds)}
+        row |= {"who": said(window.acked_by), "after": length(seconds), "how": window.how}
         if window.is_paged:
             row["verdict"] = "met (under 5 min)" if seconds < TARGET_SECONDS else "missed (5 min)"
     elif window.is_paged:
@@ -321,7 +332,7 @@ def _words(entry: Entry, said: Any) -> str:
         "escalation_failed": f"The next level was not paged: {said(facts_.get('reason', ''))}",
         "role": f"{said(facts_.get('user', ''))} is {said(facts_.get('role', ''))}",
         "severity_changed": f"Severity {said(facts_.get('from', ''))} → {said(facts_.get('to', ''))}",
-        "status_changed": f"Status: {said(facts_.get('to', ''))} {text}".strip(),
+        "status_changed": f"Status: {said(facts_.get('to', ''))}" + (f": {text}" if text else ""),
         "status_update": f"Update by {by}: {text}",
         "update_overdue": "The promised update was not recorded",
         "note": f"{by}: {text}",
@@ -331,7 +342,10 @@ def _words(entry: Entry, said: Any) -> str:
         "deploy_caused": f"Deployment {said(facts_.get('deploy', ''))} confirmed as a cause",
         "impact_started_set": f"Impact start set to {said(facts_.get('value', ''))}",
         "mitigated": "Impact over",
-        "resolved": f"Resolved by {by} {text}".strip(),
+        "resolved": f"Resolved by {by}" + (f": {text}" if text else ""),
+        "responder_paged": f"PagerDuty took a request for {said(facts_.get('who', ''))}, asked by {by}",
+        "responder_failed": f"{said(facts_.get('who', ''))} was not asked: {said(facts_.get('reason', ''))}",
+        "channel_failed": f"No channel could be opened: {said(facts_.get('reason', ''))}",
         "merged": f"Merged into {said(facts_.get('into', ''))}",
         "absorbed": f"{said(facts_.get('child', ''))} merged into this",
         "cancelled": f"Cancelled: {said(facts_.get('reason', ''))}",
