@@ -1,13 +1,17 @@
 """The only file that imports pdpyras: one HTTP attempt for each call; its answer is a value or one of our errors."""
 
 import threading
+import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from pydantic import SecretStr
-from requests import ConnectTimeout, RequestException, Response
+from requests import PreparedRequest, Response
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, ReadTimeoutError
 
 from bot.errors import Ambiguous, GaveUp, TryLater
 
@@ -17,25 +21,63 @@ with warnings.catch_warnings():
     import pdpyras
 
 TIMEOUT_SECONDS = 8
+BODY_LIMIT = 4_000_000
+"""Bytes. A page of a hundred log entries is a tenth of it."""
 REFUSED_TOKEN = timedelta(seconds=60)
 MEND_TOKEN = "set PAGERDUTY_API_TOKEN to a REST API key that works (PagerDuty: Integrations > API Access Keys)"
 MEND_KEY = "set the key of the service in PAGERDUTY_KEYS (PagerDuty: the service > Integrations > Events API v2)"
 
 
-class _Answered(Exception):
-    """Carries a response out of pdpyras before its own retry rule sees it: that one never ends for 429."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back: `headers` with lower-case names, and at most `BODY_LIMIT` bytes of the body."""
 
-    def __init__(self, response: Response) -> None:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's value. Raises ValueError where it is not JSON, or not all of it."""
+        return orjson.loads(self.body)
+
+
+class _Answered(Exception):
+    """Carries an answer out of pdpyras before its own retry rule sees it: that one never ends for 429."""
+
+    def __init__(self, answer: _Answer) -> None:
         super().__init__()
-        self.response = response
+        self.answer = answer
 
 
 class _OneAttempt:
     """Mixed into pdpyras' sessions: whatever comes back is handed over at once."""
 
-    def postprocess(self, response: Response) -> None:
-        """Called by pdpyras with each response, inside its loop."""
-        raise _Answered(response)
+    timeout: float
+
+    def send(self, request: PreparedRequest, **given: Any) -> Response:
+        """Called by requests for each request. Raises `_Answered`, or what kept the answer from coming.
+
+        Redirects are not followed: keys and tokens are for PagerDuty only. requests' own timeout is one between two
+        bytes; an answer that drips in would keep a thread of the pager for ever, so there is an end to all of it.
+        """
+        ends_at = time.monotonic() + self.timeout
+        sending: Any = super()
+        response = sending.send(request, **(given | {"allow_redirects": False, "stream": True}))
+        try:
+            body = _body(response.raw, ends_at)
+        finally:
+            response.close()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        raise _Answered(_Answer(response.status_code, headers, body))
+
+
+def _body(raw: Any, ends_at: float) -> bytes:
+    parts: list[bytes] = []
+    while sum(map(len, parts)) < BODY_LIMIT and (part := raw.read1(65_536)):
+        parts.append(part)
+        if time.monotonic() > ends_at:
+            raise ReadTimeoutError(None, None, "the answer did not end")  # type: ignore[arg-type]
+    return b"".join(parts)
 
 
 class _Events(_OneAttempt, pdpyras.EventsAPISession):  # type: ignore[misc]
@@ -68,7 +110,7 @@ def wait_named(headers: Mapping[str, str]) -> timedelta | None:
     """How long a 429 asks us to wait: Retry-After or ratelimit-reset, in seconds; None where it says nothing usable."""
     for name in ("retry-after", "ratelimit-reset"):
         text = headers.get(name, "").strip()
-        if text.isascii() and text.isdigit() and int(text) <= 86_400:
+        if text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= 86_400:
             return timedelta(seconds=int(text))
     return None
 
@@ -76,8 +118,10 @@ def wait_named(headers: Mapping[str, str]) -> timedelta | None:
 class Client:
     """PagerDuty as the rest of the edge uses it. Sessions are kept alive, one of each for each thread."""
 
-    def __init__(self, *, token: SecretStr, from_email: str, api_url: str, events_url: str) -> None:
-        self._token, self.from_email = token, from_email
+    def __init__(
+        self, *, token: SecretStr, from_email: str, api_url: str, events_url: str, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        self._token, self.from_email, self._timeout_seconds = token, from_email, timeout_seconds
         self._api_url, self._events_url = api_url.rstrip("/"), events_url.rstrip("/")
         self._local = threading.local()
 
@@ -88,9 +132,12 @@ class Client:
 
     def enqueue(self, key: str, event: Mapping[str, Any], what: str) -> None:
         """Send an event; returns only when PagerDuty has taken it (202). Raises TryLater, Ambiguous or GaveUp."""
-        response = self._call(self._events(key), "POST", "/v2/enqueue", what, json=dict(event))
-        if response.status_code != 202:
-            raise TryLater(f"PagerDuty answered {response.status_code} to {what}, which is not 202 Accepted")
+        answer = self._call(self._events(key), "POST", "/v2/enqueue", what, json={**event, "routing_key": key})
+        if answer.status != 202:
+            raise TryLater(f"PagerDuty answered {answer.status} to {what}, which is not 202 Accepted")
+        # http.client takes a status line that was cut off for a whole answer; PagerDuty's own has a body.
+        if not answer.body:
+            raise Ambiguous(f"PagerDuty did not answer {what} (its 202 was cut off)")
 
     def get(self, path: str, what: str, **params: Any) -> dict[str, Any]:
         """A REST GET's body."""
@@ -107,24 +154,25 @@ class Client:
     def _rest_call(self, method: str, path: str, what: str, **more: Any) -> dict[str, Any]:
         if not self.has_token:
             raise GaveUp(f"there is no PagerDuty REST token for {what}", MEND_TOKEN)
-        response = self._call(self._rest(), method, path, what, **more)
+        answer = self._call(self._rest(), method, path, what, **more)
         try:
-            body = response.json()
+            body = answer.json()
         except ValueError:
             raise Ambiguous(f"PagerDuty's answer to {what} is not JSON") from None
         return body if isinstance(body, dict) else {}
 
-    def _call(self, session: Any, method: str, path: str, what: str, **more: Any) -> Response:
+    def _call(self, session: Any, method: str, path: str, what: str, **more: Any) -> _Answer:
         try:
             session.request(method, path, **more)
         except _Answered as answered:
-            response = answered.response
+            answer = answered.answer
         except pdpyras.PDClientError as error:
             raise _unanswered(error, what) from None
-        problem = judged(response.status_code, _lower(response.headers), _said(response), what)
+        secrets = (session.api_key, self._token.get_secret_value())
+        problem = judged(answer.status, answer.headers, _said(answer, secrets), what)
         if problem is not None:
             raise problem
-        return response
+        return answer
 
     def _from(self, email: str) -> dict[str, str]:
         chosen = email or self.from_email
@@ -133,29 +181,18 @@ class Client:
     def _events(self, key: str) -> Any:
         known: dict[str, Any] = self._local.__dict__.setdefault("events", {})
         if key not in known:
-            known[key] = _tuned(_Events(key), self._events_url)
-        session = known[key]
-        return _Keyed(session, key)
+            known[key] = _tuned(_Events(key), self._events_url, self._timeout_seconds)
+        return known[key]
 
     def _rest(self) -> Any:
         if "rest" not in self._local.__dict__:
-            self._local.rest = _tuned(_Rest(self._token.get_secret_value()), self._api_url)
+            self._local.rest = _tuned(_Rest(self._token.get_secret_value()), self._api_url, self._timeout_seconds)
         return self._local.rest
 
 
-class _Keyed:
-    """pdpyras adds the routing key in `post` only; `request` is what gives us the raw answer."""
-
-    def __init__(self, session: Any, key: str) -> None:
-        self._session, self._key = session, key
-
-    def request(self, method: str, path: str, *, json: dict[str, Any]) -> None:
-        self._session.request(method, path, json={**json, "routing_key": self._key})
-
-
-def _tuned(session: Any, url: str) -> Any:
+def _tuned(session: Any, url: str, timeout_seconds: float) -> Any:
     session.url = url
-    session.timeout = TIMEOUT_SECONDS
+    session.timeout = timeout_seconds
     session.retry = {}
     session.max_network_attempts = 0
     return session
@@ -163,28 +200,30 @@ def _tuned(session: Any, url: str) -> Any:
 
 def _unanswered(error: Exception, what: str) -> TryLater:
     """No answer: harmless if it was never sent, ambiguous if it may have been."""
-    cause = error.__cause__
-    name = type(cause).__name__ if cause else type(error).__name__
-    reason = f"PagerDuty did not answer {what} ({name})"
-    never_sent = isinstance(cause, ConnectTimeout) or "NewConnectionError" in repr(cause)
-    return TryLater(reason) if never_sent or not isinstance(cause, RequestException) else Ambiguous(reason)
+    cause = error.__cause__ or error
+    reason = f"PagerDuty did not answer {what} ({type(cause).__name__})"
+    return TryLater(reason) if _was_never_sent(cause) else Ambiguous(reason)
 
 
-def _said(response: Response) -> str:
-    """PagerDuty's own words for an error, on one line."""
+def _was_never_sent(cause: BaseException) -> bool:
+    """Whether no connection came about: nobody listens, no such name, or nobody took it in time."""
+    inner = cause.args[0] if cause.args else None
+    return isinstance(inner, MaxRetryError) and isinstance(inner.reason, ConnectTimeoutError)
+
+
+def _said(answer: _Answer, secrets: tuple[str, ...]) -> str:
+    """PagerDuty's own words for an error, on one line, and without the keys that it may repeat."""
     try:
-        body = response.json()
+        body = answer.json()
     except ValueError:
         return ""
-    if not isinstance(body, dict):
-        return ""
-    error = body.get("error", body)
-    if not isinstance(error, dict):
-        return str(error)[:300]
-    details = error.get("errors") or []
-    parts = [str(error.get("message", "")), *(str(one) for one in details if isinstance(details, list))]
-    return "; ".join(part for part in parts if part)[:300]
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        details = error.get("errors")
+        words = [error.get("message") or "", *(details if isinstance(details, list) else [])]
+    else:
+        words = [error or ""]
+    text = "; ".join(filter(None, (" ".join(str(one).split()) for one in words)))
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "(secret)")
+    return text[:300]
