@@ -1,10 +1,14 @@
 """Connections, transactions and what can go wrong with them. The only place where the two databases differ."""
 
 import sqlite3
+import threading
+import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +30,56 @@ class Conflict(Exception):
     """Somebody else changed the same thing meanwhile: load and decide again."""
 
 
+class Turns:
+    """A line before SQLite's one write lock: within this process, whoever came first writes first.
+
+    SQLite itself lets those who wait sleep and look again, up to 100 ms apart and in no order: a person's command, and
+    the page, would starve beside threads that write all the time. https://www.sqlite.org/c3ref/busy_timeout.html
+    """
+
+    def __init__(self) -> None:
+        self._change = threading.Lock()
+        self._line: deque[threading.Lock] = deque()
+        self._is_taken = False
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._line)
+
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[None]:
+        """Wait in line, then be alone. Raises `DatabaseDown` where the turn does not come within `seconds`."""
+        self._take(seconds)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _take(self, seconds: float) -> None:
+        with self._change:
+            if not self._is_taken:
+                self._is_taken = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._line.append(mine)
+        if mine.acquire(timeout=seconds):
+            return
+        with self._change:
+            # Not in line any more: the turn came just as the wait ended.
+            if mine in self._line:
+                self._line.remove(mine)
+                raise DatabaseDown("the database is busy: too many wait to write")
+
+    def _pass_on(self) -> None:
+        with self._change:
+            if self._line:
+                self._line.popleft().release()
+            else:
+                self._is_taken = False
+
+
 def connect(url: str) -> Engine:
     """An engine for sqlite:///FILE or postgresql+psycopg://…; connects when first used."""
     parsed = make_url(url)
@@ -36,14 +90,15 @@ def connect(url: str) -> Engine:
     # tcp_user_timeout: a server that went away without a word is noticed, rather than waited for.
     options = {"connect_timeout": 2, "tcp_user_timeout": 5000, "keepalives_idle": 15, "options": "-c timezone=UTC"}
     return create_engine(
-        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=options
+        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=options,
+        execution_options={"firstfive_name": uuid4().hex},
     )  # fmt: skip
 
 
 def _sqlite(url: str) -> Engine:
     engine = create_engine(
         url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS,
-        connect_args={"check_same_thread": False, "timeout": WAIT_SECONDS},
+        connect_args={"check_same_thread": False, "timeout": WAIT_SECONDS}, execution_options={"firstfive_turns": Turns()},
     )  # fmt: skip
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
@@ -61,17 +116,34 @@ def _prepare(connection: DBAPIConnection, record: object) -> None:
 def _begin(connection: Connection) -> None:
     # A read that turns into a write fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout: so take the
     # write lock first. https://www.sqlite.org/isolation.html
-    is_writing = connection.get_execution_options().get("firstfive_writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+    wait_seconds = connection.get_execution_options().get("firstfive_wait_seconds")
+    if wait_seconds is None:
+        connection.exec_driver_sql("BEGIN")
+        return
+    # For other processes: what is left of the wait after our own line.
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_seconds * 1000:.0f}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One write transaction; commits at the end. Raises `DatabaseDown` or `Conflict`."""
-    with _named(), engine.connect() as connection:
-        connection = connection.execution_options(firstfive_writing=True)
+    with _turn(engine) as wait_seconds, _named(), engine.connect() as connection:
+        connection = connection.execution_options(firstfive_wait_seconds=wait_seconds)
         with connection.begin():
             yield connection
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[float]:
+    """Wait in the line of writers, where the database has one; gives what is left of the wait."""
+    turns: Turns | None = engine.get_execution_options().get("firstfive_turns")
+    if turns is None:
+        yield WAIT_SECONDS
+        return
+    end = time.monotonic() + WAIT_SECONDS
+    with turns.turn(WAIT_SECONDS):
+        yield max(0.1, end - time.monotonic())
 
 
 @contextmanager
@@ -141,9 +213,14 @@ def alone(connection: Connection, key: int) -> None:
 
 
 def notify(connection: Connection, channel: str) -> None:
-    """Wake whoever listens once this transaction commits. A hint only: it may be lost."""
+    """Wake whoever listens elsewhere once this transaction commits. A hint only: it may be lost."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": channel})
+        connection.execute(text("SELECT pg_notify(:channel, :name)"), {"channel": channel, "name": name_of(connection.engine)})
+
+
+def name_of(engine: Engine) -> str:
+    """What tells this engine's own words from those of others."""
+    return str(engine.get_execution_options().get("firstfive_name", ""))
 
 
 def can_notify(engine: Engine) -> bool:

@@ -10,9 +10,24 @@ pending -> dropped                never sent, because its reason went away
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy import Row as SqlRow
 
 from bot.incidents.effects import (
@@ -96,16 +111,18 @@ def _waits_already(connection: Connection, effect: Effect, rows: Sequence[dict[s
     waiting = select(outbox.c.seq).where(
         outbox.c.incident == effect.incident, outbox.c.kind == kind, outbox.c.state == "pending", outbox.c.attempt == 0
     )
-    return connection.execute(waiting.limit(1)).first() is not None
+    # Locked: one that is claimed at this moment draws what was before us, and one that we count on must wait for us.
+    return connection.execute(waiting.limit(1).with_for_update()).first() is not None
 
 
 def drop_unsent_page(connection: Connection, effect: ResolvePage, now: datetime) -> None:
     """A trigger that was never sent must not wake anybody for what is over: it is dropped."""
+    # Locked: one that is claimed at this moment is sent, and is not to be called dropped.
     waiting = connection.execute(
         select(outbox.c.seq, outbox.c.payload).where(
             outbox.c.incident == effect.incident, outbox.c.kind == "PageOnCall", outbox.c.state == "pending",
             outbox.c.attempt == 0,
-        )
+        ).with_for_update()
     )  # fmt: skip
     seqs = [row.seq for row in waiting if row.payload.get("dedup_key") == effect.dedup_key]
     if seqs:
@@ -114,23 +131,36 @@ def drop_unsent_page(connection: Connection, effect: ResolvePage, now: datetime)
         )
 
 
+def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime) -> bool:
+    """Whether there is something to claim: asked first, because most who are woken find nothing."""
+    return connection.execute(_due(kinds, now, database_now(connection)).limit(1)).first() is not None
+
+
 def claim(connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int) -> list[Row]:
     """Take the first waiting effect of up to `limit` lanes. A row whose lease ran out comes back as ambiguous."""
     leased = database_now(connection)
+    due = _due(kinds, now, leased).order_by(outbox.c.priority, outbox.c.seq).limit(limit).with_for_update(skip_locked=True, of=outbox)
+    return [_taken(connection, found, owner, now, leased) for found in connection.execute(due).all()]
+
+
+def _due(kinds: Sequence[Lane], now: datetime, leased: datetime) -> Select[Any]:
+    """The first waiting effect of every lane, where its time has come."""
     earlier = outbox.alias("earlier")
-    is_behind = exists().where(earlier.c.lane == outbox.c.lane, earlier.c.seq < outbox.c.seq, earlier.c.state.in_(UNFINISHED))
+    is_behind = exists().where(earlier.c.lane == outbox.c.lane, earlier.c.seq < outbox.c.seq, _is_unfinished(earlier))
     is_free = or_(
         outbox.c.state.in_(("pending", "ambiguous")),
         and_(outbox.c.state == "sending", outbox.c.lease_until < leased),
     )
-    due = (
-        select(outbox)
-        .where(outbox.c.lane_kind.in_([kind.value for kind in kinds]), is_free, outbox.c.not_before <= now, ~is_behind)
-        .order_by(outbox.c.priority, outbox.c.seq)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=outbox)
-    )
-    return [_taken(connection, found, owner, now, leased) for found in connection.execute(due).all()]
+    of_kinds = outbox.c.lane_kind.in_([kind.value for kind in kinds])
+    return select(outbox).where(of_kinds, is_free, outbox.c.not_before <= now, ~is_behind)
+
+
+def _is_unfinished(table: FromClause) -> ColumnElement[bool]:
+    """Written out, not bound: SQLite uses a partial index only where it sees that the query stays within it.
+
+    https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
+    """
+    return table.c.state.in_([literal_column(f"'{state}'") for state in UNFINISHED])
 
 
 def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, leased: datetime) -> Row:  # type: ignore[type-arg]

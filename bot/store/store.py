@@ -142,10 +142,13 @@ class Store:
         with writing(self.engine) as connection:
             connection.execute(insert(drafts).values(incident=ref, template=template, text=text, created_at=now))
 
-    def draft(self, ref: str) -> str | None:
-        """The newest draft of an incident's post-mortem."""
+    def draft(self, ref: str, template: str | None = None) -> str | None:
+        """The newest draft of an incident's post-mortem; with `template`, the newest that was made with it."""
+        wanted = select(drafts.c.text).where(drafts.c.incident == ref)
+        if template is not None:
+            wanted = wanted.where(drafts.c.template == template)
         with reading(self.engine) as connection:
-            return connection.scalar(select(drafts.c.text).where(drafts.c.incident == ref).order_by(drafts.c.id.desc()).limit(1))
+            return connection.scalar(wanted.order_by(drafts.c.id.desc()).limit(1))
 
     def digest_posted(self, week: str, channel: str, ts: str, now: datetime) -> None:
         """Remember that a week's digest is in a channel."""
@@ -183,6 +186,9 @@ class Store:
 
     def claim(self, kinds: Sequence[Lane], owner: str, now: datetime, limit: int = 20) -> list[outbox.Row]:
         """Take the first waiting effect of up to `limit` lanes. Committed as `sending` before this returns."""
+        with reading(self.engine) as connection:
+            if not outbox.is_any_due(connection, kinds, now):
+                return []
         with writing(self.engine) as connection:
             return outbox.claim(connection, kinds, owner, now, limit)
 

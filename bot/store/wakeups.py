@@ -5,25 +5,38 @@ import threading
 import psycopg
 from sqlalchemy import Engine
 
-from bot.store.database import can_notify
+from bot.store.database import can_notify, name_of
 
 CHANNELS = ("firstfive_inbox", "firstfive_outbox")
 
 
 class Wakeup:
-    """Something to wait on. A wake that comes while nobody waits is kept for the next wait."""
+    """Something that up to `most` threads wait on. A wake that comes while nobody waits is kept for the next wait.
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
+    Whoever waits is woken, never somebody who is busy: those look for more by themselves when they are done.
+    """
 
-    def wake(self) -> None:
-        """End the wait, or the next one."""
-        self._event.set()
+    def __init__(self, most: int = 1) -> None:
+        self._most = most
+        self.kept = 0
+        """How many wakes nobody has had yet."""
+        self._change = threading.Condition()
+
+    def wake(self, count: int = 1) -> None:
+        """End that many waits, or the next ones."""
+        with self._change:
+            self.kept = min(self.kept + count, self._most)
+            self._change.notify(count)
+
+    def wake_all(self) -> None:
+        """End every wait."""
+        self.wake(self._most)
 
     def wait(self, seconds: float) -> None:
         """Until woken, at most `seconds`."""
-        self._event.wait(seconds)
-        self._event.clear()
+        with self._change:
+            if self._change.wait_for(lambda: self.kept > 0, seconds):
+                self.kept -= 1
 
 
 class Listener:
@@ -59,5 +72,8 @@ class Listener:
                 connection.execute(f"LISTEN {channel}".encode())
             while not self._stop.is_set():
                 for note in connection.notifies(timeout=1.0):
+                    # Our own threads were woken already, and only as many as there is work for.
+                    if note.payload == name_of(self._engine):
+                        continue
                     for wakeup in self._wakeups.get(note.channel, ()):
-                        wakeup.wake()
+                        wakeup.wake_all()

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bot.clock import Clock, wall_clock
-from bot.incidents.effects import Lane
+from bot.incidents.effects import Effect, Lane
 from bot.store import Store
+from bot.store.outbox import lane_of
 from bot.store.wakeups import Listener, Wakeup
 from bot.worker.deliveries import Deliveries, Steady, guarded
 from bot.worker.due import DueTimers
@@ -17,22 +18,23 @@ THREADS = {Lane.PAGER: 2, Lane.CHAT: 4, Lane.DOCUMENT: 1}
 
 
 class Wakeups:
-    """One wake-up for the inbox, one for each kind of lane, one for time. Waking too often costs a query."""
+    """One wake-up for the inbox, one for each kind of lane. Threads that wake for nothing are in the way of the page."""
 
     def __init__(self) -> None:
         self.inbox = Wakeup()
-        self.lanes = {lane: [Wakeup() for _ in range(THREADS[lane])] for lane in Lane}
+        self.lanes = {lane: Wakeup(THREADS[lane]) for lane in Lane}
 
-    def effects_saved(self) -> None:
-        """Effects are waiting."""
-        for lane in self.lanes.values():
-            for one in lane:
-                one.wake()
+    def effects_saved(self, effects: Sequence[Effect]) -> None:
+        """Effects are waiting: a thread for each lane that got longer, the pager's first."""
+        grown = {(effect.lane, lane_of(effect)) for effect in effects}
+        for kind, wakeup in self.lanes.items():
+            count = sum(lane is kind for lane, _ in grown)
+            if count:
+                wakeup.wake(count)
 
     def channels(self) -> dict[str, tuple[Wakeup, ...]]:
         """Who is to be woken by what another process says."""
-        lanes = tuple(one for lane in self.lanes.values() for one in lane)
-        return {"firstfive_inbox": (self.inbox,), "firstfive_outbox": lanes}
+        return {"firstfive_inbox": (self.inbox,), "firstfive_outbox": tuple(self.lanes.values())}
 
 
 class Worker:
@@ -52,8 +54,8 @@ class Worker:
         self._store, self._intake, self._deliveries, self._due, self._clock = store, intake, deliveries, due, clock
         self._threads = [Steady("intake", intake.run_once, wakeups.inbox.wait)]
         for lane, work in deliveries.items():
-            for number, wakeup in enumerate(wakeups.lanes[lane], start=1):
-                self._threads.append(Steady(f"{lane.value}-{number}", work.run_once, wakeup.wait))
+            for number in range(1, THREADS[lane] + 1):
+                self._threads.append(Steady(f"{lane.value}-{number}", work.run_once, wakeups.lanes[lane].wait))
         self._scheduler = Scheduler([Tick("due timers", 1.0, self.tick), *ticks])
         self._listener = Listener(store.engine, wakeups.channels())
         self.ticked_at: float | None = None

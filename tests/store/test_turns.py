@@ -1,0 +1,238 @@
+"""Many who write at once: each has its turn, in order, and whoever finds nothing to do is in nobody's way."""
+
+import sqlite3
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+
+from bot.incidents.decision import Decision
+from bot.incidents.effects import InvitePeople, Lane, PageOnCall, ResolvePage, ShowSummary
+from bot.store import DatabaseDown, Store
+from bot.store import outbox as outbox_rows
+from bot.store.database import Turns, notify
+from bot.store.wakeups import Listener, Wakeup
+from bot.worker.worker import Wakeups
+from tests.builders import NOON
+
+PAGE = PageOnCall(incident=7, dedup_key="k", pager="default", summary="s", severity="critical", source="x")
+
+
+def until(true) -> None:
+    """Wait for what another thread is about to do."""
+    end = threading.Event()
+    for _ in range(2000):
+        if true():
+            return
+        end.wait(0.005)
+    raise AssertionError("it did not happen")
+
+
+# --- the line of writers ----------------------------------------------------------------------
+
+
+def test_whoever_came_first_writes_first():
+    turns, order, threads = Turns(), [], []
+
+    def write(name: int) -> None:
+        with turns.turn(10):
+            order.append(name)
+
+    with turns.turn(1):
+        for name in range(5):
+            threads.append(threading.Thread(target=write, args=(name,)))
+            threads[-1].start()
+            until(lambda name=name: turns.waiting == name + 1)
+    for thread in threads:
+        thread.join()
+
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_two_never_have_the_turn_at_once():
+    turns, inside, most = Turns(), [], []
+
+    def write() -> None:
+        for _ in range(200):
+            with turns.turn(10):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(most) == 800
+    assert max(most) == 1
+
+
+def test_a_turn_that_does_not_come_in_time_is_said_and_the_line_goes_on():
+    turns = Turns()
+    with turns.turn(1), pytest.raises(DatabaseDown, match="busy"), turns.turn(0.01):
+        raise AssertionError("nobody gave it the turn")
+
+    assert turns.waiting == 0
+    with turns.turn(0.01):
+        pass
+
+
+def test_a_write_that_fails_gives_its_turn_back(store):
+    with pytest.raises(RuntimeError), store.writing():
+        raise RuntimeError
+
+    with store.writing() as work:
+        assert work.next_number() == 1
+
+
+def test_a_writer_whom_another_process_keeps_out_is_told_so_and_the_next_one_writes(tmp_path):
+    store = Store.at(f"sqlite:///{tmp_path / 'one.db'}")
+    with sqlite3.connect(tmp_path / "one.db", isolation_level=None) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseDown, match="locked"), store.writing():
+            raise AssertionError("two wrote at once")
+        other.execute("ROLLBACK")
+
+    with store.writing():
+        pass
+    store.close()
+    other.close()
+
+
+# --- looking before claiming ------------------------------------------------------------------
+
+
+def test_whoever_finds_nothing_to_send_waits_for_no_writer(store):
+    with store.writing():
+        assert store.claim([Lane.PAGER], "me", NOON) == []
+
+
+def test_what_is_due_is_found_and_claimed(store):
+    with store.writing() as work:
+        work.save(Decision(effects=(PAGE,)), NOON)
+
+    assert store.claim([Lane.CHAT], "me", NOON) == []
+    assert store.claim([Lane.PAGER], "me", NOON - timedelta(seconds=1)) == []
+    assert [row.effect for row in store.claim([Lane.PAGER], "me", NOON)] == [PAGE]
+
+
+def test_on_sqlite_the_head_of_a_lane_is_found_by_the_index_however_many_wait(tmp_path):
+    """With bound parameters SQLite cannot see that the partial index fits, and reads every waiting row for each."""
+    store = Store.at(f"sqlite:///{tmp_path / 'one.db'}")
+    tables_of(store)
+    query = outbox_rows._due([Lane.CHAT], NOON, NOON).compile(
+        dialect=sqlite_dialect.dialect(), compile_kwargs={"render_postcompile": True}
+    )
+    with store.reading() as work:
+        explained = work.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", tuple(range(len(query.positiontup))))
+        plan = [row[3] for row in explained]
+    store.close()
+
+    assert any("earlier USING INDEX outbox_unfinished" in step for step in plan), plan
+
+
+def tables_of(store: Store) -> None:
+    outbox_rows.outbox.metadata.create_all(store.engine)
+
+
+# --- what waits, and is claimed just now ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("waiting", "new", "left"),
+    [
+        (ShowSummary(incident=7), ShowSummary(incident=7), {"sending": 1, "pending": 1}),
+        (PAGE, ResolvePage(incident=7, dedup_key="k", pager="default"), {"sending": 1, "pending": 1}),
+    ],
+    ids=["a card that is being drawn is drawn again", "a page that is being sent is not called dropped"],
+)
+def test_what_somebody_is_claiming_does_not_count_as_waiting(store, waiting, new, left):
+    with store.writing() as work:
+        work.save(Decision(effects=(waiting,)), NOON)
+
+    def save() -> None:
+        with store.writing() as work:
+            work.save(Decision(effects=(new,)), NOON)
+
+    thread = threading.Thread(target=save)
+    with store.writing() as work:
+        assert len(outbox_rows.claim(work.connection, [waiting.lane], "me", NOON, 1)) == 1
+        thread.start()
+        # As long as the claim is not committed, nobody can tell whether it comes before or after.
+        thread.join(timeout=0.3)
+        assert thread.is_alive()
+    thread.join()
+
+    assert store.outbox_depth() == left
+
+
+# --- waking -----------------------------------------------------------------------------------
+
+
+def test_a_wake_that_nobody_waits_for_is_kept_for_as_many_as_there_are():
+    wakeup = Wakeup(2)
+    for _ in range(5):
+        wakeup.wake()
+
+    waited = [timed_out(wakeup) for _ in range(3)]
+
+    assert waited == [False, False, True]
+
+
+def timed_out(wakeup: Wakeup) -> bool:
+    """Whether a wait ended by itself."""
+    woken = threading.Event()
+
+    def wait() -> None:
+        wakeup.wait(0.5)
+        woken.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    return not woken.wait(0.2)
+
+
+def test_through_the_database_others_are_woken_and_not_the_one_who_wrote(postgresql):
+    ours, theirs = Store.at(postgresql), Store.at(postgresql)
+    inbox, marker = Wakeup(), Wakeup()
+    listener = Listener(ours.engine, {"firstfive_inbox": (inbox,), "firstfive_outbox": (marker,)})
+    listener.start()
+
+    def said(store: Store, channel: str) -> None:
+        with store.writing() as work:
+            notify(work.connection, channel)
+
+    until(lambda: (said(theirs, "firstfive_inbox"), inbox.kept)[1])
+    # Words come in the order of the commits: what was said before a mark is here when the mark is.
+    for speaker, woken in ((theirs, 1), (ours, 0)):
+        inbox.wait(0.1)
+        marker.kept = inbox.kept = 0
+        said(speaker, "firstfive_inbox")
+        said(theirs, "firstfive_outbox")
+        until(lambda: marker.kept)
+        assert inbox.kept == woken
+
+    listener.stop()
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("effects", "woken"),
+    [
+        ((PAGE,), {Lane.PAGER: 1, Lane.CHAT: 0, Lane.DOCUMENT: 0}),
+        ((PAGE, InvitePeople(incident=7)), {Lane.PAGER: 1, Lane.CHAT: 1, Lane.DOCUMENT: 0}),
+        ((InvitePeople(incident=7), InvitePeople(incident=7)), {Lane.PAGER: 0, Lane.CHAT: 1, Lane.DOCUMENT: 0}),
+        ((InvitePeople(incident=7), InvitePeople(incident=8)), {Lane.PAGER: 0, Lane.CHAT: 2, Lane.DOCUMENT: 0}),
+    ],
+    ids=["a page", "a page and an invitation", "two in one lane", "two incidents"],
+)
+def test_as_many_threads_wake_as_lanes_got_longer(effects, woken):
+    wakeups = Wakeups()
+
+    wakeups.effects_saved(effects)
+
+    assert {lane: wakeup.kept for lane, wakeup in wakeups.lanes.items()} == woken
