@@ -1,8 +1,10 @@
 """The team's choices, from `policy.yaml`: routes, severities, services, channels. Checked, with line numbers."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import time, timedelta
-from typing import Annotated, Any, Literal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -22,6 +24,19 @@ from bot.errors import Broken
 from bot.incidents.incident import Severity
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its surprises: 10:30 is no number of seconds, 2026-06-10 no date, and `on` and `no` are words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] in ("null", "merge")]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+\.[0-9]*$"), list("-+0123456789"))
 
 
 def span(text: object) -> timedelta:
@@ -86,6 +101,11 @@ class DigestTime(Strict):
     at: time = time(9, 0)
     share_people: bool = False
 
+    @field_validator("at", mode="before")
+    @classmethod
+    def _two_digits(cls, at: object) -> object:
+        return f"0{at}" if isinstance(at, str) and at[1:2] == ":" else at
+
 
 class SeverityRule(Strict):
     """What a severity means and asks for. `acknowledge_within` is the target; `reminders` come before it."""
@@ -138,6 +158,16 @@ class RouteRule(Strict):
             raise ValueError(f"cannot match on {', '.join(unknown)}; known are {', '.join(FIELDS)} and labels")
         if not isinstance(match.get("labels", {}), dict):
             raise ValueError("labels must be a map of label to pattern")
+        return match
+
+    @field_validator("match")
+    @classmethod
+    def _patterns_only(cls, match: dict[str, Any]) -> dict[str, Any]:
+        fields = {name: value for name, value in match.items() if name != "labels"}
+        for name, value in {**fields, **match.get("labels", {})}.items():
+            values = value if isinstance(value, list) else [value]
+            if not all(isinstance(one, str | int | float) for one in values):
+                raise ValueError(f"{name}: expected a pattern or a list of patterns")
         return match
 
     def built(self) -> Route:
@@ -281,19 +311,27 @@ def read(text: str, file: str = "policy.yaml") -> Policy:
     problems = list(problems_in(text, file))
     if problems:
         raise problems[0]
-    return Policy.model_validate(yaml.safe_load(text) or {})
+    return Policy.model_validate(yaml.load(text, Loader=_Loader) or {})
 
 
 def problems_in(text: str, file: str = "policy.yaml") -> Iterator[Broken]:
     """Every problem of a policy, each with its line."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        content = yaml.load(text, Loader=_Loader)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        yield Broken(file, line, f"not YAML: the character #x{ord(text[error.position]):04x} may not stand in it")
+        return
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         yield Broken(file, mark.line + 1 if mark else None, f"not YAML: {problem}")
         return
+    except RecursionError:
+        yield Broken(file, None, "not YAML: nested too deep")
+        return
+    yield from _twice(node, file, set())
     if content is not None and not isinstance(content, dict):
         yield Broken(file, 1, "expected a map of team, channels, severities, services, routes …")
         return
@@ -307,9 +345,38 @@ def problems_in(text: str, file: str = "policy.yaml") -> Iterator[Broken]:
 def _problem(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{where}: this key is unknown here; look for a spelling mistake"
+        return f"{where}: this key is unknown here; {_suggestion(error['loc'])}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
+
+
+def _suggestion(path: tuple[int | str, ...]) -> str:
+    """What may have been meant by the last key of `path`."""
+    kind: Any = Policy
+    for part in path[:-1]:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[str(part)].annotation
+        else:
+            kind = [one for one in get_args(kind) if one is not Ellipsis][-1]
+    known = sorted(kind.model_fields)
+    close = get_close_matches(str(path[-1]).lower(), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+
+
+def _twice(node: yaml.Node | None, file: str, seen: set[int]) -> Iterator[Broken]:
+    """Keys that stand twice in one map: YAML takes the last in silence. `seen` is for files that contain themselves."""
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))
+    first: dict[str, int] = {}
+    for child in node.value:
+        key, value = child if isinstance(child, tuple) else (None, child)
+        if key is not None:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in first:
+                yield Broken(file, line, f"{name}: stands here twice, first on line {first[name]}")
+            first.setdefault(name, line)
+        yield from _twice(value, file, seen)
 
 
 def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int | None:
@@ -318,10 +385,9 @@ def _line(node: yaml.Node | None, path: tuple[int | str, ...]) -> int | None:
     for part in path:
         if node is None:
             break
-        line = node.start_mark.line + 1
         found = _child(node, part)
         if found is None:
-            break
+            return line or node.start_mark.line + 1
         line, node = found
     return line
 
