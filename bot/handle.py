@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Placement, place
+from bot.alerts.matching import Candidate, Placement, place, service_of
 from bot.alerts.matching import Outcome as RouteOutcome
 from bot.clock import Clock
 from bot.incidents.decide import decide
@@ -113,13 +113,15 @@ class Door:
 
 def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
     """Where the record and the policy put an alert, and why. Changes nothing."""
+    routes, aliases = policy.built_routes(), policy.aliases()
     known = work.known_alert(report.alert.fingerprint(report.route))
-    candidates = [_candidate(one) for one in work.open_incidents()] if known is None else []
+    service = service_of(report.alert, report.route, routes, aliases) if known is None else None
+    candidates = [_candidate(one) for one in work.open_of_service(service)] if service is not None else []
     return place(
         report.alert,
         report.route,
-        policy.built_routes(),
-        policy.aliases(),
+        routes,
+        aliases,
         policy.grouping_rule(),
         known,
         candidates,

@@ -132,6 +132,11 @@ def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route]) -> tuple[
     raise ValueError("no route takes everything: the policy's last route must have an empty match")
 
 
+def service_of(alert: Alert, endpoint: str, routes: Sequence[Route], aliases: Mapping[str, str]) -> str | None:
+    """The service that an alert will be placed under: only that service's incidents are candidates for it."""
+    return choose_route(alert, endpoint, routes)[0].service or canonical(alert.service, aliases)
+
+
 def canonical(service: str | None, aliases: Mapping[str, str]) -> str | None:
     """The service's own name where `service` is another name of it; otherwise `service` itself."""
     if service is None:
