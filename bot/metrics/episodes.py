@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from bot.incidents.timeline import Entry, acknowledges
@@ -102,7 +103,8 @@ def fold(entries: Sequence[Entry], as_of: datetime) -> dict[str, Folded]:
     return folded
 
 
-ORDER = {"alert_started": 0, "opened": 1, "reopened": 1, "resolved": 8, "merged": 9}
+ORDER = {"alert_started": 0, "opened": 1, "resolved": 8, "merged": 9, "reopened": 10}
+"""What comes first of what happened at the same moment: only what had ended can begin again."""
 
 
 def _fold_one(ref: str, entries: list[Entry]) -> Folded | None:
@@ -119,21 +121,38 @@ def _fold_one(ref: str, entries: list[Entry]) -> Folded | None:
     )  # fmt: skip
     for one in ordered:
         _take(made, _episode_at(episodes, one), one)
+    for earlier, later in pairwise(episodes):
+        # An end that nobody recorded was not after the next beginning.
+        earlier.ended_at = earlier.ended_at or later.opened_at
     return made
 
 
 def _episode_at(episodes: Sequence[Episode], entry: Entry) -> Episode:
     """The episode an entry belongs to: the newest that had begun. What came before the first belongs to the first.
 
-    An alert that fired between two episodes is why the second was opened.
+    An impact that is told of afterwards belongs to the time that is told of. An alert that fired, or an impact that
+    began, between two episodes is why the second was opened.
     """
-    begun = [one for one in episodes if one.opened_at <= entry.at]
+    at = _time_told(entry)
+    begun = [one for one in episodes if one.opened_at <= at]
     current = begun[-1] if begun else episodes[0]
-    ended = current.ended_at is not None and entry.at >= current.ended_at
-    following = next((one for one in episodes if one.number == current.number + 1), None)
-    if entry.type == "alert_started" and ended and following is not None:
+    ended = current.ended_at is not None and at >= current.ended_at
+    previous, following = (next((one for one in episodes if one.number == current.number + step), None) for step in (-1, 1))
+    if entry.type == "resolved" and at == current.opened_at and previous is not None and previous.ended_at is None:
+        return previous
+    if entry.type in ("alert_started", "impact_started_set") and ended and following is not None:
         return following
     return current
+
+
+def _time_told(entry: Entry) -> datetime:
+    match entry.type:
+        case "impact_started_set":
+            return time_of(entry.fields.get("value")) or entry.at
+        case "mitigated":
+            return time_of(entry.fields.get("impact_ended_at")) or entry.at
+        case _:
+            return entry.at
 
 
 def _take(made: Folded, episode: Episode, entry: Entry) -> None:
@@ -166,7 +185,7 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
             _close(made, episode, entry)
         case "page_feedback":
             episode.feedback = bool(facts.get("actionable"))
-        case "deploy_caused":
+        case "deploy_caused" if entry.by != "bot":
             made.deploys.append(str(facts.get("deploy")))
         case "reopened":
             made.is_over = False

@@ -85,7 +85,9 @@ def week_of(at: datetime, zone: ZoneInfo) -> str:
 def monday_of(week: str) -> date:
     """The Monday of an ISO week. Raises ValueError for what is none."""
     year, _, number = week.partition("-W")
-    if not (len(year) == 4 and len(number) == 2 and (year + number).isdigit()):
+    is_written = len(year) == 4 and len(number) == 2 and (year + number).isascii() and (year + number).isdigit()
+    # The calendar ends at both sides; a week there has no week beside it.
+    if not is_written or not 1000 <= int(year) < 9999:
         raise ValueError(f"{week!r} is not an ISO week like 2026-W24")
     return date.fromisocalendar(int(year), int(number), 1)
 

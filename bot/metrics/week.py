@@ -192,17 +192,17 @@ def _uptime(journal: Journal, incidents: Sequence[Folded], start: datetime, end:
     spans = []
     for one in incidents:
         for episode in one.episodes if one.hurts else ():
-            since, until = impact(one, episode)
-            if until is None or until >= since:
-                spans.append((since, until or as_of))
+            since, ended = impact(one, episode)
+            until = ended or as_of
+            if until >= since:
+                spans.append((since, until))
     seconds = union_seconds(spans, start, end)
     probes = journal.others.get("probes")
-    if isinstance(probes, dict) and probes.get("valid"):
-        ratio = probes.get("good", 0) / probes["valid"]
-        return {"ratio": ratio, "impact_seconds": seconds, "source": "probes", "valid": probes["valid"],
+    if isinstance(probes, dict) and probes.get("valid") and probes.get("good") is not None:
+        return {"ratio": probes["good"] / probes["valid"], "impact_seconds": seconds, "source": "probes", "valid": probes["valid"],
                 "expected": probes.get("expected")}  # fmt: skip
-    if not any(one.at < end for one in journal.entries):
-        # Before the record begins nothing is known, and nothing known is not 100 %.
+    if as_of <= start or not any(one.at < end and one.at <= as_of for one in journal.entries):
+        # Of a time before the record begins, or that has not come, nothing is known; and nothing known is not 100 %.
         return {"ratio": None, "impact_seconds": None, "source": None}
     return {"ratio": 1 - seconds / (end - start).total_seconds(), "impact_seconds": seconds, "source": "incidents"}
 
@@ -351,7 +351,7 @@ def _change_failure(
     if deployed is None:
         return None
     mine = _in_week(deployed, start, end)
-    failed = {name for one in incidents if not one.is_drill for name in one.deploys} & mine
+    failed = {name for one in incidents if not (one.is_drill or one.is_false_positive) for name in one.deploys} & mine
     interval = wilson(len(failed), len(mine))
     return {
         "failed": len(failed), "deployments": len(mine), "ratio": len(failed) / len(mine) if mine else None,
@@ -380,9 +380,9 @@ def _vulnerabilities(journal: Journal, start: datetime, end: datetime, as_of: da
                 if start <= deadline < end:
                     dismissed.add(name)
                 continue
-            if fixed is None and deadline <= as_of:
+            if fixed is None and deadline <= as_of and deadline < end:
                 overdue.add(name)
-            if start <= deadline < end:
+            if start <= deadline < end and (fixed is not None or deadline <= as_of):
                 due += 1
                 met += fixed is not None and fixed < deadline
     return {"met": met, "due": due, "overdue": sorted(overdue), "dismissed": sorted(dismissed)}
@@ -390,7 +390,7 @@ def _vulnerabilities(journal: Journal, start: datetime, end: datetime, as_of: da
 
 def _coverage(journal: Journal) -> dict[str, Any] | None:
     repos = journal.others.get("repos")
-    if not isinstance(repos, dict) or "in_scope" not in repos:
+    if not isinstance(repos, dict) or repos.get("in_scope") is None or repos.get("scanned_ok") is None:
         return None
     in_scope, archived, scanned = (repos.get(name) or 0 for name in ("in_scope", "archived", "scanned_ok"))
     if isinstance(in_scope, list):
@@ -404,9 +404,9 @@ def _coverage(journal: Journal) -> dict[str, Any] | None:
 
 def _error_rate(journal: Journal) -> dict[str, Any] | None:
     requests = journal.others.get("requests")
-    if not isinstance(requests, dict) or not requests.get("total"):
+    if not isinstance(requests, dict) or not requests.get("total") or requests.get("5xx") is None:
         return None
-    return {"ratio": requests.get("5xx", 0) / requests["total"], "n": requests["total"]}
+    return {"ratio": requests["5xx"] / requests["total"], "n": requests["total"]}
 
 
 # --- the scorecard ----------------------------------------------------------------------------
