@@ -4,9 +4,11 @@ docs/journal.md describes it. What is imported gives the same numbers as what wa
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -15,10 +17,16 @@ from bot.incidents.timeline import Entry, rfc3339
 
 OTHERS = ("deployments", "changes", "vulnerabilities", "repos", "requests", "p95_ms", "probes")
 """The parts that are no entries. One that is missing is "no source", never zero."""
-MOMENTS = frozenset({"received_at", "value", "impact_ended_at", "effective_at", "next_by", "due", "cleared_at",
-                     "promised_for"})  # fmt: skip
-"""Fields of entries that hold a moment, where they hold one."""
+MOMENTS = {
+    "alert_started": "received_at", "alert_resolved": "received_at", "impact_started_set": "value",
+    "mitigated": "impact_ended_at", "resolved": "effective_at", "resolve_proposed": "cleared_at", "status_update": "next_by",
+    "update_overdue": "promised_for",
+}  # fmt: skip
+"""The field of an entry that holds a moment, by the entry's type."""
+FLAGS = {"opened": ("drill", "private"), "resolved": ("auto",), "page_feedback": ("actionable",)}
+"""The fields of an entry that are true or false, by the entry's type."""
 NEEDED = ("at", "type", "incident")
+SEVERITIES = ("SEV1", "SEV2", "SEV3", "SEV4", "SEV5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,8 @@ class Journal:
     tz: str = "UTC"
     people: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, Any] = field(default_factory=dict)
+    is_zone_given: bool = field(default=True, compare=False)
+    """False where the file names no zone, and `tz` is what is assumed."""
 
     @classmethod
     def of(cls, entries: Sequence[Entry], notes: Mapping[str, Any], *, tz: str, people: Mapping[str, str]) -> "Journal":
@@ -44,7 +54,12 @@ class Journal:
     def zone_of(self, person: str | None) -> ZoneInfo:
         """The zone of a person; the team's where theirs is not known."""
         name = self.people.get(person or "")
-        return ZoneInfo(name) if name in available_timezones() else self.zone
+        return ZoneInfo(name) if name in _zones() else self.zone
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
 
 
 def read(text: str | bytes) -> Journal:
@@ -56,19 +71,19 @@ def read(text: str | bytes) -> Journal:
     if not isinstance(events, list):
         raise Unreadable("events: missing, or not a list")
     tz = content.get("tz", "UTC")
-    if tz not in available_timezones():
+    if not isinstance(tz, str) or tz not in _zones():
         raise Unreadable(f"tz: {tz!r} is not an IANA time zone")
     entries = tuple(_entry(one, index) for index, one in enumerate(events))
     _check_others(content)
     people = _people(content.get("people") or {})
     others = {name: content[name] for name in OTHERS if content.get(name) is not None}
-    return Journal(_once(entries), tz, people, others)
+    return Journal(once(entries), tz, people, others, "tz" in content)
 
 
 def write(journal: Journal) -> str:
     """The file: entries in order of when they happened, keys in a fixed order; the same journal gives the same bytes."""
-    ordered = sorted(journal.entries, key=lambda one: (one.at, one.incident, one.type, json.dumps(one.as_json(), default=str)))
-    lines = [json.dumps(_plain(one), ensure_ascii=False) for one in ordered]
+    ordered = sorted(once(journal.entries), key=lambda one: (one.at, one.incident, one.type, line_of(one)))
+    lines = [line_of(one) for one in ordered]
     parts = [
         f'"tz": {json.dumps(journal.tz)}',
         f'"people": {json.dumps(dict(sorted(journal.people.items())), ensure_ascii=False)}',
@@ -79,19 +94,75 @@ def write(journal: Journal) -> str:
     return "{" + ",\n ".join(parts) + "}\n"
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    return {key: value for key, value in entry.as_json().items() if value is not None}
+def line_of(entry: Entry) -> str:
+    """An entry as a line of the file. Two entries are the same one where their lines are the same."""
+    flat = entry.as_json()
+    named = {name: flat.pop(name, None) for name in ("at", "type", "incident", "by")}
+    rest = {name: _written(entry.type, name, value) for name, value in sorted(flat.items())}
+    return json.dumps({name: value for name, value in {**named, **rest}.items() if value is not None}, ensure_ascii=False)
+
+
+def _written(type_: str, name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _written("", "", value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_written("", "", one) for one in value]
+    if MOMENTS.get(type_) != name or not isinstance(value, str):
+        return value
+    try:
+        return rfc3339(moment(value, name))
+    except Unreadable:
+        return value
+
+
+def once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The same content is the same entry."""
+    return tuple({line_of(one): one for one in reversed(tuple(entries))}.values())[::-1]
+
+
+def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts beside the entries, after another journal was taken in: lists and people grow, the rest is the newer."""
+    both = {**known, **new}
+    for name in ("deployments", "changes"):
+        here = known.get(name) or []
+        both[name] = [*here, *(one for one in new.get(name) or () if one not in here)]
+    findings = new.get("vulnerabilities") or []
+    again = {str(one.get("id")) for one in findings}
+    both["vulnerabilities"] = [*(one for one in known.get("vulnerabilities") or () if str(one.get("id")) not in again), *findings]
+    both["people"] = {**(known.get("people") or {}), **(new.get("people") or {})}
+    return {name: value for name, value in both.items() if name in known or name in new}
 
 
 def _json(text: str | bytes) -> Any:
     if isinstance(text, bytes):
         text = _decoded(text)
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        content = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise Unreadable(f"line {error.lineno}: not JSON: {error.msg}") from None
     except RecursionError:
         raise Unreadable("line 1: nested too deep") from None
+    except ValueError:
+        raise Unreadable("not JSON: a number of more than 4300 digits") from None
+    if "\\ud" in text.lower():
+        _check_letters(content)
+    return content
+
+
+def _check_letters(content: Any) -> None:
+    """Half of a letter beyond the first 65,536 can be written in JSON, and nowhere else."""
+    parts = content.items() if isinstance(content, dict) else ()
+    places = [(f"{name}[{index}]", one) for name, part in parts if isinstance(part, list) for index, one in enumerate(part)]
+    for place, one in (*places, ("line 1", content)):
+        try:
+            json.dumps(one, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Unreadable(f"{place}: holds half a character (\\ud800 to \\udfff without its other half)") from None
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    return number if isfinite(number) else _no_number(word)
 
 
 def _decoded(raw: bytes) -> str:
@@ -102,7 +173,7 @@ def _decoded(raw: bytes) -> str:
         raise Unreadable(f"line {line}: not UTF-8") from None
 
 
-def _no_constant(word: str) -> Any:
+def _no_number(word: str) -> Any:
     raise Unreadable(f"{word} is not a number that JSON knows")
 
 
@@ -116,42 +187,49 @@ def _entry(given: Any, index: int) -> Entry:
     by = given.get("by")
     if by is not None and not isinstance(by, str):
         raise Unreadable(f"{place}.by: expected a person's name")
+    for name in (*NEEDED, "by"):
+        if "\0" in (given.get(name) or ""):
+            raise Unreadable(f"{place}.{name}: holds a character that cannot be stored")
     fields = {key: value for key, value in given.items() if key not in (*NEEDED, "by") and value is not None}
-    for name in MOMENTS & fields.keys():
-        if name != "due" and isinstance(fields[name], str):
-            fields[name] = rfc3339(moment(fields[name], f"{place}.{name}"))
+    told = MOMENTS.get(given["type"])
+    if told is not None and told in fields:
+        fields[told] = rfc3339(moment(fields[told], f"{place}.{told}"))
     _check_fields(given["type"], fields, place)
     return Entry(moment(given["at"], f"{place}.at"), given["type"], given["incident"], by, fields)
 
 
 def _check_fields(type_: str, fields: Mapping[str, Any], place: str) -> None:
-    severities = {"SEV1", "SEV2", "SEV3", "SEV4", "SEV5"}
-    if type_ == "opened" and fields.get("severity", "SEV3") not in severities:
+    if type_ == "opened" and fields.get("severity", "SEV3") not in SEVERITIES:
         raise Unreadable(f"{place}.severity: expected SEV1 to SEV5, not {fields['severity']!r}")
-    if type_ == "severity_changed" and fields.get("to") not in severities:
+    if type_ == "severity_changed" and fields.get("to") not in SEVERITIES:
         raise Unreadable(f"{place}.to: expected SEV1 to SEV5, not {fields.get('to')!r}")
     if type_ == "impact_started_set" and not isinstance(fields.get("value"), str):
         raise Unreadable(f"{place}.value: expected a time")
     if type_ == "merged" and not isinstance(fields.get("into"), str):
         raise Unreadable(f"{place}.into: expected an incident")
+    if type_ == "page_feedback" and "actionable" not in fields:
+        raise Unreadable(f"{place}.actionable: expected true or false")
+    for name in FLAGS.get(type_, ()):
+        if not isinstance(fields.get(name, False), bool):
+            raise Unreadable(f"{place}.{name}: expected true or false, not {fields[name]!r}")
 
 
 def moment(text: Any, place: str) -> datetime:
     """An RFC 3339 time in UTC. Raises `Unreadable` with the place."""
     try:
         at = datetime.fromisoformat(str(text))
-    except ValueError:
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise Unreadable(f"{place}: {text!r} is not a time like 2026-04-14T10:00:00Z") from None
-    if at.tzinfo is None:
-        raise Unreadable(f"{place}: {text!r} has no zone; write UTC, with a Z at its end")
-    return at.astimezone(UTC)
+    raise Unreadable(f"{place}: {text!r} has no zone; write UTC, with a Z at its end")
 
 
 def _people(given: Any) -> dict[str, str]:
     if not isinstance(given, dict):
         raise Unreadable("people: expected a map of person to IANA zone")
     for person, zone in given.items():
-        if zone not in available_timezones():
+        if not isinstance(zone, str) or zone not in _zones():
             raise Unreadable(f"people.{person}: {zone!r} is not an IANA time zone")
     return dict(given)
 
@@ -168,9 +246,28 @@ def _check_others(content: Mapping[str, Any]) -> None:
     for name in ("repos", "requests", "probes"):
         if content.get(name) is not None and not isinstance(content[name], dict):
             raise Unreadable(f"{name}: expected an object")
-    p95 = content.get("p95_ms")
-    if p95 is not None and (isinstance(p95, bool) or not isinstance(p95, int | float)):
-        raise Unreadable("p95_ms: expected a number")
+    for name, keys in (("requests", ("total", "5xx")), ("probes", ("good", "valid", "expected"))):
+        for key in keys:
+            _check_number((content.get(name) or {}).get(key), f"{name}.{key}")
+    _check_number(content.get("p95_ms"), "p95_ms")
+    _check_repos(content.get("repos") or {})
+
+
+def _check_number(value: Any, place: str) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value < 0):
+        raise Unreadable(f"{place}: expected a number that is not negative")
+
+
+def _check_repos(repos: Mapping[str, Any]) -> None:
+    """How many, or which."""
+    given = {name: repos[name] for name in ("in_scope", "archived", "scanned_ok") if repos.get(name) is not None}
+    for name, value in given.items():
+        if not isinstance(value, list):
+            _check_number(value, f"repos.{name}")
+        elif not all(isinstance(one, str) for one in value):
+            raise Unreadable(f"repos.{name}: expected a list of names")
+    if len({isinstance(value, list) for value in given.values()}) > 1:
+        raise Unreadable("repos: expected numbers everywhere, or lists everywhere")
 
 
 def _check_times(name: str, index: int, one: Mapping[str, Any]) -> None:
@@ -187,11 +284,3 @@ def _check_times(name: str, index: int, one: Mapping[str, Any]) -> None:
             moment(start, f"{place}.spans[{number}][0]")
             if end is not None:
                 moment(end, f"{place}.spans[{number}][1]")
-
-
-def _once(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The same content is the same entry."""
-    seen: dict[str, Entry] = {}
-    for one in entries:
-        seen.setdefault(json.dumps(one.as_json(), sort_keys=True, default=str), one)
-    return tuple(seen.values())

@@ -1,6 +1,7 @@
 """Reading what happened: timelines of a span, journals in and out."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, and_, func, insert, or_, select
 from bot.errors import Refused
 from bot.incidents.incident import number_in
 from bot.incidents.timeline import Entry
+from bot.journal import joined, line_of
 from bot.store.codec import encode
 from bot.store.database import upsert
 from bot.store.tables import entries, notes
@@ -27,11 +29,9 @@ def timeline(connection: Connection, ref: str) -> tuple[Entry, ...]:
 def timelines(connection: Connection, start: datetime, end: datetime) -> tuple[Entry, ...]:
     """Every entry before `end` of incidents that had one since `start`, or that are not over."""
     last = func.max(entries.c.at)
-    touched = (
-        select(entries.c.incident)
-        .group_by(entries.c.incident)
-        .having(or_(last >= start, func.count().filter(entries.c.type.in_(OVER)) == 0))
-    )
+    ended = func.count().filter(entries.c.type.in_(OVER))
+    begun_again = func.count().filter(entries.c.type == "reopened")
+    touched = select(entries.c.incident).group_by(entries.c.incident).having(or_(last >= start, ended <= begun_again))
     rows = connection.execute(
         select(entries).where(and_(entries.c.at < end, entries.c.incident.in_(touched))).order_by(entries.c.at, entries.c.id)
     )
@@ -52,10 +52,12 @@ def journal_notes(connection: Connection) -> dict[str, Any]:
 def take_in(connection: Connection, new: Sequence[Entry], others: Mapping[str, Any], now: datetime) -> tuple[int, int]:
     """Add a journal: (entries added, entries that were there already). Whole, or not at all.
 
+    The parts beside the entries join those of earlier journals; its zone is the team's only where there was no entry yet.
     Raises `Refused` where an incident of that name is here already with another beginning: two different incidents
     must not become one.
     """
     refs = sorted({one.incident for one in new})
+    is_empty = connection.scalar(select(entries.c.id).limit(1)) is None
     here = {ref: set(map(_content, timeline(connection, ref))) for ref in refs}
     _check_same(new, here)
     added = []
@@ -65,13 +67,14 @@ def take_in(connection: Connection, new: Sequence[Entry], others: Mapping[str, A
             added.append(one)
     if added:
         connection.execute(insert(entries), [_values(one, now) for one in added])
-    for name, value in others.items():
+    taken = {name: value for name, value in others.items() if name != "tz" or is_empty}
+    for name, value in joined(journal_notes(connection), taken).items():
         upsert(connection, notes, {"name": JOURNAL + name, "value": value}, ("name",))
     _keep_numbers_apart(connection, refs)
     return len(added), len(new) - len(added)
 
 
-def _check_same(new: Iterable[Entry], here: Mapping[str, set[Any]]) -> None:
+def _check_same(new: Iterable[Entry], here: Mapping[str, set[str]]) -> None:
     for one in new:
         known = here[one.incident]
         if one.type == "opened" and known and _content(one) not in known:
@@ -86,8 +89,8 @@ def _keep_numbers_apart(connection: Connection, refs: Iterable[str]) -> None:
         upsert(connection, notes, {"name": NUMBER, "value": highest}, ("name",))
 
 
-def _content(entry: Entry) -> tuple[Any, ...]:
-    return entry.at, entry.type, entry.incident, entry.by, repr(sorted(encode(entry.fields).items()))
+def _content(entry: Entry) -> str:
+    return line_of(replace(entry, fields=encode(entry.fields)))
 
 
 def _values(entry: Entry, now: datetime) -> dict[str, Any]:
