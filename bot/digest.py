@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from math import floor
 from zoneinfo import ZoneInfo
 
 from bot.incidents.timeline import Entry
@@ -62,7 +63,7 @@ def build(
         attention=_attention(now_week, incidents, journal, now),
         rows=tuple(_row(row, earlier, index) for index, row in enumerate(now_week.scorecard)),
         load=_load(now_week, names),
-        noise=_noise(now_week),
+        noise=_noise(now_week, incidents),
         footer=_footer(now_week, journal, now),
     )
 
@@ -71,7 +72,10 @@ def build(
 
 
 def _headline(week: WeekMetrics, incidents: Mapping[str, Folded], journal: Journal, now: datetime) -> str:
+    pages = week.load["pages"]
     if not week.opened and not week.ack_episodes:
+        if pages:
+            return f"No new incident. {_count(pages, 'page')} for earlier ones."
         return "No incident was opened, and nobody was paged."
     worst = ", ".join(f"{count} {severity}" for severity, count in week.opened_by_severity.items())
     parts = [f"{_count(week.opened, 'incident')} ({worst})" if week.opened else "No new incident"]
@@ -129,7 +133,7 @@ def _missing_reviews(incidents: Mapping[str, Folded], journal: Journal, now: dat
 
 def _overdue_actions(journal: Journal, incidents: Mapping[str, Folded], now: datetime) -> list[str]:
     newest: dict[tuple[str, str], Entry] = {}
-    for one in sorted(journal.entries, key=lambda one: one.at):
+    for one in sorted(journal.entries, key=lambda one: (one.at, repr(sorted(one.fields.items())))):
         if one.type == "follow_up":
             newest[(one.incident, str(one.fields.get("id")))] = one
     today = now.astimezone(journal.zone).date().isoformat()
@@ -169,7 +173,9 @@ def _figure(row: Scorecard, value: float) -> str:
         return f"{value:.1f}"
     if row.row in ("uptime", "error rate"):
         return f"{value * 100:.3f} %"
-    return f"{value * 100:.0f} %"
+    whole = f"{value * 100:.0f}"
+    # One that was missed must not read as none, and one that was met not as all.
+    return f"{floor(value * 1000) / 10:g} %" if whole in ("0", "100") and 0 < value < 1 else f"{whole} %"
 
 
 def _load(week: WeekMetrics, names: Mapping[str, str]) -> tuple[str, ...]:
@@ -191,9 +197,12 @@ def _load(week: WeekMetrics, names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _noise(week: WeekMetrics) -> tuple[str, ...]:
+def _noise(week: WeekMetrics, incidents: Mapping[str, Folded]) -> tuple[str, ...]:
+    public = {name for one in incidents.values() if not one.is_private for _, name, _ in one.fires}
     lines = []
     for one in week.noise["noisiest"]:
+        if one["alert"] not in public:
+            continue
         flaps = ", flapping" if one["alert"] in week.noise["flapping"] else ""
         lines.append(f"{one['alert']}: fired {_count(one['fires'], 'time')}, {_count(one['pages'], 'page')}{flaps}")
     return tuple(lines)
