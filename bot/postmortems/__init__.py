@@ -5,7 +5,7 @@ Open `facts.py` first: what a draft knows; `drafting.py` puts it through a templ
 """
 
 from bot.postmortems.drafting import Templates, draft, read_templates
-from bot.postmortems.merging import regenerate
+from bot.postmortems.merging import is_draft_of, regenerate
 from bot.postmortems.words import lint_words
 
-__all__ = ["Templates", "draft", "lint_words", "read_templates", "regenerate"]
+__all__ = ["Templates", "draft", "is_draft_of", "lint_words", "read_templates", "regenerate"]

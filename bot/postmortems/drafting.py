@@ -18,7 +18,7 @@ from jinja2 import TemplateSyntaxError
 from bot.errors import Broken
 from bot.incidents.timeline import Entry
 from bot.postmortems.facts import facts
-from bot.postmortems.merging import marked, regenerate
+from bot.postmortems.merging import is_draft_of, marked, regenerate
 from bot.postmortems.rendering import environment
 
 SUFFIX = ".md.j2"
@@ -51,6 +51,8 @@ def read_templates(folder: Path) -> Templates:
             environment().parse(text)
         except TemplateSyntaxError as error:
             problems.append(Broken(str(path), error.lineno, error.message or "cannot be read"))
+        except RecursionError:
+            problems.append(Broken(str(path), None, "is nested too deep"))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(Broken(str(path), None, f"cannot be read: {error}"))
         else:
@@ -72,10 +74,27 @@ def draft(
 ) -> str:
     """The draft of an incident. With `before`, an earlier draft, what people wrote in it is kept."""
     known = facts(ref, entries, others, generated_at, names)
-    text = templates.texts.get(template) or templates.texts.get("default", "")
-    rendered, trouble = render_apart(text, known)
-    made = marked(rendered if not trouble else plain_draft(known, template, trouble))
-    return regenerate(before, made) if before else made
+    text = templates.texts.get(template) or templates.texts.get("default")
+    rendered, trouble = render_apart(text, known) if text is not None else ("", "there is none of that name, nor a default")
+    if not trouble:
+        made = marked(rendered)
+        return regenerate(before, made) if before else made
+    if before and is_draft_of(before, ref):
+        told = f"> {_unusable(template, trouble)} What was drafted before stands below."
+        return _told_in(before, marked(f"<!-- auto:head -->\n{told}\n<!-- /auto -->\n"))
+    return marked(plain_draft(known, template, trouble))
+
+
+def _told_in(before: str, told: str) -> str:
+    """An earlier draft with a part of its own that says why there is no newer one; the next drafting replaces it."""
+    if "<!-- auto:head" in before:
+        return regenerate(before, told)
+    title, _, rest = before.partition("\n")
+    return f"{title}\n\n{told}{rest}"
+
+
+def _unusable(template: str, trouble: str) -> str:
+    return f"The template “{template}” could not be used ({' '.join(trouble.split())})."
 
 
 def render_apart(text: str, known: Mapping[str, Any], wall_seconds: float = WALL_SECONDS) -> tuple[str, str]:
@@ -98,9 +117,9 @@ def render_apart(text: str, known: Mapping[str, Any], wall_seconds: float = WALL
 def plain_draft(known: Mapping[str, Any], template: str, trouble: str) -> str:
     """A draft without a template: the facts are not lost because a template is broken."""
     lines = [
-        f"# {known['ref']}: {known['title']}", "",
-        f"> The template “{template}” could not be used ({trouble}). This is the plain draft.", "",
+        f"# {known['ref']}: {known['title']}", "", "<!-- auto:plain -->",
+        f"> {_unusable(template, trouble)} This is the plain draft.", "",
         str(known["summary"]), "", "## Timeline (UTC)", "",
     ]  # fmt: skip
     lines += [f"- {row['day']} {row['at']} {row['text']}".replace("-  ", "- ") for row in known["timeline"]]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "<!-- /auto -->"]) + "\n"

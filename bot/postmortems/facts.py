@@ -3,6 +3,7 @@
 Every fact comes from an entry. What no entry says is MISSING, and is never guessed.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 from bot.incidents.timeline import Entry, acknowledges
 from bot.postmortems.words import cell, clock, day, length, offset
 
+WEB = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,2000}")
 TARGET_SECONDS = 300.0
 RESTORE_SECONDS = 900.0
 SHOWN = frozenset({
@@ -20,6 +22,7 @@ SHOWN = frozenset({
     "resolved", "merged", "absorbed", "cancelled",
 })  # fmt: skip
 PHASES = frozenset({"opened", "reopened", "ack", "mitigated", "resolved", "ack_breached"})
+ENDS = ("resolved", "cancelled", "merged")
 HIDDEN = frozenset({
     "page_requested", "channel_opened", "reminder", "resolve_proposed", "kept_open", "postmortem_drafted",
     "effect_parked", "page_feedback", "follow_up", "responder_requested",
@@ -43,8 +46,10 @@ class Window:
 
     @property
     def seconds(self) -> float | None:
-        """How long it hurt; None while it goes on."""
-        return None if self.ended_at is None else (self.ended_at - self.started_at).total_seconds()
+        """How long it hurt; None while it goes on, and where the end would come before the start."""
+        if self.ended_at is None or self.ended_at < self.started_at:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
 
 
 def facts(
@@ -60,19 +65,19 @@ def facts(
         return cell(value, names)
 
     return {
-        "ref": ref,
+        "ref": said(ref),
         "title": said(opening.fields.get("title", "No title")),
         "service": said(opening.fields.get("service") or "MISSING"),
-        "severity": _severity(ordered, opening),
+        "severity": said(_severity(ordered, opening)),
         "status": _status(ordered),
         "is_drill": bool(opening.fields.get("drill")),
         "generated": f"{generated_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         "count": len(ordered),
         "date": day(opening.at),
         "summary": _summary(opening, windows, said),
-        "windows": [_window_row(one) for one in windows],
+        "windows": [_window_row(one, said) for one in windows],
         "impact_total": _total(windows),
-        "severities": _severity_minutes(ordered, opening),
+        "severities": _severity_minutes(ordered, opening, said),
         "timings": _timings(ordered, windows, opening, said),
         "acknowledgements": [_ack_row(one, said) for one in windows],
         "detection": _detection(ordered, opening, said),
@@ -80,7 +85,8 @@ def facts(
         "timeline": _timeline(ordered, start, said),
         "roles": [{"at": clock(one.at), "role": said(one.fields.get("role")), "who": said(one.fields.get("user"))}
                   for one in ordered if one.type == "role"],
-        "escalations": [f"{clock(one.at)}: from level {one.fields.get('from_level')} to {one.fields.get('to_level')}"
+        "escalations": [f"{clock(one.at)}: from level {said(one.fields.get('from_level', 'MISSING'))} "
+                        f"to {said(one.fields.get('to_level', 'MISSING'))}"
                         for one in ordered if one.type == "escalated"],
         "updates": [{"at": clock(one.at), "who": said(one.by), "text": said(one.fields.get("text")),
                      "next_by": clock(_time(one.fields.get("next_by"))) if one.fields.get("next_by") else "–"}
@@ -163,30 +169,46 @@ def _summary(opening: Entry, windows: Sequence[Window], said: Any) -> str:
     service = f" on {said(opening.fields['service'])}" if opening.fields.get("service") else ""
     if windows[-1].ended_at is None:
         return f"Since {clock(first.started_at)} UTC{service}: {said(opening.fields.get('title', ''))}. It goes on."
-    spans = " and again ".join(f"from {clock(one.started_at)} to {clock(one.ended_at)}" for one in windows)
-    return f"Impact {spans} UTC{service}, {_total(windows)} in all."
+    spans, today = [], day(first.started_at)
+    for one in windows:
+        start, today = _dated(one.started_at, today)
+        end, today = _dated(one.ended_at, today)
+        spans.append(f"from {start} to {end}")
+    return f"Impact {' and again '.join(spans)} UTC{service}, {_total(windows)} in all."
+
+
+def _dated(at: datetime | None, today: str) -> tuple[str, str]:
+    """A time, with its day where that is another than `today`; and its day."""
+    if at is None:
+        return clock(at), today
+    return (clock(at) if day(at) == today else f"{day(at)} {clock(at)}"), day(at)
 
 
 def _total(windows: Sequence[Window]) -> str:
     known = [one.seconds for one in windows if one.seconds is not None]
-    if not known:
+    if not known and windows[-1].ended_at is None:
         return "still going on"
+    if any(one.ended_at is not None and one.seconds is None for one in windows):
+        return "MISSING"
     more = "" if len(known) == len(windows) else ", and still going on"
     return length(sum(known)) + (f" in {len(windows)} windows" if len(windows) > 1 else "") + more
 
 
-def _window_row(window: Window) -> dict[str, str]:
+def _window_row(window: Window, said: Any) -> dict[str, str]:
+    end, _ = _dated(window.ended_at, day(window.started_at))
     return {
         "number": str(window.number), "day": day(window.started_at), "start": clock(window.started_at),
-        "start_source": window.start_source, "end": clock(window.ended_at) if window.ended_at else "still going on",
+        "start_source": said(window.start_source), "end": end if window.ended_at else "still going on",
         "end_source": window.end_source or "–", "length": length(window.seconds) if window.ended_at else "–",
         "restored": _restored(window),
     }  # fmt: skip
 
 
 def _restored(window: Window) -> str:
-    if window.seconds is None:
+    if window.ended_at is None:
         return "not yet"
+    if window.seconds is None:
+        return "MISSING"
     return "met" if window.seconds < RESTORE_SECONDS else "missed"
 
 
@@ -196,16 +218,18 @@ def _severity(ordered: Sequence[Entry], opening: Entry) -> str:
     return min([str(opening.fields.get("severity", "SEV3")), *changes])
 
 
-def _severity_minutes(ordered: Sequence[Entry], opening: Entry) -> list[dict[str, str]]:
-    points = [(opening.at, str(opening.fields.get("severity", "SEV3")))]
-    points += [(one.at, str(one.fields.get("to"))) for one in ordered if one.type == "severity_changed"]
-    end = next((one.at for one in reversed(ordered) if one.type in ("resolved", "cancelled", "merged")), None)
+def _severity_minutes(ordered: Sequence[Entry], opening: Entry, said: Any) -> list[dict[str, str]]:
+    """How long it was open at each severity; the quiet time before a re-opening is none of it."""
     rows: dict[str, float] = {}
-    for index, (at, severity) in enumerate(points):
-        until = points[index + 1][0] if index + 1 < len(points) else end
-        if until is not None:
-            rows[severity] = rows.get(severity, 0.0) + (until - at).total_seconds()
-    return [{"severity": severity, "length": length(seconds)} for severity, seconds in sorted(rows.items())]
+    severity, since = str(opening.fields.get("severity", "SEV3")), opening.at
+    is_open = True
+    turns = ("severity_changed", "reopened", *ENDS)
+    for one in (one for one in ordered if one.at >= opening.at and one.type in turns):
+        if is_open:
+            rows[severity] = rows.get(severity, 0.0) + (one.at - since).total_seconds()
+        since, is_open = one.at, one.type == "reopened" or (is_open and one.type not in ENDS)
+        severity = str(one.fields.get("to")) if one.type == "severity_changed" else severity
+    return [{"severity": said(name), "length": length(seconds)} for name, seconds in sorted(rows.items())]
 
 
 def _status(ordered: Sequence[Entry]) -> str:
@@ -275,7 +299,7 @@ def _ack_row(window: Window, said: Any) -> dict[str, str]:
     }
     if window.acked_at is not None:
         seconds = (window.acked_at - window.opened_at).total_seconds()
-        row |= {"who": said(window.acked_by), "after": length(seconds), "how": window.how}
+        row |= {"who": said(window.acked_by), "after": length(seconds), "how": said(window.how)}
         if window.is_paged:
             row["verdict"] = "met (under 5 min)" if seconds < TARGET_SECONDS else "missed (5 min)"
     elif window.is_paged:
@@ -303,14 +327,19 @@ def _timeline(ordered: Sequence[Entry], start: datetime, said: Any) -> list[dict
             continue
         new_day, today = day(one.at) != today, day(one.at)
         text = _words(one, said)
-        link = one.fields.get("link")
-        safe = str(link) if isinstance(link, str) and link.startswith(("https://", "http://")) and " " not in link else ""
         rows.append({
             "day": today if new_day else "", "at": clock(one.at), "since": offset((one.at - start).total_seconds()),
             "text": f"**{text}**" if one.type in PHASES else text,
-            "link": safe.replace(")", "%29").replace("|", "%7C"),
+            "link": _link(one.fields.get("link")),
         })  # fmt: skip
     return rows
+
+
+def _link(value: object) -> str:
+    """An address that stands safely in a Markdown link; empty for what is none."""
+    if not isinstance(value, str) or not WEB.fullmatch(value):
+        return ""
+    return "".join(f"%{ord(char):02X}" if char in '()|[]\\<>`"*_' else char for char in value)
 
 
 def _words(entry: Entry, said: Any) -> str:
@@ -324,11 +353,12 @@ def _words(entry: Entry, said: Any) -> str:
         "reopened": f"Reopened by {by}",
         "page_accepted": "PagerDuty took the page",
         "page_failed": f"The page was not taken: {said(facts_.get('reason', ''))}",
-        "page": f"Notified {said(facts_.get('to', ''))} (level {facts_.get('level', '?')}, {said(facts_.get('channel', ''))})",
+        "page": f"Notified {said(facts_.get('to', ''))} (level {said(facts_.get('level', 'MISSING'))}, "
+        f"{said(facts_.get('channel') or 'MISSING')})",
         "ack": f"Acknowledged by {by}",
         "unack": "The acknowledgement was taken back",
-        "ack_breached": "No acknowledgement within 5 min",
-        "escalated": f"Escalated from level {facts_.get('from_level')} to {facts_.get('to_level')}",
+        "ack_breached": f"No acknowledgement within {_target(facts_.get('target_seconds'))}",
+        "escalated": f"Escalated from level {said(facts_.get('from_level', 'MISSING'))} to {said(facts_.get('to_level', 'MISSING'))}",
         "escalation_failed": f"The next level was not paged: {said(facts_.get('reason', ''))}",
         "role": f"{said(facts_.get('user', ''))} is {said(facts_.get('role', ''))}",
         "severity_changed": f"Severity {said(facts_.get('from', ''))} → {said(facts_.get('to', ''))}",
@@ -351,6 +381,10 @@ def _words(entry: Entry, said: Any) -> str:
         "cancelled": f"Cancelled: {said(facts_.get('reason', ''))}",
     }
     return words.get(entry.type) or f"{said(entry.type.replace('_', ' '))} {text}".strip()
+
+
+def _target(seconds: object) -> str:
+    return length(seconds if isinstance(seconds, int | float) else TARGET_SECONDS)
 
 
 def _actions(ordered: Sequence[Entry], said: Any) -> list[dict[str, str]]:
@@ -383,6 +417,8 @@ def _questions(ordered: Sequence[Entry], windows: Sequence[Window]) -> list[str]
         found.append("No sign is recorded before the incident was opened. When did it begin for users?")
     if any("no earlier end" in one.end_source for one in windows):
         found.append("The end of the impact is taken from the resolve. When was it over for users?")
+    if any(one.ended_at is not None and one.seconds is None for one in windows):
+        found.append("The impact ends before it starts. Which of the two times is wrong?")
     steps = [one for one in ordered if one.type == "runbook_step" and one.fields.get("result") in ("no_effect", "failed")]
     if steps:
         found.append("A step of the runbook had no effect. Is it still right?")
@@ -391,18 +427,19 @@ def _questions(ordered: Sequence[Entry], windows: Sequence[Window]) -> list[str]
 
 def _related(ordered: Sequence[Entry], others: Sequence[Entry], said: Any) -> list[str]:
     """Other incidents of the last 90 days in which the same alert fired."""
-    mine = {one.fields.get("fingerprint") for one in ordered if one.type == "alert_started"}
+    mine = {one.fields.get("fingerprint") for one in ordered if one.type == "alert_started"} - {None, ""}
     since = min(one.at for one in ordered) - timedelta(days=90)
     found = {one.incident for one in others if one.type == "alert_started" and one.at >= since
              and one.fields.get("fingerprint") in mine}  # fmt: skip
     found |= {str(one.fields.get("child")) for one in ordered if one.type == "absorbed"}
-    return sorted(said(one) for one in found)
+    return sorted(name for one in found if (name := said(one)))
 
 
 def _time(value: Any) -> datetime | None:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     try:
-        return datetime.fromisoformat(str(value)).astimezone(UTC) if value else None
+        at = datetime.fromisoformat(str(value)) if value else None
     except ValueError:
         return None
+    return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None

@@ -16,10 +16,19 @@ def marked(text: str) -> str:
     return BLOCK.sub(lambda found: _block(found["name"], found["body"]), text)
 
 
+def is_draft_of(text: str, ref: str) -> bool:
+    """Whether this is a draft of that incident, with generated parts left in it."""
+    return text.startswith(f"# {ref}:") and BLOCK.search(_unix(text)) is not None
+
+
 def regenerate(old: str, new: str) -> str:
-    """`old` with its generated parts as in `new`; what people wrote stays. `new` is marked."""
+    """`old` with its generated parts as in `new`; what people wrote stays. `new` is marked.
+
+    Where the two have no part in common, `old` came of another template, or of none: it is `new`.
+    """
+    old = _unix(old)
     fresh = {found["name"]: found["body"] for found in BLOCK.finditer(new)}
-    if not BLOCK.search(old):
+    if not any(found["name"] in fresh for found in BLOCK.finditer(old)):
         return new
     return BLOCK.sub(lambda found: _replaced(found, fresh), old)
 
@@ -32,6 +41,11 @@ def _replaced(found: re.Match[str], fresh: dict[str, str]) -> str:
         kept = body if body.startswith(NOTE) else NOTE + body
         return f"<!-- auto:{name} sum={found['sum']} -->\n{kept}<!-- /auto -->"
     return _block(name, fresh[name])
+
+
+def _unix(text: str) -> str:
+    """With the line ends that the parts are found by: some editors write others."""
+    return text.replace("\r\n", "\n")
 
 
 def _block(name: str, body: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
@@ -33,6 +34,12 @@ def render(text: str, facts: dict[str, Any]) -> str:
     return made
 
 
+def line_of(error: BaseException) -> int | None:
+    """The line of the template at which it went wrong, where that is known."""
+    lines = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename in ("<template>", "<unknown>")]
+    return lines[-1] if lines else None
+
+
 def main() -> None:
     """Answer one question from standard input."""
     if resource is not None:
@@ -43,7 +50,7 @@ def main() -> None:
         answer = {"text": render(question["template"], question["facts"])}
     except (TemplateError, SecurityError, ValueError, TypeError, ArithmeticError, MemoryError, RecursionError,
             AttributeError, LookupError) as error:  # fmt: skip
-        line = getattr(error, "lineno", None)
+        line = getattr(error, "lineno", None) or line_of(error)
         answer = {"error": f"{type(error).__name__}: {error}"[:300] + (f" (line {line})" if line else "")}
     json.dump(answer, sys.stdout)
 

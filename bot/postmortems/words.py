@@ -10,8 +10,10 @@ PERSON = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
 CHANNEL = re.compile(r"<#[CG][A-Z0-9]+(?:\|([^>]*))?>")
 LINK = re.compile(r"<(https?://[^|>\s]+)(?:\|[^>]*)?>")
 ID = re.compile(r"\b[UW][A-Z0-9]{6,}\b")
-CELL = {"|": "\\|", "\n": " ", "\r": " ", "<": "&lt;", ">": "&gt;", "`": "'", "[": "\\[", "]": "\\]", "*": "\\*",
-        "_": "\\_"}  # fmt: skip
+LINE_START = re.compile(r"^(\d{1,9}(?=[.)](?:\s|$))|(?=#{1,6}(?:\s|$)|[-+](?:\s|$)|[-=~]{3}))")
+"""Where a line of text would begin a list, a heading or a rule."""
+CELL = {"\\": "\\\\", "|": "\\|", "\n": " ", "\r": " ", "\t": " ", "<": "&lt;", ">": "&gt;", "`": "'", "[": "\\[",
+        "]": "\\]", "*": "\\*", "_": "\\_", "~": "\\~"}  # fmt: skip
 BLAME = {
     "human error": "say which condition made the action possible",
     "should have": "say what was known then; put the wish under actions",
@@ -59,8 +61,9 @@ def plain(text: object, names: Mapping[str, str]) -> str:
 
 def cell(text: object, names: Mapping[str, str], limit: int = 400) -> str:
     """Text safe in a table's cell and in a paragraph: one line, no markup, no mention, no reference that links."""
-    said = plain(text, names)
-    said = "".join(CELL.get(char, char) for char in said if char.isprintable() or char in "\n\r")
+    said = plain(str(text)[: 10 * limit], names)
+    said = "".join(CELL.get(char, char) for char in said if char.isprintable() or char in "\n\r\t")
+    said = LINE_START.sub(r"\1\\", said.strip())
     said = re.sub(r"(?<![\w.])@(?=\w)", "@\u200b", said)
     said = re.sub(r"#(?=\d)", "#\u200b", said)
     return said if len(said) <= limit else said[: limit - 1] + "…"
