@@ -22,7 +22,10 @@ KEYS = frozenset({
     "title", "alerts", "match", "owner", "last_reviewed", "review_every", "severity_hint", "dashboards",
 })  # fmt: skip
 LINES_SHOWN = 5
-SECRET = re.compile(r"xox[abpr]-\w{8,}|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:password|token)\s*[:=]\s*\S{8,}")
+SECRET = re.compile(
+    r"(?:xox[abeprs]|xapp)-\w[\w-]{7,}|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:password|token)\s*[:=]\s*\S{8,}"
+)
+INLINE_CODE = re.compile(r"`[^`]*`")
 UNFINISHED = re.compile(r"\bTODO\b|\bTBD\b|\bFIXME\b|<insert[^>]*>", re.IGNORECASE)
 
 
@@ -46,9 +49,7 @@ class Runbook:
     @property
     def first_minute(self) -> tuple[str, ...]:
         """What to do in the first sixty seconds, a line each."""
-        text = self.sections.get("First 60 seconds", "")
-        steps = (re.sub(r"^\s*(?:\d+\.|[-*])\s+", "", line).strip() for line in text.splitlines())
-        return tuple(step for step in steps if step)[:LINES_SHOWN]
+        return _steps(self)[:LINES_SHOWN]
 
     def stale_days(self, today: date) -> int | None:
         """How many days since it was reviewed, where that is longer than it should be."""
@@ -65,6 +66,12 @@ class Choice:
     url: str | None
     reason: str
     stale_days: int | None = None
+
+
+def _steps(book: Runbook) -> tuple[str, ...]:
+    lines = book.sections.get("First 60 seconds", "").splitlines()
+    steps = (re.sub(r"^\s*(?:\d+\.|[-*])\s+", "", line).strip() for line in lines)
+    return tuple(step for step in steps if step)
 
 
 def choose(alert: Alert, runbooks: Sequence[Runbook], default: str | None, today: date) -> Choice:
@@ -104,13 +111,12 @@ def _default(default: str | None, runbooks: Sequence[Runbook], name: str, today:
 
 def _fit(book: Runbook, name: str, alert: Alert) -> tuple[int, str]:
     """How well a runbook fits (0: not at all), and why. An exact name outweighs a pattern; labels break ties."""
-    values = {
-        **alert.labels,
-        "service": alert.service or alert.labels.get("service", ""),
-        "severity": alert.severity.value,
-    }
+    ours = {"service": alert.service or "", "severity": alert.severity.value}
     for label, patterns in book.match.items():
-        if not any(fnmatchcase(values.get(label, ""), pattern) for pattern in patterns):
+        # A service or severity may be written as the sender says it, or as we do.
+        said_by_sender = alert.labels.get(label, "")
+        values = {said_by_sender, ours.get(label, said_by_sender)}
+        if not any(fnmatchcase(value, pattern) for pattern in patterns for value in values):
             return 0, ""
     said = "".join(f", {label} {'|'.join(patterns)}" for label, patterns in book.match.items())
     if name in book.alerts:
@@ -122,7 +128,7 @@ def _fit(book: Runbook, name: str, alert: Alert) -> tuple[int, str]:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
+    return re.sub(r"[\W_]", "", text.lower())
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -132,57 +138,115 @@ def read_folder(folder: Path) -> tuple[Runbook, ...]:
     """Every runbook in a folder, below it too; never one outside it. Raises `Broken` with file and line."""
     if not folder.is_dir():
         return ()
-    root = folder.resolve()
-    files = (path for path in sorted(folder.rglob("*.md")) if path.resolve().is_relative_to(root))
     return tuple(
         parse(path.relative_to(folder).as_posix(), _text(path), str(path))
-        for path in files if path.name.lower() != "readme.md"
+        for path in _files(folder) if _is_inside(path, folder)
     )  # fmt: skip
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*.md")) if path.name.lower() != "readme.md")
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Broken(str(path), None, f"cannot be read: {error}") from None
 
 
 def parse(path: str, text: str, file: str = "") -> Runbook:
     """Read a runbook. Raises `Broken` with the line of what cannot be."""
-    file = file or path
-    matter, body, offset = _front_matter(text, file)
+    matter, body, offset = _front_matter(text, file or path)
     sections, lines = _sections(body, offset)
     heading = next((line[2:].strip() for line in body.splitlines() if line.startswith("# ")), "")
-    title = str(matter.get("title") or heading or Path(path).stem)
-    alerts = _words(matter.get("alerts"))
-    if not matter and heading:
+    alerts = matter.words("alerts", "a name or a list of names")
+    if not matter.content and heading:
         alerts = (heading,)
     return Runbook(
-        path=path, title=title, alerts=alerts, match=_match(matter.get("match"), file),
-        owner=str(matter.get("owner") or ""), last_reviewed=_date(matter.get("last_reviewed"), file),
-        review_every=_days(matter.get("review_every", "90d"), file), severity_hint=str(matter.get("severity_hint") or ""),
-        dashboards=_words(matter.get("dashboards")), sections=sections, lines=lines, has_front_matter=bool(matter),
+        path=path, title=matter.word("title") or heading or Path(path).stem, alerts=alerts, match=matter.match(),
+        owner=matter.word("owner"), last_reviewed=matter.day("last_reviewed"),
+        review_every=matter.days("review_every", "90d"), severity_hint=matter.word("severity_hint"),
+        dashboards=matter.words("dashboards", "an address or a list of addresses"), sections=sections, lines=lines,
+        has_front_matter=bool(matter.content),
     )  # fmt: skip
 
 
-def _front_matter(text: str, file: str) -> tuple[dict[str, Any], str, int]:
+@dataclass(frozen=True, slots=True)
+class _FrontMatter:
+    """Front matter as text, lists and maps, with the line of each key."""
+
+    file: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def broken(self, key: str, problem: str) -> Broken:
+        return Broken(self.file, self.lines.get(key), f"{key}: {problem}")
+
+    def word(self, key: str) -> str:
+        value = self.content.get(key, "")
+        if not isinstance(value, str):
+            raise self.broken(key, "expected one line of text")
+        return value
+
+    def words(self, key: str, expected: str) -> tuple[str, ...]:
+        value = self.content.get(key) or []
+        found = [value] if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+            raise self.broken(key, f"expected {expected}")
+        return tuple(found)
+
+    def match(self) -> dict[str, tuple[str, ...]]:
+        value, problem = self.content.get("match") or {}, "expected a map of label to pattern"
+        if not isinstance(value, dict):
+            raise self.broken("match", problem)
+        return {label: _FrontMatter(self.file, {"match": one}, self.lines).words("match", problem.removeprefix("expected "))
+                for label, one in value.items()}  # fmt: skip
+
+    def day(self, key: str) -> date | None:
+        value = self.word(key)
+        try:
+            return date.fromisoformat(re.split("[T ]", value, maxsplit=1)[0]) if value else None
+        except ValueError:
+            raise self.broken(key, f"expected a date like 2026-05-20, not {value!r}") from None
+
+    def days(self, key: str, default: str) -> timedelta:
+        value = self.word(key) or default
+        found = re.fullmatch(r"(\d{1,4})d?", value)
+        if not found:
+            raise self.broken(key, f"expected days like 90d, not {value!r}")
+        return timedelta(days=int(found.group(1)))
+
+
+def _front_matter(text: str, file: str) -> tuple[_FrontMatter, str, int]:
     if not text.startswith("---\n"):
-        return {}, text, 0
-    end = text.find("\n---", 4)
+        return _FrontMatter(file), text, 0
+    end = text.find("\n---", 3)
     if end < 0:
         raise Broken(file, 1, "the front matter has no end; close it with a line of ---")
     try:
-        matter = yaml.safe_load(text[4:end]) or {}
+        node = yaml.compose(text[4:end], Loader=yaml.BaseLoader)
+        # Everything is text: a date that is none must not stop the reading before its line is known.
+        content = yaml.load(text[4:end], Loader=yaml.BaseLoader) or {}
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
+        # A scanner notices a line too late; it began to wonder at the right one.
+        began = error.context_mark if isinstance(error, yaml.scanner.ScannerError) else None
+        mark = began or getattr(error, "problem_mark", None)
         raise Broken(file, mark.line + 2 if mark else 1, f"front matter: {getattr(error, 'problem', error)}") from None
-    if not isinstance(matter, dict):
+    except RecursionError:
+        raise Broken(file, 1, "front matter: nested too deep") from None
+    if not isinstance(content, dict):
         raise Broken(file, 1, "the front matter must be a map")
-    for key in matter:
+    lines = {str(key.value): key.start_mark.line + 2 for key, _ in node.value} if node is not None else {}
+    matter = _FrontMatter(file, content, lines)
+    for key in content:
         if key not in KEYS:
-            line = text[:end].count("\n", 0, max(0, text.find(f"\n{key}"))) + 2
-            raise Broken(file, line, f"{key}: unknown in the front matter; known are {', '.join(sorted(KEYS))}")
-    rest = text.find("\n", end + 1) + 1
+            raise matter.broken(str(key), f"unknown in the front matter; known are {', '.join(sorted(KEYS))}")
+    rest = text.find("\n", end + 1) + 1 or len(text)
     return matter, text[rest:], text.count("\n", 0, rest)
 
 
@@ -192,7 +256,7 @@ def _sections(body: str, offset: int) -> tuple[dict[str, str], dict[str, int]]:
     kept: list[str] = []
     name, in_code = "", False
     for number, line in enumerate(body.splitlines(), start=offset + 1):
-        in_code ^= line.startswith("```")
+        in_code ^= _is_fence(line)
         if line.startswith("## ") and not in_code:
             sections[name] = "\n".join(kept).strip()
             name, kept = line[3:].strip(), []
@@ -204,31 +268,9 @@ def _sections(body: str, offset: int) -> tuple[dict[str, str], dict[str, int]]:
     return sections, lines
 
 
-def _words(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return tuple(str(one) for one in value) if isinstance(value, list) else (str(value),)
-
-
-def _match(value: Any, file: str) -> dict[str, tuple[str, ...]]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise Broken(file, None, "match: expected a map of label to pattern")
-    return {str(label): _words(patterns) for label, patterns in value.items()}
-
-
-def _date(value: Any, file: str) -> date | None:
-    if value is None or isinstance(value, date):
-        return value
-    raise Broken(file, None, f"last_reviewed: expected a date like 2026-05-20, not {value!r}")
-
-
-def _days(value: Any, file: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,4})d?", str(value))
-    if not found:
-        raise Broken(file, None, f"review_every: expected days like 90d, not {value!r}")
-    return timedelta(days=int(found.group(1)))
+def _is_fence(line: str) -> bool:
+    """Whether a code block begins or ends here; one may be part of a list."""
+    return line.lstrip().startswith("```")
 
 
 # --- what is wrong with them ------------------------------------------------------------------
@@ -236,8 +278,10 @@ def _days(value: Any, file: str) -> timedelta:
 
 def lint_folder(folder: Path) -> Iterator[Broken]:
     """Everything that is wrong with the runbooks of a folder, each with file and line."""
-    for path in sorted(folder.rglob("*.md")):
-        if path.name.lower() == "readme.md":
+    seen: dict[tuple[str, str], str] = {}
+    for path in _files(folder):
+        if not _is_inside(path, folder):
+            yield Broken(str(path), None, "leads out of the folder of runbooks")
             continue
         try:
             text = _text(path)
@@ -246,6 +290,11 @@ def lint_folder(folder: Path) -> Iterator[Broken]:
             yield error
             continue
         yield from lint(book, text, str(path), path.parent)
+        for name in book.alerts:
+            first = seen.setdefault((name, repr(sorted(book.match.items()))), book.path)
+            if first != book.path:
+                line = next((number for number, one in enumerate(text.splitlines(), start=1) if one.startswith("alerts:")), None)
+                yield Broken(str(path), line, f"{name}: {first} is for it, too; leave it in one of them")
 
 
 def lint(book: Runbook, text: str, file: str, beside: Path) -> Iterator[Broken]:
@@ -255,6 +304,9 @@ def lint(book: Runbook, text: str, file: str, beside: Path) -> Iterator[Broken]:
             yield Broken(file, None, f"the section “## {name}” is missing")
         elif not book.sections[name].strip():
             yield Broken(file, book.lines[name], f"the section “## {name}” is empty")
+    if len(_steps(book)) > LINES_SHOWN:
+        problem = f"“First 60 seconds” has {len(_steps(book))} lines; {LINES_SHOWN} are shown"
+        yield Broken(file, book.lines["First 60 seconds"], problem)
     if not book.owner:
         yield Broken(file, 1, "owner: missing in the front matter; who keeps it right?")
     if book.last_reviewed is None:
@@ -267,7 +319,7 @@ def lint(book: Runbook, text: str, file: str, beside: Path) -> Iterator[Broken]:
 def _lint_lines(text: str, file: str, beside: Path) -> Iterator[Broken]:
     in_code = False
     for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("```"):
+        if _is_fence(line):
             if not in_code and line.strip() == "```":
                 yield Broken(file, number, "a code block without a language; write ```sh or ```text")
             in_code = not in_code
@@ -275,8 +327,31 @@ def _lint_lines(text: str, file: str, beside: Path) -> Iterator[Broken]:
             yield Broken(file, number, "this looks like a secret; a runbook names where it is kept, not what it is")
         if UNFINISHED.search(line):
             yield Broken(file, number, "unfinished words; finish it, or take it out")
-        if re.search(r"\([^()]+\)\[[^\]]+\]", line) and not in_code:
+        words = "" if in_code else INLINE_CODE.sub("", line)
+        if re.search(r"\([^()]+\)\[[^\]]+\]", words):
             yield Broken(file, number, "a reversed link; write [text](address)")
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line) if not in_code else ():
-            if "://" not in target and not (beside / target).exists():
+        for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", words):
+            if not _leads_somewhere(target, text, beside):
                 yield Broken(file, number, f"the link to {target} leads nowhere")
+
+
+def _leads_somewhere(target: str, text: str, beside: Path) -> bool:
+    """Whether a relative link has its file, and its heading in there. Other addresses are not asked."""
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:", target):
+        return True
+    path, _, anchor = target.partition("#")
+    if path and not (beside / path).is_file():
+        return False
+    if not anchor or (path and not path.endswith(".md")):
+        return True
+    return anchor in _anchors(_text(beside / path) if path else text)
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and GitLab make them."""
+    found, in_code = set(), False
+    for line in text.splitlines():
+        in_code ^= _is_fence(line)
+        if re.match(r"#{1,6} ", line) and not in_code:
+            found.add(re.sub(r"[^\w\- ]", "", line.lstrip("#").strip().lower()).replace(" ", "-"))
+    return found
