@@ -1,11 +1,13 @@
 """What the environment says, read once: names, addresses and secrets. `.env.example` documents each."""
 
+import errno
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 
 def pairs(text: object) -> object:
@@ -17,8 +19,21 @@ def pairs(text: object) -> object:
         name, equals, value = part.partition("=")
         if not (name and equals and value):
             raise ValueError(f"part {number} is not NAME=VALUE")
+        if name in found:
+            raise ValueError(f"part {number} names what an earlier part names; leave one out")
         found[name] = value
     return found
+
+
+def database_address(secret: SecretStr) -> SecretStr:
+    """Raises ValueError for what is no address of a database that we know, without a word of it: it holds a password."""
+    scheme, _, rest = secret.get_secret_value().partition("://")
+    if scheme not in ("sqlite", "postgresql+psycopg"):
+        raise ValueError("expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+    host = rest.partition("?")[0].rpartition("@")[2].partition("/")[0]
+    if scheme != "sqlite" and not re.fullmatch(r"(\[[^]]*\]|[^:]*)(:\d*)?", host):
+        raise ValueError("expected a number for the port after the host")
+    return secret
 
 
 Pairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(pairs)]
@@ -28,10 +43,11 @@ class Settings(BaseSettings):
     """Built once, in `wiring.py`, and handed down. Any NAME may come as NAME_FILE instead: the path of a file that holds it."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, use_attribute_docstrings=True
-    )
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
-    database_url: SecretStr = SecretStr("sqlite:///firstfive.db")
+    database_url: Annotated[SecretStr, AfterValidator(database_address)] = SecretStr("sqlite:///firstfive.db")
     """Where the record is: sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME."""
     host: str = "0.0.0.0"
     """The address to listen on."""
@@ -95,12 +111,25 @@ class Settings(BaseSettings):
 def load(environment: Mapping[str, str], **given: Any) -> Settings:
     """Settings from the process's environment, with NAME_FILE read for every NAME. Raises ValueError or OSError.
 
-    A file that is named and missing is an error: a secret that silently falls back to nothing is found at 03:00.
+    A file that is named and gives nothing is an error: a secret that silently falls back to nothing is found at 03:00.
     """
-    from_files = {
-        name: Path(environment[f"{name.upper()}_FILE"]).read_text(encoding="utf-8").strip()
-        for name in Settings.model_fields
-        if environment.get(f"{name.upper()}_FILE")
-    }
+    written = DotEnvSettingsSource(Settings).env_vars
+    from_files = {}
+    for name in Settings.model_fields:
+        path = environment.get(f"{name.upper()}_FILE")
+        if not path and not environment.get(name.upper()):
+            path = written.get(f"{name}_file")
+        if path:
+            from_files[name] = _held(path)
     values: dict[str, Any] = {**from_files, **given}
     return Settings(**values)
+
+
+def _held(path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise OSError(errno.EINVAL, "is not UTF-8 text", path) from None
+    if not text:
+        raise OSError(errno.EINVAL, "is empty", path)
+    return text

@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from stat import S_ISREG
 
 import structlog
 
@@ -88,6 +89,7 @@ class Choices:
         self._settings = settings
         self._lock = threading.Lock()
         self._stamps = self._seen()
+        self._had_policy, self._had_runbooks = settings.policy_file.exists(), settings.runbooks_dir.is_dir()
         self._policy = read_policy(settings)
         self._runbooks = read_folder(settings.runbooks_dir)
         self._templates = read_templates(settings.templates_dir)
@@ -115,6 +117,7 @@ class Choices:
                 return 0
             self._stamps = stamps
             try:
+                self._check_gone()
                 policy, runbooks = read_policy(self._settings), read_folder(self._settings.runbooks_dir)
                 templates = read_templates(self._settings.templates_dir)
                 if templates.problems:
@@ -127,10 +130,28 @@ class Choices:
         log.info("changed files taken")
         return 1
 
-    def _seen(self) -> tuple[tuple[str, float], ...]:
+    def _check_gone(self) -> None:
+        """A file that was there and is not is a mistake, or half of a change: never a wish for the defaults."""
+        policy, runbooks = self._settings.policy_file, self._settings.runbooks_dir
+        self._had_policy, self._had_runbooks = self._had_policy or policy.exists(), self._had_runbooks or runbooks.is_dir()
+        if self._had_policy and not policy.exists():
+            raise Broken(str(policy), None, "is no longer there")
+        if self._had_runbooks and not runbooks.is_dir():
+            raise Broken(str(runbooks), None, "is no longer there")
+
+    def _seen(self) -> tuple[tuple[str, float, int], ...]:
         folders = (self._settings.runbooks_dir, self._settings.templates_dir)
-        files = [self._settings.policy_file, *(path for folder in folders for path in sorted(folder.glob("*")))]
-        return tuple((str(path), path.stat().st_mtime) for path in files if path.is_file())
+        files = [self._settings.policy_file, *(path for folder in folders for path in sorted(folder.rglob("*")))]
+        return tuple(_stamps(files))
+
+
+def _stamps(files: Sequence[Path]) -> Iterator[tuple[str, float, int]]:
+    for path in files:
+        # A file may go between being listed and being looked at.
+        with suppress(OSError):
+            about = path.stat()
+            if S_ISREG(about.st_mode):
+                yield str(path), about.st_mtime, about.st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +190,18 @@ class Numbers:
         self.store.keep_draft(ref, template, text, self.clock())
         return text
 
-    def draft_of(self, ref: str, template: str) -> str:
-        """Draft an incident's post-mortem from its timeline. Raises `Refused` where there is no such incident."""
+    def draft_of(self, ref: str, template: str, before: str | None = None) -> str:
+        """Draft an incident's post-mortem from its timeline, keeping what people wrote in `before` (else in the draft
+        that is kept). Raises `Refused` where there is no such incident.
+        """
         entries = self.store.timeline(ref)
         if not entries:
             raise Refused(f"There is no {ref}.")
         start = min(one.at for one in entries) - timedelta(days=90)
         others = [one for one in self.store.timelines(start, self.clock()) if one.incident != ref]
         names = {one.slack_id: one.real_name or one.name for one in self.store.people()}
-        return postmortems.draft(ref, entries, others, self.choices.templates(), template, self.clock(), names, self.store.draft(ref))
+        earlier = before or self.store.draft(ref, template)
+        return postmortems.draft(ref, entries, others, self.choices.templates(), template, self.clock(), names, earlier)
 
     def week_now(self, now: datetime) -> str:
         """The ISO week of a moment, in the team's zone."""
@@ -186,7 +210,8 @@ class Numbers:
     def ensure_digest(self) -> int:
         """Set the timer of the next digest, and of one that was missed while nothing ran; each once."""
         policy, now = self.choices.policy(), self.clock()
-        newest = self.store.newest_digest() or self.store.note("digest/since")
+        # What somebody posted by hand, perhaps before its week was over, replaces no Monday's.
+        newest = self.store.note("digest/since")
         if newest is None:
             # A new installation owes no digest of weeks before it.
             newest = digest.week_before(self.week_now(now))
@@ -238,7 +263,7 @@ class Bot:
 
     def _saved(self, decision: Decision) -> None:
         if decision.effects:
-            self.wakeups.effects_saved()
+            self.wakeups.effects_saved(decision.effects)
 
     # --- the parts ----------------------------------------------------------------------------
 

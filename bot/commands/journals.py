@@ -15,6 +15,7 @@ from bot.incidents.inputs import DigestDue
 from bot.metrics import WeekMetrics
 from bot.metrics.figures import week_bounds, week_of
 from bot.settings import Settings
+from bot.slack.views.text import clean
 from bot.store import migrate
 from bot.wiring import Bot, Choices, Numbers, open_store
 
@@ -58,14 +59,19 @@ def _add_week(sub: argparse.ArgumentParser) -> None:
 def run_import(given: argparse.Namespace, settings: Settings) -> int:
     """Read a journal into the record."""
     journal = journals.read(read_bytes(given.file))
-    others: dict[str, Any] = {**journal.others, "tz": journal.tz}
+    others: dict[str, Any] = dict(journal.others)
+    if journal.is_zone_given:
+        others["tz"] = journal.tz
     if journal.people:
         others["people"] = dict(journal.people)
     with open_store(settings) as store:
         migrate.upgrade(store.engine)
         added, known = store.take_in(journal.entries, others, wall_clock())
+        is_zone_taken = not journal.is_zone_given or store.journal_notes().get("tz") == journal.tz
     incidents = len({one.incident for one in journal.entries})
     print(f"Added {added} entries to {incidents} incident{'s' * (incidents != 1)}; {known} were there already.")
+    if not is_zone_taken:
+        print(f"The team keeps its own zone; the file's, {journal.tz}, is taken into an empty record only.")
     return 0
 
 
@@ -138,9 +144,9 @@ def _as_of(text: str | None) -> datetime:
         return wall_clock()
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise Refused(f"--as-of: {text!r} is not a time like 2026-06-15T09:00:00Z") from None
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def _as_text(made: WeekMetrics) -> str:
@@ -152,16 +158,18 @@ def _as_text(made: WeekMetrics) -> str:
     for one in made.ack_episodes:
         bound = "≥ " if one["is_lower_bound"] else ""
         seconds = f"{bound}{one['seconds']:g} s" if one["seconds"] is not None else "–"
-        lines.append(f"  {one['incident']} episode {one['episode']}: {one['class']}, {seconds}, {one['by'] or 'nobody'}")
-    lines += [f"Doubtful: {one}" for one in made.data_problems]
+        said = f"{one['incident']} episode {one['episode']}: {one['class']}, {seconds}, {one['by'] or 'nobody'}"
+        lines.append(f"  {clean(said, lines=False)}")
+    lines += [f"Doubtful: {clean(one, lines=False)}" for one in made.data_problems]
     return "\n".join(lines)
 
 
 def _digest_text(given: Digest) -> str:
     lines = [given.title, given.headline]
     if given.attention:
-        lines += ["", "Needs attention", *(f"  • {one}" for one in given.attention)]
+        lines += ["", "Needs attention", *(f"  • {clean(one, lines=False)}" for one in given.attention)]
     lines += ["", f"{'Target':52}{'This week':>14}{'n':>6}  Status"]
     lines += [f"{row.name:52}{row.value:>14}{row.n:>6}  {row.status}" for row in given.rows]
-    lines += ["", *given.load, *(f"Noisy: {one}" for one in given.noise), "", *given.footer]
+    more = (*given.load, *(f"Noisy: {one}" for one in given.noise))
+    lines += ["", *(clean(one, lines=False) for one in more), "", *given.footer]
     return "\n".join(lines)

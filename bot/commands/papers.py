@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,7 +12,7 @@ from bot.clock import wall_clock
 from bot.commands.output import print_json
 from bot.errors import Refused
 from bot.incidents.incident import number_in
-from bot.postmortems import lint_words
+from bot.postmortems import is_draft_of, lint_words
 from bot.runbooks import lint_folder, read_folder
 from bot.settings import Settings
 from bot.slack.manifest import manifest
@@ -58,7 +59,7 @@ def run_postmortem(given: argparse.Namespace, settings: Settings) -> int:
         choices = Choices(settings)
         if given.template not in choices.templates().names():
             raise Refused(f"there is no template {given.template}; there are {', '.join(choices.templates().names())}")
-        text = Numbers(store, wall_clock, choices).draft_of(ref, given.template)
+        text = Numbers(store, wall_clock, choices).draft_of(ref, given.template, _earlier(given.out, ref))
     for one in lint_words(text):
         print(f"line {one.line}: “{one.phrase}”: {one.suggestion}", file=sys.stderr)
     if not given.out:
@@ -71,6 +72,19 @@ def run_postmortem(given: argparse.Namespace, settings: Settings) -> int:
         raise Refused(f"{given.out}: {error.strerror}") from None
     print(f"The draft of {ref} is in {given.out}.")
     return 0
+
+
+def _earlier(out: str | None, ref: str) -> str | None:
+    """What stands in the file already. Raises `Refused` where that is not ours to write over."""
+    if not out or not Path(out).is_file():
+        return None
+    try:
+        text = Path(out).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Refused(f"{out} is there and cannot be read; name another file") from None
+    if text.strip() and not is_draft_of(text, ref):
+        raise Refused(f"{out} is no draft of {ref} with generated parts left in it; name another file, or take it away")
+    return text or None
 
 
 def run_runbooks(given: argparse.Namespace, settings: Settings) -> int:

@@ -109,6 +109,8 @@ def set_up_logs(settings: Settings) -> None:
     )
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("slack_bolt").setLevel(logging.ERROR)
+    # It logs every answer that is not JSON; what became of a call is ours to say, once.
+    logging.getLogger("slack_sdk").setLevel(logging.CRITICAL)
 
 
 def _as_it_is(logger: object, name: str, event: Any) -> Any:
