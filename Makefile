@@ -36,7 +36,7 @@ test: .venv/dev ## all tests, on SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-quick: .venv/dev ## the pure rules only; seconds
-	@$(BIN)/python -m pytest -q tests/alerts tests/incidents tests/test_metrics.py tests/test_runbooks.py tests/test_postmortems.py
+	@$(BIN)/python -m pytest -q tests/alerts tests/incidents tests/metrics tests/test_digest.py tests/test_journal.py tests/test_runbooks.py tests/test_postmortems.py
 
 check: .venv/dev ## style, types, architecture, lock files, documents
 	@$(BIN)/python -m tests.checks

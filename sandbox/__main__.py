@@ -49,7 +49,8 @@ class Demo:
     def start(self, *, works: bool = True) -> None:
         """Start everything. Without `works` the worker's threads stay still, for tests that settle it by hand."""
         origin = self.serving.start()
-        bot = Bot(self._settings(origin), self.world.clock)
+        given = {"host": "127.0.0.1", **settings_for(self.sandbox, origin, self.database_url), "log_level": "warning"}
+        bot = Bot(Settings(_env_file=None, **(given | self._more)), self.world.clock)
         self.bot = bot
         migrate.upgrade(bot.store.engine)
         if works:
@@ -65,30 +66,6 @@ class Demo:
         if self.bot is not None:
             self.bot.stop()
         self.serving.stop()
-
-    def _settings(self, origin: str) -> Settings:
-        account, world = self.sandbox.account, self.world
-        keys = " ".join(f"{name}={account.services[name].key}" for name in SERVICES)
-        hooks = " ".join(f"{name}/main={SECRET}" for name in sources() if name != "pagerduty")
-        given: dict[str, Any] = {
-            "database_url": self.database_url,
-            "host": "127.0.0.1",
-            "policy_file": TOP / "policy.yaml",
-            "runbooks_dir": TOP / "runbooks",
-            "templates_dir": TOP / "postmortem_templates",
-            "slack_bot_token": world.slack_token,
-            "slack_signing_secret": world.signing_secret,
-            "slack_api_url": f"{origin}/slack/api/",
-            "pagerduty_keys": f"default={account.services['platform'].key} {keys}",
-            "pagerduty_api_token": world.pagerduty_token,
-            "pagerduty_from": "chloe@example.com",
-            "pagerduty_api_url": f"{origin}/pagerduty/api",
-            "pagerduty_events_url": f"{origin}/pagerduty/events",
-            "pager_poll_seconds": 5,
-            "hook_secrets": f"{hooks} pagerduty/main={world.webhook_secret}",
-            "log_level": "warning",
-        }
-        return Settings(_env_file=None, **(given | self._more))
 
     def hooks(self) -> dict[str, Any]:
         """Where each source's alerts go, and the headers that let them in."""
@@ -123,6 +100,29 @@ class Demo:
         while bot.store.due(self.world.clock()) and time.monotonic() < end:
             bot.worker().tick()
             time.sleep(0.01)
+
+
+def settings_for(sandbox: Sandbox, origin: str, database_url: str) -> dict[str, Any]:
+    """The settings with which a bot works against a sandbox; the same names in capitals serve as an environment."""
+    account, world = sandbox.account, sandbox.world
+    keys = " ".join(f"{name}={account.services[name].key}" for name in SERVICES)
+    hooks = " ".join(f"{name}/main={SECRET}" for name in sources() if name != "pagerduty")
+    return {
+        "database_url": database_url,
+        "policy_file": TOP / "policy.yaml",
+        "runbooks_dir": TOP / "runbooks",
+        "templates_dir": TOP / "postmortem_templates",
+        "slack_bot_token": world.slack_token,
+        "slack_signing_secret": world.signing_secret,
+        "slack_api_url": f"{origin}/slack/api/",
+        "pagerduty_keys": f"default={account.services['platform'].key} {keys}",
+        "pagerduty_api_token": world.pagerduty_token,
+        "pagerduty_from": "chloe@example.com",
+        "pagerduty_api_url": f"{origin}/pagerduty/api",
+        "pagerduty_events_url": f"{origin}/pagerduty/events",
+        "pager_poll_seconds": 5,
+        "hook_secrets": f"{hooks} pagerduty/main={world.webhook_secret}",
+    }
 
 
 def samples() -> list[dict[str, Any]]:

@@ -1,0 +1,265 @@
+"""What is measured: the intake, the page, the slash command. Each beside the floor of the same run."""
+
+import asyncio
+import hmac
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from urllib.parse import urlencode
+
+from sqlalchemy import create_engine, text
+
+from bot.alerts.registry import source_named
+from bot.incidents.incident import incident_keyed
+from sandbox.__main__ import SECRET
+from sandbox.app import Sandbox
+from sandbox.cast import APP, TEAM
+from tests.bench.load import Times, flat_out, paced, ratio, run, together
+
+ROUNDS = 3
+HOOK = "/hooks/alertmanager/main"
+INTAKE_PER_SECOND = 50
+PAGES_PER_SECOND, PAGES = 2.5, 30
+COMMANDS_PER_SECOND = 8
+COMMANDS = (
+    ("list", "list"), ("who", "who {incident}"), ("note", "note {incident} seen on the dashboard, {number}"),
+    ("ack", "ack {incident}"), ("timeline", "timeline {incident}"), ("status", "status {incident} investigating"),
+)  # fmt: skip
+EACH = 16
+CONNECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table: times, the floor's times, and what was promised (a share, and seconds; 0 for nothing)."""
+
+    name: str
+    times: Times
+    floor: Times
+    share: float = 0.0
+    target: float = 0.0
+    is_rate: bool = False
+    doubt: str = ""
+    """Why the figure is not to be believed; empty where it is."""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the promise was kept; None where there is none. What was not answered was not answered in time."""
+        if not self.target:
+            return None
+        return not self.doubt and not self.times.refused and self.times.percentile(self.share) < self.target
+
+    @property
+    def ratio(self) -> float:
+        """To the floor: of answers a second where that is what is measured, else of the medians."""
+        if self.is_rate:
+            return ratio(self.times.per_second, self.floor.per_second)
+        return ratio(self.times.percentile(0.5), self.floor.percentile(0.5))
+
+
+def alert_body(name: str, service: str) -> bytes:
+    """A group of one alert as Alertmanager posts it, 4 kB long."""
+    source = source_named("alertmanager")
+    example = next(one for one in source.examples if one.name == "checkout-errors")
+    body = json.loads(example.body_at(datetime.now(UTC)))
+    for alert in body["alerts"]:
+        alert["labels"] |= {"alertname": name, "service": service, "instance": service}
+        alert["fingerprint"] = sha256(f"{name}/{service}".encode()).hexdigest()[:16]
+        alert["annotations"] |= {"summary": f"{name} on {service}", "value": "0", "description": ""}
+    body["groupKey"] = f"{{}}:{{alertname={name}, service={service}}}"
+    missing = 4096 - len(json.dumps(body))
+    body["alerts"][0]["annotations"]["description"] = "x" * max(0, missing)
+    return json.dumps(body).encode()
+
+
+# --- the intake -------------------------------------------------------------------------------
+
+
+class Repeats:
+    """Deliveries of one alert that goes on firing: each has a body, and so an identity, of its own."""
+
+    def __init__(self) -> None:
+        self._body = alert_body("BenchRepeat", "checkout")
+        self._stamp = time.time_ns()
+        self._sent = 0
+
+    def __call__(self, number: int) -> tuple[str, dict[str, str], bytes]:
+        """The next one, whatever its number."""
+        self._sent += 1
+        value = b'"value": "%d-%d"' % (self._stamp, self._sent)
+        headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+        return HOOK, headers, self._body.replace(b'"value": "0"', value)
+
+
+def intake(port: int, floor: int, database_url: str, seconds: float) -> Figure:
+    """50 deliveries a second, each verified and committed before it is answered."""
+    repeats, count = Repeats(), max(1, round(INTAKE_PER_SECOND * seconds / ROUNDS))
+
+    async def measured() -> tuple[list[Times], list[Times]]:
+        await paced(port, repeats, 20, 20)
+        bot, bare = [], []
+        for _ in range(ROUNDS):
+            bare.append(await paced(floor, repeats, INTAKE_PER_SECOND, count))
+            bot.append(await paced(port, repeats, INTAKE_PER_SECOND, count))
+        return bot, bare
+
+    bot, bare = run(measured())
+    doubt = not_kept(database_url, 20 + count * ROUNDS)
+    return Figure(f"webhook at {INTAKE_PER_SECOND}/s", together(bot), together(bare), 0.99, 0.050, doubt=doubt)
+
+
+def full_intake(port: int, floor: int, database_url: str, seconds: float) -> Figure:
+    """As fast as 64 connections can, while the worker reads what came in. It leaves much to read: measure it last."""
+    repeats, each = Repeats(), seconds / ROUNDS
+
+    async def measured() -> tuple[list[Times], list[Times]]:
+        await paced(port, repeats, 20, 20)
+        bot, bare = [], []
+        for _ in range(ROUNDS):
+            bare.append(await flat_out(floor, repeats, CONNECTIONS, each))
+            bot.append(await flat_out(port, repeats, CONNECTIONS, each))
+        return bot, bare
+
+    parts, bare = run(measured())
+    times = together(parts)
+    doubt = not_kept(database_url, 20 + len(times.seconds) - times.refused)
+    return Figure(f"webhook, {CONNECTIONS} connections", times, together(bare), is_rate=True, doubt=doubt)
+
+
+def not_kept(database_url: str, answered: int) -> str:
+    """What a look into the inbox says against the answers; empty where every delivery answered for is there."""
+    engine = create_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            kept = int(connection.scalar(text("SELECT count(*) FROM inbox")) or 0)
+    finally:
+        engine.dispose()
+    return "" if kept >= answered else f"{answered} deliveries were answered for, {kept} are in the inbox"
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+
+def page(sandbox: Sandbox, port: int, state: str) -> Figure:
+    """From before an alert's first byte to PagerDuty's 202, by PagerDuty's own ledger; each alert is a new incident.
+
+    The floor asks the same PagerDuty directly, in between.
+    """
+    sandbox.world.break_("slack", state)
+    try:
+        return _page(sandbox, port, {"up": "on", "down": "down", "slow": "slow"}[state])
+    finally:
+        sandbox.world.break_("slack", "up")
+
+
+def _page(sandbox: Sandbox, port: int, what: str) -> Figure:
+    stamp, seen = time.time_ns(), len(sandbox.account.ledger)
+    sent: dict[str, float] = {}
+
+    def alert(number: int) -> tuple[str, dict[str, str], bytes]:
+        service = f"svc-{stamp}-{number}"
+        body = alert_body("BenchPage", service)
+        sent[service] = sandbox.world.clock().timestamp()
+        return HOOK, {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}, body
+
+    def directly(number: int) -> tuple[str, dict[str, str], bytes]:
+        event = {"routing_key": sandbox.account.services["web"].key, "event_action": "resolve", "dedup_key": "bench: the floor"}
+        return "/pagerduty/events/v2/enqueue", {"Content-Type": "application/json"}, json.dumps(event).encode()
+
+    async def measured() -> tuple[Times, Times]:
+        bot = asyncio.create_task(paced(port, alert, PAGES_PER_SECOND, PAGES))
+        await asyncio.sleep(0.5 / PAGES_PER_SECOND)
+        bare = await paced(port_of(sandbox), directly, PAGES_PER_SECOND, PAGES)
+        return await bot, bare
+
+    answers, bare = run(measured())
+    taken = _taken(sandbox, seen, set(sent))
+    times = Times(tuple(taken[name] - sent[name] for name in taken), len(sent) - len(taken), answers.elapsed)
+    return Figure(f"alert to page, Slack {what}", times, bare, 0.95, 0.250)
+
+
+def port_of(sandbox: Sandbox) -> int:
+    """Where the sandbox listens."""
+    return int(sandbox.world.origin.rpartition(":")[2])
+
+
+def _taken(sandbox: Sandbox, seen: int, wanted: set[str], patience: float = 20.0) -> dict[str, float]:
+    """When PagerDuty took the page of each service, in seconds since 1970."""
+    end = time.monotonic() + patience
+    taken: dict[str, float] = {}
+    while len(taken) < len(wanted) and time.monotonic() < end:
+        with sandbox.world.lock:
+            events = sandbox.account.ledger[seen:]
+        for event in events:
+            name = event.get("payload", {}).get("summary", "").rpartition(" on ")[2]
+            if event["event_action"] == "trigger" and name in wanted:
+                taken.setdefault(name, datetime.fromisoformat(event["at"]).timestamp())
+        time.sleep(0.05)
+    return taken
+
+
+# --- the slash command ------------------------------------------------------------------------
+
+
+def slash(sandbox: Sandbox, port: int, floor: int) -> list[Figure]:
+    """`/incident …`, signed as Slack signs, on incidents that alerts opened: all of them, then one by one."""
+    incidents = opened(sandbox, port)
+    texts = [
+        (name, form.format(incident=f"INC-{incidents[round_ % len(incidents)]}", number=round_))
+        for round_ in range(EACH)
+        for name, form in COMMANDS
+    ]
+    stamp = time.time_ns()
+
+    def request(number: int) -> tuple[str, dict[str, str], bytes]:
+        return signed(sandbox, texts[number][1], f"{stamp}.{number}")
+
+    async def measured() -> tuple[Times, Times]:
+        await paced(port, lambda number: signed(sandbox, "help", f"{stamp}.warm.{number}"), COMMANDS_PER_SECOND, 4)
+        bot = asyncio.create_task(paced(port, request, COMMANDS_PER_SECOND, len(texts), is_answered))
+        await asyncio.sleep(0.5 / COMMANDS_PER_SECOND)
+        bare = await paced(floor, request, COMMANDS_PER_SECOND, len(texts))
+        return await bot, bare
+
+    times, bare = run(measured())
+    figures = [Figure("/incident answered", times, bare, 0.95, 0.200)]
+    for name, _ in COMMANDS:
+        of_it = tuple(one for one, (other, _) in zip(times.seconds, texts, strict=True) if other == name)
+        figures.append(Figure(f"  {name}", Times(of_it), bare))
+    return figures
+
+
+def is_answered(status: int, body: bytes) -> bool:
+    """A success that is no apology, and no refusal: each of the commands can be done."""
+    return status == 200 and b"Not saved" not in body and b"There is no" not in body and b"Did you mean" not in body
+
+
+def signed(sandbox: Sandbox, typed: str, trigger: str) -> tuple[str, dict[str, str], bytes]:
+    """A slash command as Slack posts it."""
+    channel = sandbox.space.named("incidents")
+    assert channel is not None
+    fields = {
+        "team_id": TEAM, "api_app_id": APP, "channel_id": channel.id, "channel_name": channel.name,
+        "user_id": "U0ANA0001", "user_name": "ana", "command": "/incident", "trigger_id": trigger, "text": typed,
+        "response_url": f"{sandbox.world.origin}/slack/response/none",
+    }  # fmt: skip
+    body, now = urlencode(fields).encode(), str(int(time.time()))
+    digest = hmac.new(sandbox.world.signing_secret.encode(), f"v0:{now}:".encode() + body, sha256).hexdigest()
+    headers = {"X-Slack-Request-Timestamp": now, "X-Slack-Signature": f"v0={digest}",
+               "Content-Type": "application/x-www-form-urlencoded"}  # fmt: skip
+    return "/slack/events", headers, body
+
+
+def opened(sandbox: Sandbox, port: int) -> Sequence[int]:
+    """The numbers of incidents whose pages PagerDuty took; opened now where nothing did before."""
+    for _ in range(2):
+        with sandbox.world.lock:
+            keys = [event["dedup_key"] for event in sandbox.account.ledger if event["event_action"] == "trigger"]
+        numbers = [number for key in keys if (number := incident_keyed(key)) is not None]
+        if len(numbers) >= EACH:
+            return numbers[-EACH:]
+        _page(sandbox, port, "on")
+    raise SystemExit("no incidents were opened to try commands on")

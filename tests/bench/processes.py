@@ -1,0 +1,112 @@
+"""The bot and the floor as processes of their own, as people run them; each ended by whoever started it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from bot.settings import Settings
+from sandbox.__main__ import settings_for
+from sandbox.app import Sandbox
+from tests.databases import Server
+
+TOP = Path(__file__).parents[2]
+POLL_SECONDS = Settings.model_fields["pager_poll_seconds"].default
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def started(arguments: list[str], folder: Path, given: dict[str, str], port: int) -> Iterator[None]:
+    """A Python process that listens on `port`; ended politely at the end. It sees none of our own settings."""
+    ours = {name.upper() for name in Settings.model_fields}
+    kept = {name: value for name, value in os.environ.items() if name.upper().removesuffix("_FILE") not in ours}
+    environment = kept | {"PYTHONPATH": str(TOP)} | given
+    process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 30
+        while not is_listening(port):
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"{' '.join(arguments)} did not start")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody answers there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def floor(folder: Path) -> Iterator[int]:
+    """The bare endpoint; its port."""
+    port = free_port()
+    with started(["-m", "tests.bench.floor", str(port)], folder, {}, port):
+        yield port
+
+
+@contextmanager
+def bot(sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[int]:
+    """`python -m bot serve` against a sandbox; its port. What the sandbox hastens for people is as it is by default."""
+    port = free_port()
+    settings = settings_for(sandbox, sandbox.world.origin, database_url) | {
+        "host": "127.0.0.1", "port": port, "log_level": "error", "pager_poll_seconds": POLL_SECONDS,
+    }  # fmt: skip
+    given = {name.upper(): str(value) for name, value in settings.items()}
+    with started(["-m", "bot", "serve", "--migrate"], folder, given, port):
+        sandbox.world.bot = f"http://127.0.0.1:{port}"
+        _until_ready(port)
+        yield port
+
+
+def _until_ready(port: int) -> None:
+    end = time.monotonic() + 20
+    while (answer := httpx.get(f"http://127.0.0.1:{port}/health/ready")).status_code != 200:
+        if time.monotonic() > end:
+            raise SystemExit(f"the bot is not ready: {answer.text}")
+        time.sleep(0.1)
+
+
+@contextmanager
+def databases(kind: str, folder: Path) -> Iterator[Callable[[], str]]:
+    """What makes empty databases that keep what they committed: SQLite as the bot sets it, PostgreSQL with fsync on."""
+    numbers = count(1)
+    if kind == "sqlite":
+        yield lambda: f"sqlite:///{folder / f'bench{next(numbers)}.db'}"
+        return
+    server = Server(is_durable=True)
+
+    def made() -> str:
+        name = f"bench{next(numbers)}"
+        with psycopg.connect(server.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return server.url(name)
+
+    try:
+        yield made
+    finally:
+        server.remove()
