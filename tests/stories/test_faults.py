@@ -71,6 +71,8 @@ def test_a_pagerduty_that_refuses_us_is_said_never_called_a_page_and_the_page_go
     assert calls_during(lambda: story.world.asked["pagerduty"], story, minutes=3) <= 60
     assert "page_accepted" not in story.types_of()
 
+    # Not in the midst of a try: its failure would be dated after the minute that passes.
+    story.eventually(lambda: story.bot.store.outbox_depth() == {"pending": 1}, "only the page waits")
     story.breaks("pagerduty", "up")
     story.passes(minutes=1)
     story.card_says("Paged through")
