@@ -1,6 +1,6 @@
 """The timeline: what happened, in entries that never change. Post-mortems and metrics are folds of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,14 @@ class Entry:
         for key, value in self.fields.items():
             flat[key] = rfc3339(value) if isinstance(value, datetime) else value
         return flat
+
+
+def in_order(recorded: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Entries by when they happened; those of one second as they were recorded.
+
+    PagerDuty tells whole seconds and we tell parts of them: sorted by both, somebody is notified before they are paged.
+    """
+    return tuple(sorted(recorded, key=lambda one: one.at.replace(microsecond=0)))
 
 
 COMMANDERS = frozenset({"commander", "incident commander", "incident_commander", "ic", "lead"})

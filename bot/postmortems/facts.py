@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.incidents.timeline import Entry, acknowledges
+from bot.incidents.timeline import Entry, acknowledges, in_order
 from bot.postmortems.words import cell, clock, day, length, offset
 
 WEB = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,2000}")
@@ -56,7 +56,7 @@ def facts(
     ref: str, entries: Sequence[Entry], others: Sequence[Entry], generated_at: datetime, names: Mapping[str, str]
 ) -> dict[str, Any]:
     """Everything a template may print. `others` are entries of other incidents, for what is related."""
-    ordered = sorted(_once(entries), key=lambda one: one.at)
+    ordered = in_order(_once(entries))
     opening = next((one for one in ordered if one.type == "opened"), ordered[0])
     windows = _windows(ordered, opening)
     start = windows[0].started_at

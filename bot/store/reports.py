@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, func, insert, or_, select
 
 from bot.errors import Refused
 from bot.incidents.incident import number_in
-from bot.incidents.timeline import Entry
+from bot.incidents.timeline import Entry, in_order
 from bot.journal import joined, line_of
 from bot.store.codec import encode
 from bot.store.database import upsert
@@ -22,8 +22,8 @@ OVER = ("resolved", "merged", "cancelled")
 
 def timeline(connection: Connection, ref: str) -> tuple[Entry, ...]:
     """Every entry of one incident, in order of when it happened."""
-    rows = connection.execute(select(entries).where(entries.c.incident == ref).order_by(entries.c.at, entries.c.id))
-    return tuple(_entry(row) for row in rows)
+    rows = connection.execute(select(entries).where(entries.c.incident == ref).order_by(entries.c.id)).all()
+    return in_order(_entry(row) for row in rows)
 
 
 def timelines(connection: Connection, start: datetime, end: datetime) -> tuple[Entry, ...]:
@@ -40,7 +40,7 @@ def timelines(connection: Connection, start: datetime, end: datetime) -> tuple[E
 
 def all_entries(connection: Connection) -> tuple[Entry, ...]:
     """Every entry there is."""
-    return tuple(_entry(row) for row in connection.execute(select(entries).order_by(entries.c.at, entries.c.id)))
+    return in_order(_entry(row) for row in connection.execute(select(entries).order_by(entries.c.id)))
 
 
 def journal_notes(connection: Connection) -> dict[str, Any]:
