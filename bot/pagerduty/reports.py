@@ -124,7 +124,8 @@ class Reports:
             entries += answer.get("log_entries", [])
             if not answer.get("more") or not answer.get("log_entries"):
                 break
-        return sorted(entries, key=lambda one: moment(one.get("created_at")) or self._clock())
+        # Told newest first, in whole seconds: what happened in one second keeps its order only when turned around.
+        return sorted(reversed(entries), key=lambda one: moment(one.get("created_at")) or self._clock())
 
     def found(self, incident: Incident, pager: Mapping[str, Any]) -> list[tuple[str, PagerReported]]:
         """Every report that PagerDuty's log holds of a page, each with the key that makes it count once."""
