@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from sandbox.pagerduty.account import Account, Json
-from sandbox.pagerduty.api import Events, PagerError, Rest
+from sandbox.pagerduty.api import TOO_MANY, TOO_QUICK, Events, PagerError, Rest
 from sandbox.pagerduty.webhooks import Webhooks
 from sandbox.person import CannotBe, People
 from sandbox.slack.api import SCOPES, Api
@@ -82,14 +82,14 @@ def _routes(sandbox: Sandbox) -> list[Route | Mount]:
     ]
 
 
-async def _broken(sandbox: Sandbox, neighbour: str) -> Response | None:
-    """The answer of a neighbour that is not well; None where it is."""
+async def _broken(sandbox: Sandbox, neighbour: str, limited: Json) -> Response | None:
+    """The answer of a neighbour that is not well; None where it is. `limited` is what it says with a 429."""
     sandbox.world.asked[neighbour] += 1
     state = sandbox.world.faults[neighbour]
     if state == "down":
         return Response("Service Unavailable", status_code=503)
     if state == "limited":
-        return JSONResponse({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": LIMITED_SECONDS})
+        return JSONResponse(limited, 429, {"Retry-After": LIMITED_SECONDS})
     if state == "slow":
         await asyncio.sleep(sandbox.world.slow_seconds)
     return None
@@ -97,7 +97,7 @@ async def _broken(sandbox: Sandbox, neighbour: str) -> Response | None:
 
 def _slack(sandbox: Sandbox) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
-        broken = await _broken(sandbox, "slack")
+        broken = await _broken(sandbox, "slack", {"ok": False, "error": "ratelimited"})
         if broken is not None:
             return broken
         given = await _arguments(request)
@@ -166,13 +166,10 @@ def _respond(sandbox: Sandbox) -> Callable[[Request], Any]:
 
 def _enqueue(sandbox: Sandbox) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
-        broken = await _broken(sandbox, "pagerduty")
+        broken = await _broken(sandbox, "pagerduty", TOO_QUICK)
         if broken is not None:
             return broken
-        try:
-            event = json.loads(await request.body())
-        except ValueError:
-            event = None
+        event = _json(await request.body())
         if sandbox.world.faults["pagerduty"] == "revoked":
             return JSONResponse({"status": "invalid event", "message": "Event object is invalid",
                                  "errors": ["Invalid routing key"]}, 403)  # fmt: skip
@@ -184,12 +181,12 @@ def _enqueue(sandbox: Sandbox) -> Callable[[Request], Any]:
 
 def _rest(sandbox: Sandbox) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
-        broken = await _broken(sandbox, "pagerduty")
+        broken = await _broken(sandbox, "pagerduty", TOO_MANY)
         if broken is not None:
             return broken
         token = request.headers.get("authorization", "").removeprefix("Token token=")
         token = "" if sandbox.world.faults["pagerduty"] == "revoked" else token
-        body = json.loads(await request.body() or b"{}")
+        body = _json(await request.body() or b"{}")
         query = parse_qs(request.url.query)
         path = "/" + request.path_params["path"]
         sender = request.headers.get("from", "")
@@ -200,6 +197,14 @@ def _rest(sandbox: Sandbox) -> Callable[[Request], Any]:
         return JSONResponse(answer, status)
 
     return handle
+
+
+def _json(body: bytes) -> Any:
+    """The body's value; None where it is no JSON."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def _person(sandbox: Sandbox, name: str) -> Callable[[Request], Any]:

@@ -14,7 +14,6 @@ from sandbox.slack.api import react
 from sandbox.slack.outgoing import Outgoing
 from sandbox.slack.workspace import Channel, Json, SlackError, View, Workspace
 
-CHANNEL_WORDS = {"push_notification": "push", "phone_call": "phone", "email_notification": "email"}
 MOST_MESSAGES = 200
 
 
@@ -394,14 +393,15 @@ def notifications(account: Account, pager: str) -> list[Json]:
                     "incident_id": incident.id,
                     "title": incident.title,
                     "level": level,
-                    "channel": CHANNEL_WORDS.get(word, word),
+                    "channel": word.removesuffix("_notification"),
                     "status": incident.status,
                     "can": can(incident),
                     "service": incident.service.name,
                     "urgency": incident.urgency,
                 }  # fmt: skip
             )
-    return sorted(found, key=lambda one: str(one["at"]), reverse=True)[:30]
+    # Within one second, the later one first: PagerDuty's log knows no more than seconds.
+    return sorted(reversed(found), key=lambda one: str(one["at"]), reverse=True)[:30]
 
 
 def incident_view(incident: Incident, origin: str) -> Json:

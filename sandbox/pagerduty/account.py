@@ -47,8 +47,13 @@ class Incident:
 
 
 def iso(at: datetime) -> str:
-    """PagerDuty's way to write a time."""
+    """PagerDuty's way to write a time in its webhooks."""
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def whole(at: datetime) -> str:
+    """PagerDuty's way to write a time in its REST API: in whole seconds."""
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Account:
@@ -157,7 +162,7 @@ class Account:
     def annotate(self, incident: Incident, text: str, user: str) -> Json:
         """A note on an incident."""
         note = {"id": f"PN{uuid4().hex[:8].upper()}", "user": user_ref(user), "content": text,
-                "created_at": iso(self.world.clock())}  # fmt: skip
+                "created_at": whole(self.world.clock())}  # fmt: skip
         incident.notes.append(note)
         self._log(incident, "annotate", user_ref(user), note=text, channel={"type": "note", "summary": text})
         self.tell("annotated", incident, user_ref(user), note)
@@ -173,7 +178,7 @@ class Account:
                 if incident.phones_at is not None and incident.phones_at <= now:
                     incident.phones_at = None
                     if incident.urgency == "high":
-                        self._notify(incident, "phone_call")
+                        self._notify(incident, "phone_notification")
                 if incident.escalates_at is not None and incident.escalates_at <= now:
                     self.escalate(incident, incident.level + 1, None)
 
@@ -182,7 +187,7 @@ class Account:
         incident.changed_at = now
         entry = {
             "id": f"R{uuid4().hex[:20].upper()}", "type": f"{kind}_log_entry", "summary": f"{kind}", "self": None,
-            "html_url": None, "created_at": iso(now), "agent": agent, "channel": {"type": "auto"},
+            "html_url": None, "created_at": whole(now), "agent": agent, "channel": {"type": "auto"},
             "incident": incident_ref(self.world, incident), "service": service_ref(incident.service), "teams": [],
             "contexts": [], "event_details": {}, **more,
         }  # fmt: skip
@@ -193,17 +198,18 @@ class Account:
 
     def incident_json(self, incident: Incident) -> Json:
         """An incident object."""
-        at = iso(incident.changed_at or incident.created_at)
+        at = whole(incident.changed_at or incident.created_at)
         acks = [{"at": at, "acknowledger": user_ref(incident.acknowledged_by)}] if incident.acknowledged_by else []
         return {
             **incident_ref(self.world, incident), "type": "incident", "incident_number": incident.number,
-            "title": incident.title, "description": incident.title, "created_at": iso(incident.created_at),
+            "title": incident.title, "description": incident.title, "created_at": whole(incident.created_at),
             "updated_at": at, "status": incident.status, "incident_key": incident.key,
             "service": service_ref(incident.service), "urgency": incident.urgency,
             "assignments": [{"at": at, "assignee": user_ref(one)} for one in self._assigned(incident)],
             "assigned_via": "escalation_policy", "acknowledgements": acks, "last_status_change_at": at,
             "last_status_change_by": service_ref(incident.service), "escalation_policy": policy_ref(),
-            "teams": [], "pending_actions": [], "priority": None, "is_mergeable": True, "resolve_reason": None,
+            "teams": [], "pending_actions": [], "is_mergeable": True, "resolve_reason": None,
+            "resolved_at": at if incident.status == "resolved" else None,
             "alert_counts": {"all": 1, "triggered": int(incident.status != "resolved"),
                              "resolved": int(incident.status == "resolved")},
         }  # fmt: skip

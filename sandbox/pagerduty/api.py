@@ -6,6 +6,7 @@ https://developer.pagerduty.com/api-reference
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from sandbox.cast import BY_PAGER, CAST, LEVELS
@@ -13,15 +14,21 @@ from sandbox.pagerduty.account import (
     Account,
     Incident,
     Json,
+    incident_ref,
     iso,
     policy_ref,
     service_ref,
     user_json,
     user_ref,
+    whole,
     with_pager,
 )
 
 EVENTS_PER_MINUTE = 120
+TOO_QUICK = {"status": "throttle exceeded", "message": "Requests for this service are arriving too quickly."}
+TOO_MANY = {"error": {"message": "Rate Limit Exceeded", "code": 2020}}
+CREATED = "2026-01-05T09:00:00Z"
+SCHEDULE = {"id": "PSCHED1", "type": "schedule_reference", "summary": "Week by week", "self": None, "html_url": None}
 ACTIONS = ("trigger", "acknowledge", "resolve")
 SEVERITIES = ("critical", "error", "warning", "info")
 
@@ -52,10 +59,7 @@ class Events:
             return 400, {"status": "invalid event", "message": "Event object is invalid",
                          "errors": ["Invalid routing key"]}  # fmt: skip
         if self._account.world.is_strict and self._too_many(event["routing_key"]):
-            return 429, {
-                "status": "throttle exceeded",
-                "message": "Requests for this service are arriving too quickly.",
-            }
+            return 429, dict(TOO_QUICK)
         with self._account.world.lock:
             key = self._account.enqueue(service, event)
         return 202, {"status": "success", "message": "Event processed", "dedup_key": key}
@@ -121,10 +125,12 @@ class Rest:
             ("POST", r"/incidents/(\w+)/responder_requests", self.request_responders),
         )
 
-    def call(self, method: str, path: str, token: str, sender: str, query: dict[str, list[str]], body: Json) -> tuple[int, Json]:
+    def call(self, method: str, path: str, token: str, sender: str, query: dict[str, list[str]], body: Any) -> tuple[int, Json]:
         """One call; (status, body). Raises PagerError."""
         if token != self._world.pagerduty_token:
             raise PagerError(401, "Unauthorized", 2006)
+        if not isinstance(body, dict):
+            raise PagerError(400, "Invalid Input Provided", 2001, ["The body is not a JSON object"])
         if path.startswith("/webhook_subscriptions"):
             return self._subscriptions(method, path, body)
         for verb, pattern, handler in self._routes:
@@ -148,9 +154,13 @@ class Rest:
         return 200, {"user": user_json(id_)}
 
     def oncalls(self, **given: Any) -> tuple[int, Json]:
+        # Level 1 changes every Monday; the others are always on call, which PagerDuty shows as no end.
+        now = self._world.clock()
+        monday = (now - timedelta(days=now.weekday())).replace(hour=9, minute=0, second=0)
+        week = {"schedule": SCHEDULE, "start": whole(monday), "end": whole(monday + timedelta(days=7))}
         found = [
-            {"escalation_policy": policy_ref(), "escalation_level": level, "schedule": None, "user": user_ref(user),
-             "start": None, "end": None}
+            {"escalation_policy": policy_ref(), "escalation_level": level, "user": user_ref(user), "start": None,
+             "end": None, **(week if level == 1 else {})}
             for level, user in enumerate(LEVELS, start=1)
         ]  # fmt: skip
         return 200, {"oncalls": found, **_page(len(found))}
@@ -167,14 +177,14 @@ class Rest:
 
     def _service(self, service: Any) -> Json:
         return {**service_ref(service), "type": "service", "name": service.name, "status": "active",
-                "description": None, "created_at": iso(self._world.clock()), "escalation_policy": policy_ref(),
+                "description": f"Everything about {service.name}", "created_at": CREATED, "escalation_policy": policy_ref(),
                 "teams": [], "integrations": [], "alert_creation": "create_alerts_and_incidents"}  # fmt: skip
 
     def policies(self, **given: Any) -> tuple[int, Json]:
         rules = [{"id": f"PR{level}", "escalation_delay_in_minutes": 15, "targets": [user_ref(user)]}
                  for level, user in enumerate(LEVELS, start=1)]  # fmt: skip
         policy = {**policy_ref(), "type": "escalation_policy", "name": "Everybody in turn", "escalation_rules": rules,
-                  "services": [], "num_loops": 0, "teams": [], "description": None,
+                  "services": [], "num_loops": 0, "teams": [], "description": "One after the other",
                   "on_call_handoff_notifications": "if_has_services"}  # fmt: skip
         return 200, {"escalation_policies": [policy], **_page(1)}
 
@@ -206,8 +216,8 @@ class Rest:
                 raise PagerError(400, "Incident Already Resolved", 1001)
             self._account.resolve(incident, user)
         if "escalation_level" in wish:
-            level = int(wish["escalation_level"])
-            if not 1 <= level <= len(LEVELS):
+            level = wish["escalation_level"]
+            if not isinstance(level, int) or not 1 <= level <= len(LEVELS):
                 raise PagerError(400, "Invalid Input Provided", 2001, ["Escalation level does not exist"])
             self._account.escalate(incident, level, user)
         self._account.ledger.append({"at": iso(self._world.clock()), "put": id_, "from": sender, **wish})
@@ -236,9 +246,9 @@ class Rest:
         incident.assignees += [one for one in users if one not in incident.assignees]
         self._account._notify(incident, "push_notification")
         return 200, {"responder_request": {
-            "incident": self._account.incident_json(incident), "requester": user_ref(body["requester_id"]),
-            "requested_at": iso(self._world.clock()), "message": body.get("message", ""),
-            "responder_request_targets": [],
+            "incident": incident_ref(self._world, incident), "requester": user_ref(body["requester_id"]),
+            "requested_at": whole(self._world.clock()), "message": body.get("message", ""),
+            "responder_request_targets": [{"responder_request_target": {"type": "user", "id": one}} for one in users],
         }}  # fmt: skip
 
     def _found(self, id_: str) -> Incident:
@@ -257,7 +267,11 @@ class Rest:
 
 
 def _span(query: dict[str, list[str]]) -> tuple[int, int]:
-    return int(query.get("offset", ["0"])[0]), min(100, int(query.get("limit", ["25"])[0]))
+    """Where a page of a list begins, and how long it is."""
+    offset, limit = query.get("offset", ["0"])[0], query.get("limit", ["25"])[0]
+    if not (offset.isdigit() and limit.isdigit() and int(limit) > 0):
+        raise PagerError(400, "Invalid Input Provided", 2001, ["Offset and limit must be whole numbers"])
+    return int(offset), min(100, int(limit))
 
 
 def _page(total: int, offset: int = 0, limit: int = 25) -> Json:

@@ -21,6 +21,7 @@ from sandbox.pagerduty.account import (
     iso,
     policy_ref,
     service_ref,
+    whole,
 )
 
 PATIENCE_SECONDS = 5.0
@@ -56,9 +57,11 @@ class Webhooks:
 
     def _data(self, incident: Incident) -> Json:
         full = self._account.incident_json(incident)
+        known = incident_ref(self._world, incident)
         return {
-            **incident_ref(self._world, incident), "type": "incident", "number": incident.number,
-            "status": incident.status, "incident_key": incident.key, "created_at": iso(incident.created_at),
+            "id": known["id"], "type": "incident", "self": known["self"], "html_url": known["html_url"],
+            "number": incident.number, "status": incident.status, "incident_key": incident.key,
+            "created_at": whole(incident.created_at),
             "title": incident.title, "service": service_ref(incident.service),
             "assignees": [one["assignee"] for one in full["assignments"]], "escalation_policy": policy_ref(),
             "teams": [], "priority": None, "urgency": incident.urgency, "conference_bridge": None,
