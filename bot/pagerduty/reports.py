@@ -21,6 +21,8 @@ KINDS = {
     "escalate_log_entry": "escalated",
     "notify_log_entry": "notified",
     "acknowledge_log_entry": "acknowledged",
+    # What PagerDuty's description of its API calls the same entry.
+    "acknowledgement_log_entry": "acknowledged",
     "unacknowledge_log_entry": "unacknowledged",
     "resolve_log_entry": "resolved",
     "annotate_log_entry": "annotated",
@@ -186,6 +188,5 @@ def level_in(entries: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _word(channel: str) -> str:
-    """PagerDuty's words for a way of notifying, as the journal has them."""
-    words = {"push_notification": "push", "phone_call": "phone", "sms_message": "sms", "email_notification": "email"}
-    return words.get(channel, channel)
+    """PagerDuty's word for a way of notifying (push_notification, phone_notification …), as the journal has it."""
+    return channel.removesuffix("_notification")
