@@ -97,6 +97,12 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     """For people, or for a log collector."""
 
+    def sqlite_file(self) -> Path | None:
+        """The file of an embedded database; None for any other."""
+        scheme, _, rest = self.database_url.get_secret_value().partition("://")
+        name = rest.partition("?")[0].removeprefix("/")
+        return Path(name) if scheme == "sqlite" and name and not name.startswith((":", "file:")) else None
+
     def secrets_of(self, source: str, route: str) -> tuple[str, ...]:
         """Every secret that may sign for this endpoint; empty where it does not exist."""
         secret = self.hook_secrets.get(f"{source}/{route}")

@@ -38,7 +38,7 @@ from bot.slack.deliver import SlackDeliverer
 from bot.slack.desk import Desk
 from bot.slack.people import sync_people
 from bot.slack.socket import SocketMode
-from bot.store import Store, migrate
+from bot.store import DatabaseDown, Store, migrate
 from bot.store.inbox import InboxWriter
 from bot.web.app import Web, build
 from bot.web.health import Health
@@ -72,9 +72,18 @@ def _text(path: Path) -> str:
         raise Broken(str(path), None, f"cannot be read: {error}") from None
 
 
+def must_be_there(settings: Settings) -> None:
+    """Raises `DatabaseDown` where the database is a file that is not there: looking at it would make an empty one."""
+    file = settings.sqlite_file()
+    if file is not None and not file.exists():
+        raise DatabaseDown(f"there is no database at {file} yet: run `python -m bot migrate`")
+
+
 @contextmanager
-def open_store(settings: Settings) -> Iterator[Store]:
-    """The record, for as long as the context lasts."""
+def open_store(settings: Settings, *, is_made: bool = False) -> Iterator[Store]:
+    """The record, for as long as the context lasts; with `is_made`, an embedded one is made where there is none."""
+    if not is_made:
+        must_be_there(settings)
     store = Store.at(settings.database_url.get_secret_value())
     try:
         yield store
@@ -145,6 +154,24 @@ class Choices:
         return tuple(_stamps(files))
 
 
+@dataclass(frozen=True, slots=True)
+class ReadWhenAsked:
+    """The team's files, each read when it is needed: a command that prints numbers fails for no template."""
+
+    settings: Settings
+
+    def policy(self) -> Policy:
+        """The policy. Raises `Broken`."""
+        return read_policy(self.settings)
+
+    def templates(self) -> Templates:
+        """The post-mortem templates. Raises `Broken`."""
+        found = read_templates(self.settings.templates_dir)
+        if found.problems:
+            raise found.problems[0]
+        return found
+
+
 def _stamps(files: Sequence[Path]) -> Iterator[tuple[str, float, int]]:
     for path in files:
         # A file may go between being listed and being looked at.
@@ -160,7 +187,7 @@ class Numbers:
 
     store: Store
     clock: Clock
-    choices: Choices
+    choices: Choices | ReadWhenAsked
 
     def journal(self, start: datetime | None = None, end: datetime | None = None) -> Journal:
         """The record as a journal; of a span, or all of it."""

@@ -64,6 +64,11 @@ class Server:
         """Stop: smart, fast, or immediate (as after a crash)."""
         self._run("pg_ctl", "-w", "-D", self._data, "-m", mode, "stop")
 
+    def asks_for_passwords(self) -> None:
+        """From now on nobody comes in without one; nobody has one."""
+        (self._data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        self._run("pg_ctl", "-D", self._data, "reload")
+
     def url(self, database: str) -> str:
         """The address of a database."""
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"

@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def uncaptured(content: bytes) -> tuple[bytes, dict[str, str]]:
     """The body and headers of a whole request that somebody captured as JSON: {method, headers, body}; else as it is."""
     try:
         request = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return content, {}
     if not (isinstance(request, dict) and {"method", "headers", "body"} <= set(request) and isinstance(request["headers"], dict)):
         return content, {}
@@ -91,10 +92,13 @@ def headers_in(file: Path | None) -> dict[str, str]:
     """Headers from a JSON object (also one under a "headers" key) or `Name: value` lines; names in lower case."""
     if file is None:
         return {}
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = read_bytes(str(file)).decode()
+    except UnicodeDecodeError:
+        raise Refused(f"{file} is not UTF-8 text; expected a JSON object of name to value, or `Name: value` lines") from None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         lines = (line.partition(":") for line in text.splitlines() if ":" in line)
         return {name.strip().lower(): value.strip() for name, _, value in lines}
     if isinstance(content, dict) and isinstance(content.get("headers"), dict):
@@ -213,8 +217,8 @@ def run_send(given: argparse.Namespace, settings: Settings) -> int:
     body = read_bytes(given.file) if given.file else _example(source, given.example).body_at(now)
     url = f"{(given.url or settings.public_url).rstrip('/')}/hooks/{source.name}/{given.route}"
     headers = {"Content-Type": "application/json", **source.sign(body, secrets[0], now)}
-    request = urllib.request.Request(url, data=body, headers=headers, method="POST")
     try:
+        request = urllib.request.Request(url, data=body, headers=headers, method="POST")
         with urllib.request.urlopen(request, timeout=15) as answer:
             print(f"{answer.status} {answer.read().decode(errors='replace')}")
             return 0
@@ -223,6 +227,10 @@ def run_send(given: argparse.Namespace, settings: Settings) -> int:
         return 1
     except urllib.error.URLError as error:
         raise Refused(f"nobody answers at {url}: {error.reason}. Is the bot running there? --url names another.") from None
+    except (HTTPException, OSError) as error:
+        raise Refused(f"no answer from {url} ({type(error).__name__}). Is it a Firstfive? --url names another.") from None
+    except ValueError as error:
+        raise Refused(f"{url} is no address ({error}); give one like --url http://localhost:8080") from None
 
 
 def _example(source: Source, name: str | None) -> Any:

@@ -17,7 +17,7 @@ from bot.metrics.figures import week_bounds, week_of
 from bot.settings import Settings
 from bot.slack.views.text import clean
 from bot.store import migrate
-from bot.wiring import Bot, Choices, Numbers, open_store
+from bot.wiring import Bot, Numbers, ReadWhenAsked, must_be_there, open_store
 
 
 def add_to(commands: Any) -> None:
@@ -64,7 +64,7 @@ def run_import(given: argparse.Namespace, settings: Settings) -> int:
         others["tz"] = journal.tz
     if journal.people:
         others["people"] = dict(journal.people)
-    with open_store(settings) as store:
+    with open_store(settings, is_made=True) as store:
         migrate.upgrade(store.engine)
         added, known = store.take_in(journal.entries, others, wall_clock())
         is_zone_taken = not journal.is_zone_given or store.journal_notes().get("tz") == journal.tz
@@ -78,7 +78,7 @@ def run_import(given: argparse.Namespace, settings: Settings) -> int:
 def run_export(given: argparse.Namespace, settings: Settings) -> int:
     """Write the record as a journal."""
     with open_store(settings) as store:
-        numbers = Numbers(store, wall_clock, Choices(settings))
+        numbers = Numbers(store, wall_clock, ReadWhenAsked(settings))
         journal = numbers.journal()
         if given.week:
             start, end = week_bounds(_week(given.week), journal.zone)
@@ -100,7 +100,7 @@ def run_metrics(given: argparse.Namespace, settings: Settings) -> int:
     """A week's numbers."""
     as_of = _as_of(given.as_of)
     with open_store(settings) as store:
-        numbers = Numbers(store, wall_clock, Choices(settings))
+        numbers = Numbers(store, wall_clock, ReadWhenAsked(settings))
         zone = numbers.journal().zone
         made = numbers.week(_week(given.week or week_of(as_of, zone)), as_of)
     if given.json:
@@ -113,22 +113,33 @@ def run_metrics(given: argparse.Namespace, settings: Settings) -> int:
 def run_digest(given: argparse.Namespace, settings: Settings) -> int:
     """The digest, printed or posted."""
     as_of = _as_of(given.as_of)
+    if given.dry_run:
+        with open_store(settings) as store:
+            numbers = Numbers(store, wall_clock, ReadWhenAsked(settings))
+            print(_digest_text(numbers.digest(_week(given.week or numbers.week_now(as_of)), as_of)))
+        return 0
+    must_be_there(settings)
     bot = Bot(settings)
     try:
-        week = _week(given.week or bot.numbers.week_now(as_of))
-        if given.dry_run:
-            print(_digest_text(bot.numbers.digest(week, as_of)))
-            return 0
-        bot.door.handle(DigestDue(week))
-        if not bot.worker().settle(60):
-            raise Refused("not posted within a minute; it stays queued, and a running worker will post it")
-        depth = bot.store.outbox_depth()
-        if depth.get("pending"):
-            raise Refused("not posted yet: Slack did not take it; it stays queued, and a running worker will post it")
-        print(f"The digest of {week} is posted in #{bot.choices.policy().channels.digest}.")
+        _post_digest(bot, _week(given.week or bot.numbers.week_now(as_of)))
     finally:
         bot.stop()
     return 0
+
+
+def _post_digest(bot: Bot, week: str) -> None:
+    """Post it now. Raises `Refused` unless Slack took it."""
+    channel = bot.choices.policy().channels.digest
+    given_up = bot.store.outbox_depth().get("dead", 0)
+    bot.door.handle(DigestDue(week))
+    if not bot.worker().settle(60):
+        raise Refused("not posted within a minute; it stays queued, and a running worker will post it")
+    depth = bot.store.outbox_depth()
+    if depth.get("dead", 0) > given_up:
+        raise Refused(f"not posted: Slack will not take it in #{channel} as things are; `python -m bot check` says what to mend")
+    if sum(depth.values()) > depth.get("dead", 0):
+        raise Refused("not posted yet: Slack did not take it; it stays queued, and a running worker will post it")
+    print(f"The digest of {week} is posted in #{channel}.")
 
 
 def _week(text: str) -> str:

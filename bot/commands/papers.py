@@ -16,7 +16,7 @@ from bot.postmortems import is_draft_of, lint_words
 from bot.runbooks import lint_folder, read_folder
 from bot.settings import Settings
 from bot.slack.manifest import manifest
-from bot.wiring import Choices, Numbers, open_store
+from bot.wiring import Numbers, ReadWhenAsked, open_store
 
 
 def add_to(commands: Any) -> None:
@@ -56,9 +56,10 @@ def run_postmortem(given: argparse.Namespace, settings: Settings) -> int:
     number = number_in(given.incident)
     ref = f"INC-{number}" if number is not None else given.incident
     with open_store(settings) as store:
-        choices = Choices(settings)
-        if given.template not in choices.templates().names():
-            raise Refused(f"there is no template {given.template}; there are {', '.join(choices.templates().names())}")
+        choices = ReadWhenAsked(settings)
+        names = choices.templates().names()
+        if given.template not in names:
+            raise Refused(f"there is no template {given.template}; there are {', '.join(names)}")
         text = Numbers(store, wall_clock, choices).draft_of(ref, given.template, _earlier(given.out, ref))
     for one in lint_words(text):
         print(f"line {one.line}: “{one.phrase}”: {one.suggestion}", file=sys.stderr)

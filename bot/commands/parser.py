@@ -1,10 +1,12 @@
 """Every subcommand, its options, and what it prints when something is wrong: one line that says what to do."""
 
 import argparse
+import errno
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -26,7 +28,8 @@ DESCRIPTION = "Firstfive: an incident-response bot for Slack that tells the trut
 def build() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(prog="firstfive", description=DESCRIPTION)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for room in (running, doctor, explaining, journals, papers):
         room.add_to(commands)
     return parser
@@ -35,7 +38,39 @@ def build() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand. 0 is well, 1 something is wrong and said, 2 the input cannot be taken."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    given = build().parse_args(arguments)
+    try:
+        with _said():
+            parser = build()
+            given = parser.parse_args(arguments)
+            if given.run is None:
+                parser.print_help(sys.stderr)
+                return 2
+            return _run(given)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What is left of the output must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            # Whoever read it has what they wanted.
+            return 0
+        print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """What was printed is out at the end, also when argparse ends the program; else it fails where nobody can answer it."""
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+def _run(given: argparse.Namespace) -> int:
     try:
         settings = load(os.environ)
     except ValidationError as error:
@@ -46,25 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{error.filename}: {error.strerror}; a NAME_FILE setting names a file that cannot be read", file=sys.stderr)
         return 2
-    return _run(given.run, given, settings)
-
-
-def _run(run: Run, given: argparse.Namespace, settings: Settings) -> int:
+    run: Run = given.run
     try:
         return run(given, settings)
     except (Refused, Unreadable, Unverified) as error:
         print(error.reason, file=sys.stderr)
         return 2
     except Broken as error:
-        print(error, file=sys.stderr)
+        print(f"{error} (`python -m bot check` lists everything that is wrong)", file=sys.stderr)
         return 1
     except DatabaseDown as error:
-        print(f"{error}. Is DATABASE_URL right, and has `python -m bot migrate` been run?", file=sys.stderr)
+        mend = "" if "`python -m bot migrate`" in str(error) else ". Is DATABASE_URL right, and does the database run?"
+        print(f"{error}{mend}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        return 130
 
 
 def documented() -> str:

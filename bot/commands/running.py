@@ -1,8 +1,10 @@
 """`serve`, `web`, `worker`, `migrate`: running the bot, whole or in parts."""
 
 import argparse
+import errno
 import logging
 import signal
+import socket
 import sys
 import threading
 from typing import Any
@@ -12,8 +14,7 @@ import structlog
 from bot.errors import Refused
 from bot.settings import Settings
 from bot.store import migrate
-from bot.web.serving import is_free
-from bot.wiring import Bot, open_store
+from bot.wiring import Bot, must_be_there, open_store
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -53,7 +54,7 @@ def run_worker(given: argparse.Namespace, settings: Settings) -> int:
 
 def run_migrate(given: argparse.Namespace, settings: Settings) -> int:
     """The schema."""
-    with open_store(settings) as store:
+    with open_store(settings, is_made=not given.down) as store:
         if given.down:
             migrate.downgrade(store.engine, given.down)
             print(f"The schema is back at {given.down}.")
@@ -65,14 +66,16 @@ def run_migrate(given: argparse.Namespace, settings: Settings) -> int:
 
 def _run(given: argparse.Namespace, settings: Settings, *, web: bool, worker: bool) -> int:
     set_up_logs(settings)
+    if not given.migrate:
+        must_be_there(settings)
     bot = Bot(settings)
     if given.migrate:
         migrate.upgrade(bot.store.engine)
     late = migrate.out_of_date(bot.store.engine)
     if late:
-        raise Refused(f"{late}, or start with --migrate.")
-    if web and settings.port and not is_free(settings.host, settings.port):
-        raise Refused(f"port {settings.port} is in use; set PORT to another one")
+        raise Refused(f"{late}, or start with --migrate" if late.endswith("migrate`") else late)
+    if web:
+        check_address(settings.host, settings.port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -90,6 +93,20 @@ def _run(given: argparse.Namespace, settings: Settings, *, web: bool, worker: bo
         log.info("stopping")
         bot.stop()
     return 0
+
+
+def check_address(host: str, port: int) -> None:
+    """Raises `Refused` where nobody can listen there, with the reason."""
+    try:
+        kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(kind, socket.SOCK_STREAM) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Refused(f"port {port} is in use; set PORT to another one") from None
+        mend = "set PORT to one above 1023" if error.errno == errno.EACCES else "set HOST to an address of this machine, or 0.0.0.0"
+        raise Refused(f"cannot listen on {host} port {port} ({error.strerror}); {mend}") from None
 
 
 def set_up_logs(settings: Settings) -> None:
