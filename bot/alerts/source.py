@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Protocol
 
 from bot.alerts.alert import Alert, Status
@@ -43,6 +44,13 @@ class PagerReport:
     text: str = ""
     is_human: bool = False
     """Whether the agent is a user. A service, an integration or a workflow that acknowledges is not."""
+
+    @property
+    def once_key(self) -> str:
+        """The same for one happening whether a webhook told it or the log did: their clocks agree to the second."""
+        who = ":".join(filter(None, (self.person, self.channel)))
+        text = sha256(self.text.encode()).hexdigest()[:16] if self.kind == "annotated" else ""
+        return f"pagerduty:{self.pager_id}:{self.kind}:{int(self.at.timestamp())}:{who}:{text}"[:250]
 
 
 @dataclass(frozen=True, slots=True)

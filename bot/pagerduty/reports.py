@@ -139,7 +139,7 @@ class Reports:
                 continue
             level += kind == "escalated"
             report = self._read(entry, kind, pager, level)
-            reports.append((once_key(report), self.as_input(incident.number, report)))
+            reports.append((report.once_key, self.as_input(incident.number, report)))
         return reports
 
     def newest(self, pager: Mapping[str, Any], status: str) -> PagerReport | None:
@@ -168,18 +168,6 @@ class Reports:
             text=first(entry.get("note"), channel.get("summary") if isinstance(channel, dict) else ""),
             is_human=is_human,
         )
-
-
-def once_key(report: PagerReport) -> str:
-    """The same for one happening whether a webhook told it or the log did: their clocks agree to the second."""
-    who = report.person or report.channel or ""
-    text = report.text if report.kind == "annotated" else ""
-    return f"pagerduty:{report.pager_id}:{report.kind}:{int(report.at.timestamp())}:{who}:{hash_of(text)}"[:250]
-
-
-def hash_of(text: str) -> str:
-    """A short stand-in for a text in a key."""
-    return f"{sum((index + 1) * ord(char) for index, char in enumerate(text)) % 1_000_003:x}" if text else ""
 
 
 def level_in(entries: Sequence[Mapping[str, Any]]) -> int:

@@ -70,8 +70,10 @@ class Intake:
             return self._put_aside(received, error.reason)
         notes = [reading.ignored] if reading.ignored else []
         for index, input in enumerate(self._inputs(reading, received, notes)):
+            # The poll finds in PagerDuty's log what a webhook told, or the other way round: the first one counts.
+            once = input.report.once_key if isinstance(input, PagerReported) else f"inbox:{received.id}:{index}"
             try:
-                self._door.handle(input, once=f"inbox:{received.id}:{index}")
+                self._door.handle(input, once=once)
             except Refused as error:
                 notes.append(error.reason)
         with self._store.writing() as work:

@@ -291,6 +291,20 @@ def test_the_echo_of_our_own_acknowledgement_is_no_news():
     assert decided(acknowledged(), pager("acknowledged", after(1, 1), ANA), after(2)).entries == ()
 
 
+def test_an_echo_dated_at_the_whole_second_is_not_an_earlier_acknowledgement():
+    known = acknowledged(episode={"acknowledged_at": after(1, 0.6), "acknowledged_by": ANA, "acknowledged_via": "slack"})
+    decision = decided(known, pager("acknowledged", after(1), ANA), after(2))
+
+    assert decision.entries == ()
+    assert decision.incident.episode == known.episode
+
+
+def test_an_acknowledgement_that_ran_out_was_taken_back_by_nobody_but_pagerduty():
+    decision = decided(acknowledged(), pager("unacknowledged", after(31), person_name="checkout"), after(31))
+
+    assert [(one.type, one.by) for one in decision.entries] == [("unack", "PagerDuty")]
+
+
 def test_a_machine_that_acknowledges_stops_nothing():
     decision = decided(incident(), pager("acknowledged", after(1)), after(1))
 

@@ -263,7 +263,8 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     if episode.number == incident.episode.number and episode.acknowledged_at is None and incident.is_open:
         return stopped(incident, by, report.at, "pagerduty", now, policy)
     note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
-    if episode.acknowledged_at is not None and report.at >= episode.acknowledged_at:
+    # PagerDuty's log knows whole seconds: the same second is not earlier.
+    if episode.acknowledged_at is not None and report.at >= episode.acknowledged_at.replace(microsecond=0):
         if by == episode.acknowledged_by:
             return Decision(incident=incident, reason="the acknowledgement that we know")
         return Decision(incident=incident, entries=(note,), reason="acknowledged again; the first stands")
@@ -282,7 +283,8 @@ def _earlier(incident: Incident, episode: Episode, by: str, at: datetime, note: 
 
 
 def _unacknowledged(incident: Incident, input: PagerReported) -> Decision:
-    by = input.person or input.report.person_name or "PagerDuty"
+    named = input.report.person_name if input.report.is_human else None
+    by = input.person or named or "PagerDuty"
     note = entry(incident, input.report.at, "unack", by)
     told = say(incident, Topic.UNACKNOWLEDGED, by=by)
     return Decision(incident=incident, entries=(note,), effects=(told,), reason="PagerDuty took the acknowledgement back")
