@@ -4,8 +4,9 @@ import argparse
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import Any
 
 from bot.alerts.registry import sources
@@ -23,9 +24,10 @@ from bot.settings import Settings
 from bot.slack import check as slack
 from bot.slack.client import Slack
 from bot.store import DatabaseDown, Store, migrate
-from bot.wiring import read_policy
+from bot.wiring import must_be_there, read_policy
 
 SKEW_SECONDS = 60
+TIMEOUT_SECONDS = 8
 
 
 def add_to(commands: Any) -> None:
@@ -46,7 +48,7 @@ def run_check(given: argparse.Namespace, settings: Settings) -> int:
         print_json([{"subject": one.subject, "ok": one.is_ok, "text": one.text, "mend": one.mend} for one in found])
     else:
         for one in found:
-            print(f"{'ok  ' if one.is_ok else 'FAIL'}  {one.subject}: {one.text}")
+            print(f"{'ok  ' if one.is_ok else 'FAIL'}  {one.subject}: {' '.join(one.text.split())}")
             if not one.is_ok:
                 print(f"      → {one.mend}")
     wrong = sum(not one.is_ok for one in found)
@@ -58,15 +60,15 @@ def run_check(given: argparse.Namespace, settings: Settings) -> int:
 def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
     """Everything that was looked at."""
     yield from _policy(settings)
-    yield from _files(settings)
+    yield from _templates(settings)
+    yield from _runbooks(settings)
     yield from _hooks(settings)
-    store = _store(settings)
-    yield from store[1]
+    store, found = _store(settings)
+    yield from found
     policy = _policy_or_none(settings) or Policy()
     if online:
-        yield from _neighbours(settings, policy, store[0])
-    if store[0] is not None:
-        store[0].close()
+        yield from _neighbours(settings, policy, store)
+    store.close()
 
 
 def _policy(settings: Settings) -> Iterator[Finding]:
@@ -93,28 +95,33 @@ def _policy_or_none(settings: Settings) -> Policy | None:
         return None
 
 
-def _files(settings: Settings) -> Iterator[Finding]:
+def _templates(settings: Settings) -> Iterator[Finding]:
     templates = read_templates(settings.templates_dir)
     for one in templates.problems:
-        yield Finding("post-mortem template", False, str(one), "mend that line, or take the file away")
+        copy = "copy the folder from the repository, or set TEMPLATES_DIR"
+        mend = "mend that line, or take the file away" if templates.names() else copy
+        yield Finding("post-mortem template", False, str(one), mend)
     if not templates.problems:
         yield Finding("post-mortem templates", True, ", ".join(templates.names()))
+    if not templates.names():
+        return
     wanted = {rule.template for rule in (_policy_or_none(settings) or Policy()).severities.values()}
     for name in sorted(wanted - set(templates.names())):
         text = f"the policy names {name}, there is no {name}.md.j2"
         yield Finding("post-mortem template", False, text, f"write {settings.templates_dir}/{name}.md.j2, or name another")
-    problems = list(lint_folder(settings.runbooks_dir)) if settings.runbooks_dir.is_dir() else []
+
+
+def _runbooks(settings: Settings) -> Iterator[Finding]:
+    folder = settings.runbooks_dir
+    if not folder.is_dir():
+        mend = "copy the folder from the repository, or set RUNBOOKS_DIR; without one nobody is told what to do"
+        yield Finding("runbooks", False, f"{folder} is no folder", mend)
+        return
+    problems = list(lint_folder(folder))
     for one in problems:
         yield Finding("runbook", False, str(one), "mend that line; `python -m bot runbooks lint` shows all")
     if not problems:
-        yield Finding("runbooks", True, f"{len(_runbooks(settings))} in {settings.runbooks_dir}")
-
-
-def _runbooks(settings: Settings) -> tuple[Any, ...]:
-    try:
-        return read_folder(settings.runbooks_dir)
-    except Broken:
-        return ()
+        yield Finding("runbooks", True, f"{len(read_folder(folder))} in {folder}")
 
 
 def _hooks(settings: Settings) -> Iterator[Finding]:
@@ -133,26 +140,31 @@ def _hooks(settings: Settings) -> Iterator[Finding]:
             yield Finding("alert endpoint", True, f"{settings.public_url.rstrip('/')}/hooks/{place}")
 
 
-def _store(settings: Settings) -> tuple[Store | None, list[Finding]]:
+def _store(settings: Settings) -> tuple[Store, list[Finding]]:
+    store = Store.at(settings.database_url.get_secret_value())
     try:
-        store = Store.at(settings.database_url.get_secret_value())
-    except ValueError as error:
-        return None, [Finding("database", False, str(error), "see DATABASE_URL in .env.example")]
-    try:
+        must_be_there(settings)
         late = migrate.out_of_date(store.engine)
+        parked = 0 if late else store.inbox_depth().get("parked", 0) + store.outbox_depth().get("dead", 0)
     except DatabaseDown as error:
-        return store, [Finding("database", False, str(error), "see DATABASE_URL in .env.example; is the server running?")]
+        is_new = "`python -m bot migrate`" in str(error)
+        mend = "python -m bot migrate" if is_new else "see DATABASE_URL in .env.example; is the server running?"
+        return store, [Finding("database", False, str(error), mend)]
     if late:
-        return store, [Finding("database", False, late, "python -m bot migrate")]
-    parked = store.inbox_depth().get("parked", 0) + store.outbox_depth().get("dead", 0)
+        is_old = late.endswith("migrate`")
+        return store, [Finding("database", False, late, "python -m bot migrate" if is_old else "run the newer version")]
     said = f"{store.engine.dialect.name}, schema up to date" + (f", {parked} parked" if parked else "")
     return store, [Finding("database", True, said)]
 
 
-def _neighbours(settings: Settings, policy: Policy, store: Store | None) -> Iterator[Finding]:
+def _neighbours(settings: Settings, policy: Policy, store: Store) -> Iterator[Finding]:
     client = Slack(token=settings.slack_bot_token, api_url=settings.slack_api_url)
     yield from slack.check(client, policy)
-    if not settings.slack_signing_secret.get_secret_value() and not settings.slack_app_token.get_secret_value():
+    if settings.slack_app_token.get_secret_value():
+        yield slack.check_socket(client, settings.slack_app_token)
+    elif settings.slack_signing_secret.get_secret_value():
+        yield Finding("Slack requests", True, f"over HTTP, at {settings.public_url.rstrip('/')}/slack/events")
+    else:
         mend = "set SLACK_SIGNING_SECRET (HTTP) or SLACK_APP_TOKEN (Socket Mode)"
         yield Finding("Slack requests", False, "nothing that people type can come in", mend)
     pager = Client(
@@ -161,21 +173,34 @@ def _neighbours(settings: Settings, policy: Policy, store: Store | None) -> Iter
     )  # fmt: skip
     keys = {name: key.get_secret_value() for name, key in settings.pagerduty_keys.items()}
     wanted = {one.pager for one in policy.services.values()} | {one.pager for one in policy.routes if one.pager}
-    if store is not None:
-        reports = Reports(client=pager, store=store, clock=wall_clock)
-        yield from pagerduty.check(pager, reports, keys, wanted)
-    yield _clock(settings)
+    reports = Reports(client=pager, store=store, clock=wall_clock)
+    yield from pagerduty.check(pager, reports, keys, wanted)
+    yield _clock(settings.slack_api_url, settings.pagerduty_api_url)
 
 
-def _clock(settings: Settings) -> Finding:
-    """Signatures hold for five minutes: a clock that is off refuses everybody. Compared with Slack's own answer."""
-    ask: Callable[[str], Any] = urllib.request.urlopen
-    try:
-        with ask(settings.slack_api_url.rstrip("/") + "/api.test") as answer:
-            date = answer.headers.get("date")
-    except (urllib.error.URLError, ValueError, OSError):
-        return Finding("clock", True, "not compared: Slack does not answer")
-    skew = abs(parsedate_to_datetime(date).timestamp() - time.time()) if date else 0.0
+def _clock(*addresses: str) -> Finding:
+    """Signatures hold for five minutes: a clock that is off refuses everybody. Compared with whoever answers first."""
+    theirs = next((found for one in addresses if (found := _time_at(one)) is not None), None)
+    if theirs is None:
+        mend = "let this machine reach Slack or PagerDuty, then check again"
+        return Finding("clock", False, "not compared: neither Slack nor PagerDuty says what time it is", mend)
+    skew = abs(theirs - time.time())
     if skew > SKEW_SECONDS:
-        return Finding("clock", False, f"{skew:.0f} s away from Slack's", "set the machine's clock (chrony, systemd-timesyncd)")
-    return Finding("clock", True, f"within {SKEW_SECONDS} s of Slack's")
+        return Finding("clock", False, f"{skew:.0f} s away from theirs", "set the machine's clock (chrony, systemd-timesyncd)")
+    return Finding("clock", True, f"within {SKEW_SECONDS} s of theirs")
+
+
+def _time_at(address: str) -> float | None:
+    """What time an answer says it is, whatever else it says; None where there is none."""
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:
+            date = answer.headers.get("date")
+    except urllib.error.HTTPError as error:
+        date = error.headers.get("date")
+        error.close()
+    except (HTTPException, OSError, ValueError):
+        return None
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except ValueError:
+        return None
