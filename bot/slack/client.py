@@ -1,14 +1,20 @@
 """Slack's Web API, one HTTP attempt a call; its errors as ours; its rate limits as budgets kept before the call."""
 
+import logging
+import re
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import Any
-from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
+import orjson
 from pydantic import SecretStr
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -16,6 +22,9 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from bot.errors import Ambiguous, GaveUp, OverBudget, TryLater
 
 TIMEOUT_SECONDS = 10
+BODY_LIMIT = 8_000_000
+"""Bytes. Two hundred users with their profiles are a tenth of it."""
+LONGEST_WAIT_SECONDS = 86_400
 TIER_2 = (
     "conversations.create", "conversations.setTopic", "users.conversations", "users.list", "conversations.list",
     "pins.add", "bookmarks.add",
@@ -32,6 +41,8 @@ TOKEN = frozenset({
     "not_allowed_token_type", "no_permission", "org_login_required", "ekm_access_denied", "team_access_not_granted",
 })  # fmt: skip
 PASSING = frozenset({"ratelimited", "rate_limited", "service_unavailable", "team_added_to_org", "request_timeout"})
+UNREADABLE = "unreadable_answer"
+"""Our own word for an answer that is no JSON object, or not all of it."""
 LOST = frozenset({"internal_error", "fatal_error"})
 """Slack: "It's possible some aspect of the operation succeeded before the error was raised"."""
 MEND_TOKEN = "reinstall the Slack app and set SLACK_BOT_TOKEN; `python -m bot check` names missing scopes"
@@ -44,16 +55,122 @@ def judged(status: int, error: str, retry_after: str | None, method: str) -> Try
         return TryLater(reason, after=wait_named(retry_after))
     if error in TOKEN or status in (401, 403):
         return TryLater(reason, after=timedelta(seconds=60), mend=MEND_TOKEN)
-    if error in LOST or status >= 500:
+    if error in LOST or status >= 500 or status == 408 or (status < 300 and error in ("", UNREADABLE)):
         return Ambiguous(reason)
     return GaveUp(reason)
 
 
 def wait_named(text: str | None) -> timedelta:
     """How long a 429 asks us to wait; half a minute where it says nothing usable."""
-    if text and text.strip().isascii() and text.strip().isdigit() and int(text) <= 3600:
+    text = (text or "").strip()
+    if text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= LONGEST_WAIT_SECONDS:
         return timedelta(seconds=max(1, int(text)))
     return timedelta(seconds=30)
+
+
+# --- one attempt ------------------------------------------------------------------------------
+
+
+class _Timed(HTTPConnection):
+    """Cuts itself when its time is up: a timeout of `socket` is only one between two bytes, and an answer may drip in."""
+
+    bell: threading.Timer
+
+    def connect(self) -> None:
+        """Connect, and set the bell."""
+        ends_at = time.monotonic() + float(self.timeout or TIMEOUT_SECONDS)
+        super().connect()
+        self.bell = threading.Timer(max(0.05, ends_at - time.monotonic()), _cut, [self.sock])
+        self.bell.daemon = True
+        self.bell.start()
+
+    def getresponse(self) -> HTTPResponse:
+        """The answer, with the bell for whoever reads it."""
+        try:
+            answer = super().getresponse()
+        except (HTTPException, OSError):
+            self.bell.cancel()
+            raise
+        answer.bell = self.bell  # type: ignore[attr-defined]
+        return answer
+
+
+class _TimedSecurely(_Timed, HTTPSConnection):
+    pass
+
+
+def _cut(connected: socket.socket) -> None:
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+class _Plain(HTTPHandler):
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_Timed, req)
+
+
+class _Secure(HTTPSHandler):
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_TimedSecurely, req, context=ssl.create_default_context())
+
+
+class _Stay(HTTPRedirectHandler):
+    """The token is for Slack only: a redirect is an answer like any other."""
+
+    def redirect_request(self, *given: Any) -> None:
+        return None
+
+
+_OPENER = build_opener(_Plain, _Secure, _Stay)
+
+
+def _fetched(request: Request, timeout_seconds: float) -> tuple[int, dict[str, str], bytes]:
+    """One HTTP exchange that ends with its timeout, headers and all: status, headers with lower-case names, body."""
+    try:
+        answer = _OPENER.open(request, timeout=timeout_seconds)
+    except HTTPError as error:
+        answer = error
+    parts: list[bytes] = []
+    with answer:
+        try:
+            while sum(map(len, parts)) < BODY_LIMIT and (part := answer.read1(65_536)):
+                parts.append(part)
+        finally:
+            answer.bell.cancel()
+        length = answer.headers.get("content-length", "")
+    if length.isdigit() and len(length) < 12 and sum(map(len, parts)) < min(int(length), BODY_LIMIT):
+        raise IncompleteRead(b"".join(parts))
+    return answer.status, {name.lower(): value for name, value in answer.headers.items()}, b"".join(parts)
+
+
+class _OneAttempt(WebClient):
+    """slack_sdk's client with an end to each call, no redirect followed, and no answer that it cannot read."""
+
+    def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
+        status, headers, content = _fetched(req, self.timeout)
+        try:
+            body = orjson.loads(content)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            body = {"ok": False, "error": UNREADABLE}
+        return {"status": status, "headers": headers, "body": orjson.dumps(body).decode()}
+
+
+def _silent() -> logging.Logger:
+    """slack_sdk's own log is off: it can hold what was sent, and every failure is told by whoever made the call."""
+    logger = logging.getLogger("firstfive.slack_sdk")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
+def _was_never_sent(error: BaseException) -> bool:
+    """Whether no connection came about: nobody listens, no such name, not taken in time, or not whom we expected."""
+    inner = error.reason if isinstance(error, URLError) else None
+    return isinstance(inner, (ConnectionRefusedError, socket.gaierror, ssl.SSLError)) or type(inner) is TimeoutError
+
+
+# --- budgets ----------------------------------------------------------------------------------
 
 
 class Budget:
@@ -100,11 +217,16 @@ class Budget:
 class Slack:
     """The client that everything in this edge shares. No call is made when it is built."""
 
-    def __init__(self, *, token: SecretStr, api_url: str, budget: Budget | None = None) -> None:
+    def __init__(
+        self, *, token: SecretStr, api_url: str, budget: Budget | None = None, timeout_seconds: int = TIMEOUT_SECONDS
+    ) -> None:
         url = api_url if api_url.endswith("/") else api_url + "/"
+        self._token, self._timeout_seconds = token, timeout_seconds
         self.has_token = bool(token.get_secret_value())
         # retry_handlers: slack_sdk re-sends a POST after a reset by itself, which is a message posted twice.
-        self.web = WebClient(token=token.get_secret_value(), base_url=url, timeout=TIMEOUT_SECONDS, retry_handlers=[])
+        self.web: WebClient = _OneAttempt(
+            token=token.get_secret_value(), base_url=url, timeout=timeout_seconds, retry_handlers=[], logger=_silent()
+        )
         self._budget = budget or Budget()
         self._bot_user = ""
 
@@ -118,22 +240,27 @@ class Slack:
             answer = self.web.api_call(method, json=given) if _takes_json(method) else self.web.api_call(method, params=given)
         except SlackApiError as error:
             raise self._judge(error, method) from None
-        except (SlackClientError, URLError, HTTPException, TimeoutError, OSError) as error:
-            raise Ambiguous(f"Slack did not answer {method} ({type(error).__name__})") from None
+        except (SlackClientError, HTTPException, OSError) as error:
+            raise _unanswered(error, method) from None
         return _body(answer.data)
 
     def _judge(self, error: SlackApiError, method: str) -> TryLater | GaveUp:
         response = error.response
         body = response.data if isinstance(response.data, dict) else {}
         headers = {name.lower(): value for name, value in (response.headers or {}).items()}
-        retry_after = headers.get("retry-after")
-        problem = judged(response.status_code, str(body.get("error", "")), str(retry_after or ""), method)
-        if response.status_code == 429 and isinstance(problem, TryLater) and problem.after:
+        word = _word(self._without_token(str(body.get("error") or "")))
+        problem = judged(response.status_code, word, str(headers.get("retry-after") or ""), method)
+        if isinstance(problem, TryLater) and problem.after and not problem.mend:
             self._budget.block(method, problem.after)
         details = body.get("response_metadata", {}).get("messages") if isinstance(body.get("response_metadata"), dict) else None
-        if isinstance(problem, GaveUp) and details:
-            return GaveUp(f"{problem.reason} ({'; '.join(map(str, details))[:300]})", problem.mend)
+        if isinstance(problem, GaveUp) and isinstance(details, list):
+            said = " ".join(self._without_token("; ".join(map(str, details[:5]))).split())[:300]
+            return GaveUp(f"{problem.reason} ({said})", problem.mend)
         return problem
+
+    def _without_token(self, text: str) -> str:
+        token = self._token.get_secret_value()
+        return text.replace(token, "(secret)") if token else text
 
     def bot_user(self) -> str:
         """The bot's own user id; asked once."""
@@ -145,15 +272,46 @@ class Slack:
         """Send a file's bytes to where Slack wants them. Raises `TryLater`: nothing is shown before it is completed."""
         request = Request(url, data=content, headers={"Content-Type": "application/octet-stream"}, method="POST")
         try:
-            with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                answer.read()
-        except (URLError, HTTPException, TimeoutError, OSError) as error:
-            raise TryLater(f"Slack did not take the file ({type(error).__name__})") from None
+            status, _, _ = _fetched(request, self._timeout_seconds)
+        except (HTTPException, OSError) as error:
+            raise TryLater(f"Slack did not take the file ({_name(error)})") from None
+        if status >= 300:
+            raise TryLater(f"Slack did not take the file ({status})")
+
+    def respond(self, url: str, text: str, blocks: list[dict[str, Any]]) -> None:
+        """Answer one person at the `response_url` of what they did. Works where the bot is no member. Raises `TryLater`.
+
+        https://docs.slack.dev/interactivity/handling-user-interaction
+        """
+        said = {"response_type": "ephemeral", "replace_original": False, "text": text, "blocks": blocks}
+        request = Request(url, data=orjson.dumps(said), headers={"Content-Type": "application/json"}, method="POST")
+        try:
+            status, _, _ = _fetched(request, self._timeout_seconds)
+        except (HTTPException, OSError) as error:
+            raise TryLater(f"Slack did not take the answer ({_name(error)})") from None
+        if status >= 300:
+            raise TryLater(f"Slack did not take the answer ({status})")
 
 
 def error_in(error: GaveUp) -> str:
     """Slack's own error string."""
     return error.reason.removeprefix("Slack answered ").split(" ")[0]
+
+
+def _unanswered(error: Exception, method: str) -> TryLater:
+    """No answer: harmless if it was never sent, ambiguous if it may have been."""
+    reason = f"Slack did not answer {method} ({_name(error)})"
+    return TryLater(reason) if _was_never_sent(error) else Ambiguous(reason)
+
+
+def _name(error: Exception) -> str:
+    inner = error.reason if isinstance(error, URLError) else error
+    return type(inner).__name__
+
+
+def _word(error: str) -> str:
+    """Slack's error string, and no more than such a string ever is."""
+    return re.sub(r"[^\w.:()-]+", "_", error)[:80]
 
 
 def _takes_json(method: str) -> bool:
