@@ -1,0 +1,111 @@
+"""PagerDuty as it describes itself: what the bot asks of it, and what the sandbox answers in its place."""
+
+import json
+
+import pytest
+
+from tests.contracts.pagerduty_spec import ABSENT, IS_THERE, is_pagerduty, operation, wrong_in_answer, wrong_in_request
+from tests.contracts.traffic import Exchange
+
+ASKED_BY_THE_BOT = {
+    "GET /abilities 200", "GET /incidents 200", "GET /incidents/{id}/log_entries 200", "GET /users 200",
+    "GET /users/{id} 200", "POST /incidents/{id}/responder_requests 200", "POST /v2/enqueue 202", "POST /v2/enqueue 429",
+    "PUT /incidents/{id} 200", "GET /incidents 401", "GET /incidents 429",
+}  # fmt: skip
+NOT_DESCRIBED = {"PUT /incidents/{id} 400"}
+"""Answers that PagerDuty gives, and its description does not know."""
+
+pytestmark = pytest.mark.skipif(not IS_THERE, reason=ABSENT)
+
+
+def of_pagerduty(street):
+    return [one for one in street.neighbours.exchanges if is_pagerduty(one)]
+
+
+def by_the_bot(street):
+    return [one for one in of_pagerduty(street) if "urllib" not in one.headers.get("user-agent", "").lower()]
+
+
+def found_wrong(exchanges, what):
+    found = {operation(one): problems for one in exchanges if (problems := what(one))}
+    return "\n".join(f"{name}\n  " + "\n  ".join(problems) for name, problems in found.items())
+
+
+def test_the_bot_asks_everything_that_is_checked_here(street):
+    asked = by_the_bot(street)
+
+    assert {operation(one) for one in asked} >= ASKED_BY_THE_BOT
+    assert {one.arguments["event_action"] for one in asked if one.path.endswith("enqueue")} == {"trigger", "acknowledge", "resolve"}
+
+
+def test_every_request_of_the_bot_is_as_pagerduty_describes_it(street):
+    assert found_wrong(by_the_bot(street), wrong_in_request) == ""
+
+
+def test_every_answer_of_the_sandbox_is_as_pagerduty_describes_it(street):
+    answers = [one for one in of_pagerduty(street) if operation(one) not in NOT_DESCRIBED]
+
+    assert {one.status for one in answers} >= {200, 202, 400, 401, 404, 429}
+    assert found_wrong(answers, wrong_in_answer) == ""
+
+
+# --- that the check sees what is wrong --------------------------------------------------------
+
+
+def exchange(method="GET", path="/pagerduty/api/incidents", query="", body=None, answer=None, status=200, **headers):
+    given = {"accept": "application/vnd.pagerduty+json;version=2", "authorization": "Token token=t"}
+    given |= {"content-type": "application/json"} if body is not None else {}
+    return Exchange(
+        method, path, query, given | headers, json.dumps(body).encode() if body is not None else b"", status,
+        {"content-type": "application/json"}, json.dumps(answer).encode(),
+    )  # fmt: skip
+
+
+def event(**changes):
+    payload = {"summary": "x", "source": "y", "severity": "critical"} | changes.pop("payload", {})
+    body = {"routing_key": "k" * 32, "event_action": "trigger", "payload": payload} | changes
+    return exchange("POST", "/pagerduty/events/v2/enqueue", body=body)
+
+
+ONE = "/pagerduty/api/incidents/Q1"
+ACKNOWLEDGE = {"incident": {"type": "incident_reference", "status": "acknowledged"}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (event(payload={"severity": "sev1"}), "sev1"),
+        (event(event_action="page"), "page"),
+        (event(payload={"custom_detail": {}}), "custom_detail"),
+        (event(dedupkey="x"), "dedupkey"),
+        (event(links=[{"url": "https://example.com"}]), "url"),
+        (exchange("PUT", ONE, body=ACKNOWLEDGE), "From"),
+        (exchange("PUT", ONE, body={"incident": {"type": "incident", "status": "open"}}, **{"from": "a@example.com"}), "open"),
+        (exchange("PUT", ONE, body={"incident": {"type": "incident", "state": "x"}}, **{"from": "a@example.com"}), "state"),
+        (exchange(query="incident_keys=x"), "incident_keys"),
+        (exchange(query="date_range=ever"), "ever"),
+        (exchange(path="/pagerduty/api/incident"), "Path"),
+        (exchange("POST", ONE), "Operation"),
+        (exchange(accept=""), "accept"),
+    ],
+)
+def test_a_request_that_pagerduty_does_not_describe_is_seen(wrong, word):
+    assert word in "\n".join(wrong_in_request(wrong))
+
+
+@pytest.mark.parametrize("right", [event(), exchange(query="incident_key=x&date_range=all")])
+def test_a_request_that_pagerduty_describes_is_let_through(right):
+    assert wrong_in_request(right) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (exchange(answer={"incidents": [{"id": "Q1", "type": "incident", "status": "open"}]}), "open"),
+        (exchange(answer={"incidents": {}}), "incidents"),
+        (exchange(status=418, answer={}), "418"),
+        (exchange(status=429, answer={"ok": False, "error": "ratelimited"}), "ratelimited"),
+    ],
+)
+def test_an_answer_that_pagerduty_does_not_describe_is_seen(wrong, word):
+    assert word in "\n".join(wrong_in_answer(wrong))
