@@ -283,6 +283,7 @@ class Bot:
         )  # fmt: skip
         self.measures = Measures()
         self._worker: Worker | None = None
+        self._works = False
         self._inbox: InboxWriter | None = None
         self._socket: SocketMode | None = None
         self._server: Server | None = None
@@ -365,6 +366,7 @@ class Bot:
         """Begin to work."""
         self.numbers.ensure_digest()
         self.worker().start()
+        self._works = True
         threading.Thread(target=self.learn_people, name="people", daemon=True).start()
 
     def start_socket(self) -> None:
@@ -393,7 +395,7 @@ class Bot:
             self._inbox.close()
         if self._watch is not None:
             self._watch.stop()
-        if self._worker is not None:
+        if self._worker is not None and self._works:
             self._worker.stop()
         self.slack_app.close()
         self.store.close()

@@ -22,6 +22,7 @@ from bot.handle import placement_of
 from bot.incidents.inputs import AlertReported
 from bot.incidents.policy import Policy
 from bot.settings import Settings
+from bot.slack.views.text import clean
 from bot.store.database import DatabaseDown
 from bot.wiring import open_store, read_policy
 
@@ -186,7 +187,7 @@ def _as_text(source: Source, verified: bool | None, why: str, reading: Reading, 
     if reading.ignored:
         lines.append(f"Nothing to act on: {reading.ignored}")
     for number, (alert, placement, note) in enumerate(decisions, start=1):
-        lines += ["", f"{number}. {alert.title}"]
+        lines += ["", f"{number}. {clean(alert.title, lines=False)}"]
         facts = {
             "status": alert.status.value,
             "severity": f"{alert.severity.value} (sender: {alert.source_severity or 'says none'})",
@@ -199,7 +200,7 @@ def _as_text(source: Source, verified: bool | None, why: str, reading: Reading, 
             "then": f"{_outcome(alert, placement)}: {placement.reason}",
             "note": note or None,
         }
-        lines += [f"   {name:10}{value}" for name, value in facts.items() if value]
+        lines += [f"   {name:10}{clean(value, lines=False)}" for name, value in facts.items() if value]
     return "\n".join(lines)
 
 

@@ -90,6 +90,9 @@ def _earlier(out: str | None, ref: str) -> str | None:
 
 def run_runbooks(given: argparse.Namespace, settings: Settings) -> int:
     """A list, or what is wrong."""
+    if not settings.runbooks_dir.is_dir():
+        print(f"{settings.runbooks_dir} is no folder; set RUNBOOKS_DIR to the one with the runbooks")
+        return 1
     if given.action == "lint":
         problems = [str(one) for one in lint_folder(settings.runbooks_dir)]
         if given.json:

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import logging
 import os
 import sys
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 import bot.commands.doctor as doctor
@@ -82,6 +84,9 @@ def _run(given: argparse.Namespace) -> int:
         print(f"{error.filename}: {error.strerror}; a NAME_FILE setting names a file that cannot be read", file=sys.stderr)
         return 2
     run: Run = given.run
+    # Standard output belongs to what was asked for. A process that goes on sets its own log up.
+    quiet = structlog.make_filtering_bound_logger(logging.WARNING)
+    structlog.configure(wrapper_class=quiet, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         return run(given, settings)
     except (Refused, Unreadable, Unverified) as error:

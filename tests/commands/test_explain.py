@@ -1,0 +1,105 @@
+"""`explain`: what a payload would do, and nothing done."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.alerts.registry import OURS
+from tests.commands.terminal import Terminal
+
+NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
+SECRET = "long-and-random-secret"
+KEYS = {"source", "verified", "alerts", "changes", "decisions"}
+ALERT_KEYS = {"status", "severity", "title", "service", "identity", "started_at", "ended_at", "url"}
+DECISION_KEYS = {"route", "outcome", "incident", "reason"}
+EVERY = [(source, one) for source in OURS for one in source.examples]
+
+
+@pytest.fixture
+def bot(bot: Terminal) -> Terminal:
+    bot.given["HOOK_SECRETS"] = " ".join(f"{source.name}/main={SECRET}" for source in OURS)
+    return bot
+
+
+def explained(bot: Terminal, source: str, body: bytes, *more: object):
+    told = bot.here("explain", source, bot.file(body, "body.json"), "--json", *more)
+    assert told.code == 0, told
+    return told.json()
+
+
+@pytest.mark.parametrize(("source", "example"), EVERY, ids=lambda one: one.name)
+def test_every_example_is_explained_in_the_documented_shape(bot, source, example):
+    body = example.body_at(NOW)
+    headers = bot.file(json.dumps(dict(source.sign(body, SECRET, datetime.now(UTC)))), "headers.json")
+    told = explained(bot, source.name, body, "--headers", headers)
+
+    assert told.keys() >= KEYS
+    assert (told["source"], told["verified"]) == (source.name, True)
+    assert all(one.keys() >= ALERT_KEYS for one in told["alerts"])
+    assert [one["status"] for one in told["alerts"]] == [example.status.value]
+    assert all(one.keys() >= DECISION_KEYS and one["reason"] for one in told["decisions"])
+    assert len(told["decisions"]) == len(told["alerts"]) + len(told["changes"])
+
+
+def test_headers_may_be_lines_as_curl_prints_them(bot):
+    body = b'{"title": "Disk full"}'
+    lines = bot.file(f"POST /hooks/generic/main HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\nHost: x\r\n\r\n", "headers.txt")
+
+    assert explained(bot, "generic", body, "--headers", lines)["verified"] is True
+
+
+def test_a_whole_captured_request_is_taken_with_its_headers(bot):
+    captured = {"method": "POST", "headers": {"Authorization": f"Bearer {SECRET}"}, "body": {"title": "Disk full"}}
+
+    told = explained(bot, "generic", json.dumps(captured).encode())
+    assert (told["verified"], told["alerts"][0]["title"]) == (True, "Disk full")
+
+
+@pytest.mark.parametrize(("secret", "verified"), [("another", False), (SECRET, True)])
+def test_a_signature_that_does_not_hold_is_said(bot, secret, verified):
+    headers = bot.file(json.dumps({"Authorization": f"Bearer {secret}"}), "headers.json")
+    told = bot.here("explain", "generic", bot.file('{"title": "Disk full"}'), "--headers", headers, "--json")
+
+    assert told.json()["verified"] is verified
+    assert ("not verified: " in told.err) is not verified
+    assert SECRET not in told.out + told.err
+
+
+def test_without_a_secret_nothing_can_be_checked_and_that_is_said(bot):
+    bot.given["HOOK_SECRETS"] = ""
+
+    assert explained(bot, "generic", b'{"title": "Disk full"}')["verified"] is None
+    assert (
+        "not checked (no secret for generic/main in HOOK_SECRETS)" in bot.here("explain", "generic", bot.file('{"title": "x"}')).out
+    )
+
+
+def test_alerts_of_one_payload_join_the_incident_that_the_first_opens(bot):
+    body = json.dumps([{"title": f"Errors {number}", "severity": "critical", "service": "checkout"} for number in (1, 2)])
+    told = explained(bot, "generic", body.encode())
+
+    assert [one["outcome"] for one in told["decisions"]] == ["open", "open"]
+    assert told["decisions"][1]["reason"] == "joins the incident that “Errors 1” of this payload opens"
+
+
+def test_standard_input_is_read_too(bot):
+    told = bot("explain", "generic", "-", stdin=b'{"title": "Disk full", "service": "web"}')
+
+    assert told.code == 0
+    assert "1. Disk full" in told.out
+
+
+def test_explaining_changes_nothing(bot):
+    before = (bot.folder / "firstfive.db").read_bytes()
+    explained(bot, "generic", b'{"title": "Disk full", "severity": "critical", "service": "web"}')
+
+    assert json.loads(bot.here("export").out)["events"] == []
+    assert (bot.folder / "firstfive.db").read_bytes() == before
+
+
+def test_what_a_sender_wrote_does_not_steer_the_terminal_it_is_printed_on(bot):
+    body = json.dumps({"title": "a\x1b[2J\x07 \u202e b", "service": "we\x1b]0;x\x07b", "url": "https://x.example/\x1b[1m"})
+    told = bot.here("explain", "generic", bot.file(body)).out
+
+    assert all(one.isprintable() or one == "\n" for one in told), told
