@@ -141,7 +141,9 @@ class Api:
 
     def conversations_replies(self, given: Json) -> Json:
         channel = self._mine(given)
-        root = self._space.message(channel, given.get("ts"))
+        root = next((one for one in channel.messages if one["ts"] == given.get("ts")), None)
+        if root is None:
+            raise SlackError("thread_not_found")
         found = [one for one in channel.messages if one is root or one.get("thread_ts") == root["ts"]]
         return self._messages(found, given)
 
