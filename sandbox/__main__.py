@@ -4,16 +4,17 @@ The only file of the sandbox that knows the bot. It hands it a clock that can be
 """
 
 import argparse
+import fcntl
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
 import warnings
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 warnings.filterwarnings("ignore", category=UserWarning, module="pdpyras")
 
@@ -33,6 +34,8 @@ from sandbox.world import World  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[1]
 FOLDER = Path(".demo")
+# How long the clock waits at most, each time something fell due, until that is told.
+SETTLE_SECONDS = 0.6
 SECRET = "sandbox-alert-token"
 
 
@@ -45,6 +48,7 @@ class Demo:
         self.serving = Serving(self.sandbox, port)
         self._bot_port, self._more = bot_port, more
         self.bot: Bot | None = None
+        self._works = False
 
     def start(self, *, works: bool = True) -> None:
         """Start everything. Without `works` the worker's threads stay still, for tests that settle it by hand."""
@@ -53,12 +57,13 @@ class Demo:
         bot = Bot(Settings(_env_file=None, **(given | self._more)), self.world.clock)
         self.bot = bot
         migrate.upgrade(bot.store.engine)
+        self._works = works
         if works:
             bot.start_worker()
         server = bot.start_web("127.0.0.1", self._bot_port)
         self.world.bot = f"http://127.0.0.1:{server.port}"
         self.world.fire, self.world.samples = self.fire, samples
-        self.world.moved = self._moved
+        self.world.moved, self.world.due = self._moved, self._due
         bot.learn_people()
 
     def stop(self) -> None:
@@ -90,15 +95,30 @@ class Demo:
         answer = post(f"{self.world.bot}/hooks/{name}/main", body, headers, 10)
         return {"ok": answer.status == 202, "status": answer.status, "answer": answer.body.decode(errors="replace")}
 
-    def _moved(self) -> None:
-        """The clock was moved: let what is due happen, before it moves on."""
+    def _due(self, until: datetime) -> datetime | None:
+        """When the bot next has something to do of itself, up to a moment."""
+        found = self.bot.store.due(until, limit=1) if self.bot is not None else ()
+        return found[0].due_at if found else None
+
+    def _moved(self, patience: float) -> None:
+        """The clock was moved: let what is due happen and be told, before it moves on."""
         bot = self.bot
         if bot is None:
             return
-        end = time.monotonic() + 3
         bot.numbers.ensure_digest()
-        while bot.store.due(self.world.clock()) and time.monotonic() < end:
+        end = time.monotonic() + min(patience, 3.0)
+        was_due = False
+        while bot.store.due(self.world.clock(), limit=1):
+            was_due = True
             bot.worker().tick()
+            if time.monotonic() > end:
+                break
+            time.sleep(0.01)
+        # With a neighbour away nothing comes to rest, and waiting for it would only hold the clock up.
+        if not (self._works and was_due and set(self.world.faults.values()) == {"up"}):
+            return
+        end = time.monotonic() + min(patience, SETTLE_SECONDS)
+        while not bot.worker().is_quiet() and time.monotonic() < end:
             time.sleep(0.01)
 
 
@@ -138,13 +158,28 @@ def samples() -> list[dict[str, Any]]:
 
 
 def free_port(wanted: int) -> int:
-    """The wanted port, or the next free one; said in one line."""
-    for port in range(wanted, wanted + 50):
+    """The wanted port, or the next free one."""
+    for port in range(wanted, min(wanted + 50, 65_536)):
         if is_free("127.0.0.1", port):
-            if port != wanted:
-                print(f"Port {wanted} is in use; taking {port}.")
             return port
     raise SystemExit(f"No port from {wanted} to {wanted + 49} is free. Try PORT=9700 make demo")
+
+
+def own_folder(port: int) -> tuple[Path, TextIO]:
+    """A folder for this demo alone, emptied, and the lock that keeps it so: `.demo`, unless another demo runs in it."""
+    for folder in (FOLDER, FOLDER / str(port)):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        for one in folder.iterdir():
+            if one.is_file() and one.name != "lock":
+                one.unlink()
+        return folder, lock
+    raise SystemExit(f"Another demo keeps its things in {FOLDER / str(port)}. Try another port: PORT=9700 make demo")
 
 
 def main() -> int:
@@ -155,20 +190,25 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    url = os.environ.get("DATABASE_URL") or f"sqlite:///{FOLDER / 'firstfive.db'}"
-    demo = Demo(World(), url, free_port(given.port), free_port(given.port + 1))
+    port = free_port(given.port)
+    if port != given.port:
+        print(f"Port {given.port} is in use; taking {port}.", flush=True)
+    folder, lock = own_folder(port)
+    if folder != FOLDER:
+        print(f"Another demo runs in {FOLDER}; this one keeps its things in {folder}.", flush=True)
+    url = os.environ.get("DATABASE_URL") or f"sqlite:///{folder / 'firstfive.db'}"
+    demo = Demo(World(), url, port, free_port(port + 1))
     set_up_logs(Settings(_env_file=None, log_level="warning"))
     try:
         demo.start()
-        write_ready(demo)
+        write_ready(demo, folder)
         print(WELCOME.format(page=demo.world.origin), flush=True)
         stop.wait()
         print("\nStopping …", flush=True)
     finally:
-        (FOLDER / "ready.json").unlink(missing_ok=True)
+        (folder / "ready.json").unlink(missing_ok=True)
         demo.stop()
+        lock.close()
     return 0
 
 
@@ -185,8 +225,8 @@ WELCOME = """
 """
 
 
-def write_ready(demo: Demo) -> None:
-    """.demo/ready.json: where everything is, for scripts and other clients."""
+def write_ready(demo: Demo, folder: Path) -> None:
+    """`ready.json` in the demo's folder: where everything is, for scripts and other clients."""
     world = demo.world
     ready = {
         "page": world.origin,
@@ -199,9 +239,9 @@ def write_ready(demo: Demo) -> None:
         "hooks": demo.hooks(),
         "database_url": demo.database_url,
     }
-    unfinished = FOLDER / "ready.json.new"
+    unfinished = folder / "ready.json.new"
     unfinished.write_text(json.dumps(ready, indent=2) + "\n", encoding="utf-8")
-    unfinished.rename(FOLDER / "ready.json")
+    unfinished.rename(folder / "ready.json")
 
 
 if __name__ == "__main__":

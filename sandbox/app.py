@@ -213,11 +213,12 @@ def _person(sandbox: Sandbox, name: str) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
         try:
             given = json.loads(await request.body() or b"{}")
+        except ValueError as error:
+            return JSONResponse({"ok": False, "error": f"not JSON: {error}"}, 400)
+        try:
             if not isinstance(given, dict):
                 raise CannotBe("post a JSON object")
             seen = await run_in_threadpool(act, given)
-        except ValueError as error:
-            return JSONResponse({"ok": False, "error": f"not JSON: {error}"}, 400)
         except (CannotBe, SlackError) as error:
             return JSONResponse({"ok": False, "error": str(error)}, 400)
         return JSONResponse({"ok": True, "sees": seen})

@@ -3,8 +3,10 @@
 Each answers with what that person then sees. The page uses these, and so do the tests.
 """
 
+import math
 import threading
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.cast import BOT_USER, BY_ID, BY_NAME, BY_PAGER, CAST, LEVELS, Person
@@ -15,6 +17,9 @@ from sandbox.slack.outgoing import Outgoing
 from sandbox.slack.workspace import Channel, Json, SlackError, View, Workspace
 
 MOST_MESSAGES = 200
+# A move of the clock stops at this many moments at which something falls due; after that it goes in strides.
+MOST_STOPS = 60
+SETTLE_SECONDS = 6.0
 
 
 class CannotBe(Exception):
@@ -61,10 +66,10 @@ class People:
             text = text.replace(f"@{name}", f"<@{one.slack_id}>")
         text = text.replace("@firstfive", f"<@{BOT_USER}>")
         with self._world.lock:
-            more = {"thread_ts": given["thread_ts"]} if given.get("thread_ts") else {}
+            root = self._message(channel, given["thread_ts"]) if given.get("thread_ts") else None
+            more = {"thread_ts": root["ts"]} if root else {}
             posted = self._space.add(channel, user=person.slack_id, text=text, **more)
-            if more:
-                root = self._space.message(channel, given["thread_ts"])
+            if root:
                 root["reply_count"] = root.get("reply_count", 0) + 1
         self._tell_of_message(person, channel, posted)
         return {"message": posted}
@@ -94,10 +99,7 @@ class People:
             return self._outgoing.press_in_view(view, self._action(view.content.get("blocks", []), given))
         channel = self._channel(given)
         with self._world.lock:
-            try:
-                message = self._space.message(channel, given.get("ts"))
-            except SlackError:
-                raise CannotBe("that message is not there any more") from None
+            message = self._message(channel, given.get("ts"))
             if message.get("ephemeral_for") not in (None, person.slack_id):
                 raise CannotBe("only the person it was shown to can press that")
             action = self._action(message.get("blocks", []), given)
@@ -120,6 +122,8 @@ class People:
         """Send a form off. `values` may name fields by block_id, action_id or label."""
         view = self._view(given, self._person(given))
         values = given.get("values") or {}
+        if not isinstance(values, dict):
+            raise CannotBe("values is an object: what was typed, by block_id, action_id or label")
         return self._outgoing.submit(view, state_of(view.content, values))
 
     def close(self, given: Json) -> Json:
@@ -134,8 +138,10 @@ class People:
         """Put a reaction on a message."""
         person, channel = self._person(given), self._channel(given)
         name = str(given.get("name", "")).strip(":")
+        if not name:
+            raise CannotBe("a reaction needs the name of an emoji")
         with self._world.lock:
-            message = self._space.message(channel, given.get("ts"))
+            message = self._message(channel, given.get("ts"))
             react(message, name, person.slack_id)
         self._world.changed("channels")
         if BOT_USER in channel.members:
@@ -187,38 +193,62 @@ class People:
 
     def alert(self, given: Json) -> Json:
         """Fire one of the bot's own examples at it, signed."""
-        return self._world.fire(str(given.get("source", "")), given.get("example"))
+        answer = self._world.fire(str(given.get("source", "")), given.get("example"))
+        if "error" in answer:
+            raise CannotBe(str(answer["error"]))
+        return answer
 
     def fault(self, given: Json) -> Json:
         """Take Slack or PagerDuty down, slow it, limit it, refuse its token, or mend it."""
         neighbour, state = str(given.get("neighbour", "")), str(given.get("state", ""))
+        seconds = _number(given, "seconds") if "seconds" in given else None
+        if seconds is not None and not 0 < seconds <= 86_400:
+            raise CannotBe("seconds is more than 0 and at most a day")
         try:
             self._world.break_(neighbour, state)
         except ValueError as error:
             raise CannotBe(str(error)) from None
-        if given.get("seconds"):
-            threading.Timer(float(given["seconds"]), self._world.break_, (neighbour, "up")).start()
+        if seconds is not None:
+            mended = threading.Timer(seconds, self._world.break_, (neighbour, "up"))
+            # What is still broken must not keep the sandbox from ending.
+            mended.daemon = True
+            mended.start()
         return {"faults": dict(self._world.faults)}
 
     def webhooks(self, given: Json) -> Json:
         """Switch PagerDuty's webhooks on or off."""
-        self._webhooks.is_on = bool(given.get("on"))
+        if not isinstance(given.get("on"), bool):
+            raise CannotBe("on is true or false")
+        self._webhooks.is_on = given["on"]
         self._world.changed("faults")
         return {"webhooks_on": self._webhooks.is_on}
 
     def clock(self, given: Json) -> Json:
-        """Move the clock forward, a minute at a time, so that what is due happens in its order."""
-        seconds = float(given.get("advance_seconds") or 0)
-        if not 0 < seconds <= 60 * 86_400:
+        """Move the clock forward, stopping where something falls due, so that what is due happens in its order and on time."""
+        left = _number(given, "advance_seconds")
+        if not 0 < left <= 60 * 86_400:
             raise CannotBe("advance_seconds is more than 0 and at most sixty days")
-        step = 60.0 if seconds <= 6 * 3600 else seconds / 60
-        while seconds > 0:
-            self._world.clock.advance(min(step, seconds))
-            seconds -= step
+        stride = 60.0 if left <= 6 * 3600 else left / 60
+        settled_by = time.monotonic() + SETTLE_SECONDS
+        stops = 0
+        while left > 0:
+            step = min(left, stride)
+            due = self._seconds_until_due(step)
+            if due is not None and stops < MOST_STOPS:
+                step, stops = due, stops + 1
+            self._world.clock.advance(step)
+            left -= step
             self._account.tick()
-            self._world.moved()
+            self._world.moved(max(0.0, settled_by - time.monotonic()))
         self._world.changed("clock", "phones")
         return {"now": iso(self._world.clock()), "offset_seconds": self._world.clock.offset_seconds}
+
+    def _seconds_until_due(self, within: float) -> float | None:
+        """How far away the next thing is that time brings, to the bot or to PagerDuty; None where it is farther."""
+        now = self._world.clock()
+        until = now + timedelta(seconds=within)
+        moments = [at for at in (self._world.due(until), self._account.due()) if at is not None and now < at <= until]
+        return (min(moments) - now).total_seconds() if moments else None
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -297,6 +327,12 @@ class People:
             raise CannotBe(f"there is no channel {word!r}")
         return found
 
+    def _message(self, channel: Channel, ts: Any) -> Json:
+        try:
+            return self._space.message(channel, ts)
+        except SlackError:
+            raise CannotBe(f"there is no such message in #{channel.name} any more") from None
+
     def _check_member(self, person: Person, channel: Channel) -> None:
         if person.slack_id in channel.members:
             return
@@ -310,6 +346,14 @@ class People:
         if found is None or found.person != person.slack_id:
             raise CannotBe(f"{person.real_name} has no such form open")
         return found
+
+
+def _number(given: Json, name: str) -> float:
+    """A number that was posted."""
+    value = given.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise CannotBe(f"{name} is a number")
+    return float(value)
 
 
 def state_of(content: Json, values: Json) -> Json:
@@ -395,6 +439,7 @@ def notifications(account: Account, pager: str) -> list[Json]:
                     "level": level,
                     "channel": word.removesuffix("_notification"),
                     "status": incident.status,
+                    "acknowledged_by": BY_PAGER[incident.acknowledged_by].name if incident.acknowledged_by else None,
                     "can": can(incident),
                     "service": incident.service.name,
                     "urgency": incident.urgency,

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sandbox.clock import SandboxClock
@@ -14,7 +15,8 @@ STATES = ("up", "down", "slow", "limited", "revoked")
 class World:
     """The shared ground of both neighbours. `origin` is where the sandbox itself is reached, `bot` where the bot is.
 
-    `asked` counts the calls each neighbour got, whatever became of them.
+    `due` says when the bot next has something to do, up to a moment; `moved` lets it do that, and waits for it at most so
+    many seconds. `asked` counts the calls each neighbour got, whatever became of them.
     """
 
     clock: SandboxClock = field(default_factory=SandboxClock)
@@ -28,7 +30,8 @@ class World:
     is_strict: bool = True
     fire: Callable[[str, str | None], dict[str, Any]] = lambda source, example: {"ok": False, "error": "no bot here"}
     samples: Callable[[], list[dict[str, Any]]] = list
-    moved: Callable[[], None] = lambda: None
+    due: Callable[[datetime], datetime | None] = lambda until: None
+    moved: Callable[[float], None] = lambda patience: None
     faults: dict[str, str] = field(default_factory=lambda: {"slack": "up", "pagerduty": "up"})
     asked: dict[str, int] = field(default_factory=lambda: {"slack": 0, "pagerduty": 0})
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -182,6 +182,13 @@ class Account:
                 if incident.escalates_at is not None and incident.escalates_at <= now:
                     self.escalate(incident, incident.level + 1, None)
 
+    def due(self) -> datetime | None:
+        """When time next brings something."""
+        with self.world.lock:
+            rung = [one for one in self.incidents if one.status == "triggered"]
+            moments = [at for one in rung for at in (one.phones_at, one.escalates_at) if at is not None]
+        return min(moments, default=None)
+
     def _log(self, incident: Incident, kind: str, agent: Json, **more: Any) -> None:
         now = self.world.clock()
         incident.changed_at = now
