@@ -62,10 +62,16 @@ export class Controls {
     const focused = document.activeElement?.dataset?.testid;
     fill(place, NEIGHBOURS.map(([id, name]) => this.#neighbour(id, name, faults[id] ?? "up")), this.#webhooks(isOn, isDisabled));
     if (focused) place.querySelector(`[data-testid="${focused}"]`)?.focus();
-    const broken = { down: "is down: the bot cannot reach it", slow: "is slow", limited: "limits the bot", revoked: "refuses the bot's token" }[faults.slack];
-    const banner = document.getElementById("slack-banner");
+    this.#banner("slack", faults.slack, "Slack's API", "People can still read and type; what the bot has to say waits.");
+    this.#banner("pagerduty", faults.pagerduty, "PagerDuty", faults.pagerduty === "slow" ? "A page takes longer to get there." : "It takes no new page: no new phone rings.");
+  }
+
+  /** Say beside what is affected that a neighbour is not well, and what that means for people. */
+  #banner(id, state, name, means) {
+    const broken = { down: "is down: the bot cannot reach it", slow: "is slow", limited: "limits the bot", revoked: "refuses the bot's token" }[state];
+    const banner = document.getElementById(`${id}-banner`);
     banner.hidden = !broken;
-    banner.textContent = broken ? `Slack's API ${broken}. People can still read and type; what the bot has to say waits.` : "";
+    banner.textContent = broken ? `${name} ${broken}. ${means}` : "";
   }
 
   #neighbour(id, name, now) {

@@ -68,7 +68,9 @@ function places() {
     const { fresh } = store.ui;
     store.ui.fresh = null;
     const channel = fresh && store.channelOf(fresh.id);
-    if (channel && store.mayRead(channel) && !channel.is_im) opened = notice(`#${fresh.name} was opened`, { act: { label: "Go there", act: () => store.show({ channel: fresh.id, thread: null, tab: "workspace" }) } });
+    if (!channel || !store.mayRead(channel) || channel.is_im) return;
+    opened?.remove();
+    opened = notice(`#${fresh.name} was opened`, { act: { label: "Go there", act: () => store.show({ channel: fresh.id, thread: null, tab: "workspace" }) } });
   });
   store.on(["channel"], () => {
     const { channel } = store;

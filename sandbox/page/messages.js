@@ -12,6 +12,7 @@ import { post } from "./stream.js";
 import { dateOf, dayName, sameDay, timeOf } from "./time.js";
 
 const NEAR_PX = 90;
+const FIRST_PX = 34;
 const TOGETHER_SECONDS = 300;
 const QUICK = ["white_check_mark", "eyes", "pray"];
 
@@ -70,7 +71,7 @@ export class Messages {
   #pins(channel) {
     if (!channel.pins.length) return null;
     const words = `${channel.pins.length} pinned`;
-    return h("button", { type: "button", class: "fact", "data-testid": "pins", title: "Go to what is pinned", onclick: () => this.jump(channel.pins[0]) }, "📌 ", words);
+    return h("button", { type: "button", class: "fact", "data-testid": "pins", title: "Go to what is pinned", "aria-label": words, onclick: () => this.jump(channel.pins[0]) }, "📌 ", channel.pins.length, h("span", { class: "wide" }, " pinned"));
   }
 
   #members(channel) {
@@ -91,10 +92,18 @@ export class Messages {
       (one) => this.#build(channel, one));
     this.#shown = channel.id;
     if (isOther || wasNear) {
-      list.scrollTop = list.scrollHeight;
+      list.scrollTop = isOther ? this.#placeOf(channel, seen) : list.scrollHeight;
       newer.hidden = true;
     } else if (built.includes(list.lastElementChild)) newer.hidden = false;
     if (!isOther) built.filter((node) => node.dataset.ts).forEach((node) => node.classList.add("is-fresh"));
+  }
+
+  /** Where to begin to read: at the end, or at the first message where nothing of the channel was read yet. */
+  #placeOf(channel, seen) {
+    const { list } = this.#at;
+    const isNew = this.#store.ui.read.get(channel.id) === "0";
+    const first = isNew && seen.length ? list.querySelector(`[data-ts="${CSS.escape(seen[0].ts)}"]`) : null;
+    return first ? Math.max(0, first.offsetTop - list.offsetTop - FIRST_PX) : list.scrollHeight;
   }
 
   #isNearEnd() {

@@ -47,11 +47,13 @@ export class Phones {
     const calls = byIncident(phone.notifications);
     const open = calls.filter((one) => one.status !== "resolved");
     const rings = isRinging(phone);
+    const others = [...new Set(open.map((one) => one.acknowledged_by))];
+    const state = rings ? "Ringing" : open.length ? (others.includes(phone.person) ? "On it" : this.#isOnIt(others)) : calls.length ? "Quiet again" : "Quiet";
     const kind = `phone ${rings ? "ringing" : ""} ${isFresh && rings ? "just-rang" : ""} ${open.length ? "busy-line" : "quiet"}`;
     return h("section", { class: kind, tint: person.avatar_color, "data-testid": `phone-${phone.person}`, "data-ringing": rings ? "yes" : "no", "aria-label": `${person.real_name}'s phone` },
       h("header", {}, avatar(person, "small"),
         h("div", { class: "owner" }, h("b", {}, person.real_name), h("span", { class: "level" }, levelWords(phone.level))),
-        h("span", { class: "state", role: "status" }, rings ? "Ringing" : open.length ? "On it" : calls.length ? "Quiet again" : "Quiet")),
+        h("span", { class: "state", role: "status" }, state)),
       calls.slice(0, Math.max(open.length, 1)).slice(0, SHOWN).map((one) => this.#call(phone.person, one)),
       calls.length > SHOWN && open.length > SHOWN ? h("p", { class: "more" }, `and ${open.length - SHOWN} more`) : null);
   }
@@ -62,8 +64,18 @@ export class Phones {
       h("p", { class: "call-title" }, withEmoji(call.title)),
       h("ul", { class: "rang" }, call.times.slice(0, 4).reverse().map((one) => h("li", {},
         h("span", { "aria-hidden": "true" }, ICONS[one.channel] ?? "🔔"), ` ${WORDS[one.channel] ?? one.channel} · level ${one.level} · `, h("time", {}, when(one.at, true))))),
-      call.status === "triggered" ? null : h("p", { class: "outcome" }, call.status === "resolved" ? "✔ Resolved" : "✔ Acknowledged"),
+      call.status === "triggered" ? null : h("p", { class: "outcome" }, call.status === "resolved" ? "✔ Resolved" : `✔ Acknowledged by ${this.#first(call.acknowledged_by) ?? "the bot's key, no person"}`),
       call.can.length ? h("div", { class: "acts" }, call.can.map((name) => this.#act(person, call, name))) : null);
+  }
+
+  #first(name) {
+    return name ? (this.#store.user(name)?.real_name ?? name).split(" ")[0] : null;
+  }
+
+  /** Who took the calls that this phone got and its owner did not take. */
+  #isOnIt(names) {
+    const [name] = names;
+    return names.length === 1 && name ? `${this.#first(name)} is on it` : "Taken";
   }
 
   #act(person, call, name) {
@@ -94,7 +106,7 @@ export class Phones {
   }
 
   #line(one, isPointed) {
-    const names = (list) => list.map((name) => this.#store.user(name)?.real_name.split(" ")[0] ?? name).join(", ");
+    const names = (list) => list.map((name) => this.#first(name)).join(", ");
     const who = { triggered: `level ${one.level}: ${names(one.assignees)}`, acknowledged: `by ${one.acknowledged_by ? names([one.acknowledged_by]) : "the key's owner"}`, resolved: "" }[one.status];
     return h("li", { class: `pd-incident is-${one.status} ${isPointed ? "is-pointed" : ""}`, "data-testid": "pagerduty-incident", "data-incident": one.id, "data-status": one.status },
       h("span", { class: "pill" }, one.status), h("span", { class: "pd-title", title: one.title }, `#${one.number} ${one.title}`), h("small", {}, [one.service, one.urgency === "low" ? "low urgency" : "", who].filter(Boolean).join(" · ")));
