@@ -1,8 +1,11 @@
 """The bot's own figures, for Prometheus: in a registry of its own, so that two bots in one process do not mix."""
 
+import math
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from bot.store import DatabaseDown
 
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
@@ -32,6 +35,7 @@ class Measures:
             "firstfive_outbox_oldest_seconds", "Age of the oldest effect that is due and not done.",
             registry=self.registry,
         )  # fmt: skip
+        self._up = Gauge("firstfive_database_up", "Whether the database could be read just now.", registry=self.registry)
 
     def delivery(self, source: str, status: int, seconds: float) -> None:
         """Count one webhook delivery."""
@@ -43,10 +47,15 @@ class Measures:
         self._slack.labels(str(status)).observe(seconds)
 
     def text(self, depths: Callable[[], dict[str, dict[str, int]]], age: Callable[[], float]) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Everything, in Prometheus' text format. Without the database: what is counted here, and no depth at all."""
         self._depth.clear()
-        for queue, states in depths().items():
+        try:
+            found, oldest = depths(), age()
+        except DatabaseDown:
+            found, oldest = None, math.nan
+        self._up.set(found is not None)
+        for queue, states in (found or {}).items():
             for state, number in states.items():
                 self._depth.labels(queue, state).set(number)
-        self._age.set(age())
+        self._age.set(oldest)
         return generate_latest(self.registry)

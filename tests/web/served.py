@@ -1,0 +1,140 @@
+"""A bot as it is served: uvicorn on loopback, its neighbours beside it, and senders that say over HTTP what they like."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from bot.alerts.registry import source_named
+from bot.clock import wall_clock
+from sandbox.__main__ import SECRET
+from tests.stories.story import Story, telling
+
+SOURCES = ("alertmanager", "grafana", "pagerduty", "generic")
+PATIENT = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the bot answered; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The body as the JSON object that it has to be."""
+        assert self.headers["content-type"].startswith("application/json"), self
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+    def refused(self, status: int) -> str:
+        """The one line of why."""
+        assert self.status == status, self
+        assert self.body.count(b"\n") == 1, self
+        why = self.json["error"]
+        assert isinstance(why, str), self
+        assert 10 < len(why) < 400, self
+        assert why.isprintable(), self
+        assert SECRET not in why, self
+        return why
+
+    def taken(self) -> str:
+        """What the delivery is called."""
+        assert self.status == 202, self
+        return str(self.json["accepted"])
+
+
+class Served:
+    """Sends to a story's bot. Signs as the sender would, unless told otherwise."""
+
+    def __init__(self, story: Story, address: str = "") -> None:
+        self.story = story
+        parts = urlsplit(address or story.world.bot)
+        assert parts.hostname
+        assert parts.port
+        self.host, self.port = parts.hostname, parts.port
+
+    def secret(self, source: str) -> str:
+        return self.story.world.webhook_secret if source == "pagerduty" else SECRET
+
+    def signature(self, source: str, body: bytes) -> dict[str, str]:
+        """The headers that let `body` in."""
+        return dict(source_named(source).sign(body, self.secret(source), wall_clock()))
+
+    def post(self, source: str, body: bytes, headers: Mapping[str, str] | None = None, route: str = "main") -> Answer:
+        """A delivery; without `headers`, correctly signed."""
+        given = self.signature(source, body) if headers is None else dict(headers)
+        return self.ask("POST", f"/hooks/{source}/{route}", body, given)
+
+    def ask(
+        self, method: str, path: str, body: bytes | Iterator[bytes] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Any request. An iterator of bytes goes in chunks. The answer is read even where the bot did not wait for the body."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENT)
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                chunked = {"Transfer-Encoding": "chunked"} if isinstance(body, Iterator) else {}
+                connection.request(method, path, body, {**(headers or {}), **chunked}, encode_chunked=bool(chunked))
+            return _read(connection.getresponse())
+        finally:
+            connection.close()
+
+    def raw(self, *parts: bytes, hangs_up: bool = True) -> bytes:
+        """Bytes as they are, then no more; everything that comes back."""
+        with socket.create_connection((self.host, self.port), timeout=PATIENT) as connection:
+            for part in parts:
+                connection.sendall(part)
+            if hangs_up:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_WR)
+            found = b""
+            with suppress(ConnectionResetError):
+                while chunk := connection.recv(65536):
+                    found += chunk
+            return found
+
+    def good(self, name: str) -> dict[str, Any]:
+        """A body of Alertmanager's that opens an incident of its own, and pages: as `name`, of a service called so."""
+        labels = {"alertname": name, "service": name, "severity": "critical"}
+        at = self.story.world.clock().isoformat()
+        return {"version": "4", "status": "firing", "alerts": [{"status": "firing", "labels": labels, "startsAt": at}]}
+
+    def still_works(self, name: str) -> int:
+        """A good alert still opens its incident; its number."""
+        self.post("alertmanager", dumped(self.good(name))).taken()
+        found = self.story.eventually(lambda: self.incident_of(name), f"an incident of {name}")
+        return int(found.number)
+
+    def incident_of(self, service: str) -> Any:
+        """The newest incident of a service."""
+        return next((one for one in self.story.bot.store.incidents(500) if one.service == service), None)
+
+    def is_read(self) -> None:
+        """Everything that was taken was read, or put aside."""
+        self.story.eventually(lambda: not self.story.bot.store.inbox_depth().get("new"), "an inbox without anything new", 60)
+
+    def alarms(self) -> list[str]:
+        """What was said in the operations channel."""
+        return [one["text"] for one in self.story.messages("firstfive-ops")]
+
+
+def dumped(value: Any) -> bytes:
+    """JSON, as senders write it."""
+    return json.dumps(value).encode()
+
+
+def _read(response: http.client.HTTPResponse) -> Answer:
+    return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+
+
+@contextmanager
+def serving(database_url: str, **settings: Any) -> Iterator[Served]:
+    """A whole bot, for as long as the context lasts."""
+    with telling(database_url, **settings) as story:
+        yield Served(story)
