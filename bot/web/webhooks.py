@@ -54,10 +54,11 @@ class Webhooks:
         clock: Clock,
         wall_clock: Clock,
         measures: Measures,
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
-        self._measures = measures
+        self._measures, self._read_seconds = measures, read_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -75,7 +76,7 @@ class Webhooks:
     async def _take(self, scope: Scope, receive: Receive, name: str, route: str) -> tuple[dict[str, Any], int]:
         source, secrets = self._endpoint(scope, name, route)
         delivery = Delivery(
-            body=await _body(scope, receive),
+            body=await _body(scope, receive, self._read_seconds),
             headers=_headers(scope),
             route=route,
             received_at=self._clock(),
@@ -150,13 +151,13 @@ def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
+async def _body(scope: Scope, receive: Receive, seconds: float) -> bytes:
     """The whole body, of at most five megabytes, however long it says it is."""
     said = dict(scope["headers"]).get(b"content-length", b"0")
     if said.isdigit() and int(said) > LIMIT_BYTES:
         raise Answer(413, f"larger than {LIMIT_BYTES} bytes")
     try:
-        async with asyncio.timeout(READ_SECONDS):
+        async with asyncio.timeout(seconds):
             return await _read(receive)
     except TimeoutError:
         raise Answer(408, "the body did not come in time") from None
