@@ -11,6 +11,7 @@ from bot.incidents.decisions.writing import (
     BOT,
     card_key,
     entry,
+    quoted,
     refreshed,
     reminder_key,
     say,
@@ -332,7 +333,7 @@ def _known_service(name: str | None, policy: Policy) -> str | None:
         return None
     found = policy.aliases().get(name.lower())
     if found is None and policy.services:
-        raise Refused(f"No service is called {name}. Known are: {', '.join(sorted(policy.services))}.")
+        raise Refused(f"No service is called {quoted(name[:60])}. Known are: {', '.join(sorted(policy.services))}.")
     return found or name
 
 

@@ -8,7 +8,7 @@ from bot.errors import Refused
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.acknowledging import mention, said, stopped
 from bot.incidents.decisions.resolving import resolved_by
-from bot.incidents.decisions.writing import BOT, entry, loudly, refreshed, say, whoever_is_on_it
+from bot.incidents.decisions.writing import BOT, entry, loudly, quoted, refreshed, say, whoever_is_on_it
 from bot.incidents.effects import (
     AddBookmarks,
     Effect,
@@ -117,7 +117,7 @@ def page_someone(incident: Incident, wish: PageSomeone, now: datetime, policy: P
         service = policy.aliases().get((wish.service or "").lower())
         if service is None:
             known = ", ".join(sorted(policy.services)) or "none; add services to policy.yaml"
-            raise Refused(f"No service is called {wish.service or '(nothing)'}. Known are: {known}.")
+            raise Refused(f"No service is called {quoted(wish.service or '(nothing)')[:60]}. Known are: {known}.")
         effect = _service_page(incident, service, wish.by, policy)
         who = f"the on-call of {service}"
     asked = entry(incident, now, "responder_requested", wish.by, who=wish.person or wish.service)

@@ -12,6 +12,7 @@ from bot.incidents.decisions.writing import (
     all_keys,
     entry,
     hold_key,
+    quoted,
     refreshed,
     say,
     whoever_is_on_it,
@@ -30,7 +31,7 @@ def resolve(incident: Incident, wish: Resolve, now: datetime, policy: Policy) ->
     still = incident.firing
     if not still:
         return decision
-    names = ", ".join(sorted({one.name for one in still})[:5])
+    names = quoted(", ".join(sorted({one.name for one in still})[:5]))
     return replace(decision, reason=f"{decision.reason} Still firing: {names}; a new report opens a new incident.")
 
 

@@ -86,6 +86,11 @@ def all_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:
     return (*clock_keys(incident, policy), *update_keys(incident), hold_key(incident))
 
 
+def quoted(text: str) -> str:
+    """Text from outside in a reason that people read: whatever it holds, it names nobody there."""
+    return text.replace("<@", "‹@").replace("<#", "‹#")
+
+
 def whoever_is_on_it(incident: Incident) -> tuple[str, ...]:
     """Whom to speak to: the commander, else who acknowledged, else whom PagerDuty assigned or notified."""
     holders = next(iter(incident.roles.values()), ())

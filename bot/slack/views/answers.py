@@ -22,9 +22,10 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.card import ICONS, clock_line, page_line
-from bot.slack.views.text import clip, escape, fit, moment, people, person, since
+from bot.slack.views.text import clean, clip, escape, fit, moment, people, person, since, told
 
-PAGE_LINES = 25
+PAGE_LINES = 15
+"""Of at most 600 characters each: all of them fit into one message."""
 
 
 def refused(sentence: str) -> Message:
@@ -81,10 +82,15 @@ def entry_line(entry: Entry) -> str:
 def entry_words(entry: Entry) -> str:
     """What happened, in words. A type that nobody knows is shown as it is."""
     facts, by = entry.fields, person(entry.by)
-    text = escape(str(facts.get("text", "")), 300)
+    # What was pinned is quoted, not said: it names nobody here.
+    text = told(str(facts.get("text", "")), None if facts.get("link") else entry.by, 300).replace("\n", " ")
+
+    def fact(name: str) -> str:
+        return escape(str(facts.get(name, "?")), 80)
+
     match entry.type:
         case "opened":
-            return f"*opened* as {facts.get('severity')} by {by}"
+            return f"*opened* as {fact('severity')} by {by}"
         case "alert_started":
             return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired"
         case "alert_resolved":
@@ -96,7 +102,7 @@ def entry_words(entry: Entry) -> str:
         case "page_failed":
             return f"⚠️ page not taken: {escape(str(facts.get('reason', '')), 200)}"
         case "page":
-            return f"📟 PagerDuty notified {person(facts.get('to'))} (level {facts.get('level')}, {facts.get('channel')})"
+            return f"📟 PagerDuty notified {person(facts.get('to'))} (level {fact('level')}, {fact('channel')})"
         case "ack":
             return f"✅ *acknowledged* by {by}"
         case "unack":
@@ -104,13 +110,13 @@ def entry_words(entry: Entry) -> str:
         case "ack_breached":
             return "🚨 *acknowledgement target missed*"
         case "escalated":
-            return f"⏫ escalated from level {facts.get('from_level')} to {facts.get('to_level')}"
+            return f"⏫ escalated from level {fact('from_level')} to {fact('to_level')}"
         case "severity_changed":
-            return f"severity {facts.get('from')} → *{facts.get('to')}* by {by}"
+            return f"severity {fact('from')} → *{fact('to')}* by {by}"
         case "status_changed":
-            return f"status → *{facts.get('to')}* by {by} {text}".rstrip()
+            return f"status → *{fact('to')}* by {by} {text}".rstrip()
         case "role":
-            return f"{person(facts.get('user'))} is {facts.get('role')}"
+            return f"{person(facts.get('user'))} is {fact('role')}"
         case "note" | "pin":
             return f"📝 {by}: {text}"
         case "status_update":
@@ -122,7 +128,7 @@ def entry_words(entry: Entry) -> str:
         case "merged":
             return f"🔗 merged into {escape(str(facts.get('into', '')), 30)}"
         case _:
-            return f"{entry.type.replace('_', ' ')} {text}".rstrip()
+            return f"{escape(entry.type, 60).replace('_', ' ')} {text}".rstrip()
 
 
 def who(incident: Incident, now: datetime) -> Message:
@@ -169,7 +175,7 @@ def digest(given: Digest, *, with_table: bool = True) -> Message:
         section("*Needs attention*\n" + fit([f"• {escape(one, 300)}" for one in given.attention], 2600)) if given.attention else None
     )
     return message(
-        f"{given.title}: {escape(given.headline, 500)}",
+        f"{escape(given.title, 150)}: {escape(given.headline, 500)}",
         header(given.title),
         section(escape(given.headline, 1000)),
         attention,
@@ -190,7 +196,7 @@ def _table(given: Digest) -> Block:
     return {
         "type": "table",
         "column_settings": [{"is_wrapped": True}, {"align": "right"}, {"align": "right"}, {"align": "right"}, {"align": "left"}],
-        "rows": [[{"type": "raw_text", "text": str(cell) or "–"} for cell in row] for row in rows],
+        "rows": [[{"type": "raw_text", "text": clean(str(cell), 120, lines=False) or "–"} for cell in row] for row in rows],
     }  # fmt: skip
 
 

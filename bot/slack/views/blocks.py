@@ -11,6 +11,9 @@ Block = dict[str, Any]
 View = dict[str, Any]
 
 BLOCKS_LIMIT = 50
+MESSAGE_LIMIT = 10_000
+"""Characters in all blocks of a message. Slack refuses more than about 11,000 (`msg_blocks_too_long`), and writes it nowhere."""
+OPTIONS_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +25,38 @@ class Message:
 
 
 def message(text: str, *blocks: Block | None) -> Message:
-    """A message of those blocks that there are; the rest above Slack's limit is left out."""
-    kept = tuple(block for block in blocks if block is not None)
-    return Message(clip(text), kept[:BLOCKS_LIMIT])
+    """A message of those blocks that there are, within Slack's limits: its longest texts are cut until all of it fits."""
+    kept = [block for block in blocks if block is not None][:BLOCKS_LIMIT]
+    return Message(clip(text), tuple(_fitting(kept)))
+
+
+def _fitting(blocks: list[Block]) -> list[Block]:
+    texts = [one for block in blocks for one in _texts(block)]
+    left = MESSAGE_LIMIT
+    lengths = sorted(len(one["text"]) for one in texts)
+    for index, length in enumerate(lengths):
+        share = left // (len(lengths) - index)
+        if length > share:
+            return [_cut(block, share) for block in blocks]
+        left -= length
+    return blocks
+
+
+def _texts(value: Any) -> list[Block]:
+    """Every text object in there."""
+    if isinstance(value, dict):
+        inner = [one for part in value.values() for one in _texts(part)]
+        return [value, *inner] if isinstance(value.get("text"), str) else inner
+    return [one for part in value for one in _texts(part)] if isinstance(value, list) else []
+
+
+def _cut(value: Any, limit: int) -> Any:
+    """The same with every text at most that long."""
+    if isinstance(value, dict):
+        return {
+            name: clip(one, limit) if name == "text" and isinstance(one, str) else _cut(one, limit) for name, one in value.items()
+        }
+    return [_cut(one, limit) for one in value] if isinstance(value, list) else value
 
 
 def said(mrkdwn: str, *blocks: Block | None) -> Message:
@@ -47,8 +79,10 @@ def fields(*texts: str) -> Block:
     return {"type": "section", "fields": [words(text, 2000) for text in texts[:10]]}
 
 
-def context(*texts: str) -> Block:
-    return {"type": "context", "elements": [words(text) for text in texts[:10] if text]}
+def context(*texts: str) -> Block | None:
+    """Small print; None where there is nothing to say, because Slack takes no empty one."""
+    said_ = [text for text in texts if text.strip()]
+    return {"type": "context", "elements": [words(text) for text in said_[:10]]} if said_ else None
 
 
 def divider() -> Block:
@@ -93,17 +127,22 @@ def option(label: str, value: str, description: str = "") -> Block:
 
 
 def select(name: str, options: Sequence[Block], placeholder: str, chosen: str | None = None) -> Block:
-    """A list to choose one from; `chosen` is the value that is chosen already."""
-    block: Block = {
-        "type": "static_select",
-        "action_id": name,
-        "placeholder": plain(placeholder, 150),
-        "options": list(options[:100]),
-    }
-    initial = next((one for one in block["options"] if one["value"] == chosen), None)
+    """A list to choose one from; `chosen` is the value that is chosen already. In groups where one list cannot hold them."""
+    block: Block = {"type": "static_select", "action_id": name, "placeholder": plain(placeholder, 150)}
+    if len(options) <= OPTIONS_LIMIT:
+        block["options"] = list(options)
+    else:
+        parts = [list(options[start : start + OPTIONS_LIMIT]) for start in range(0, len(options), OPTIONS_LIMIT)]
+        block["option_groups"] = [{"label": _from_to(part), "options": part} for part in parts[:OPTIONS_LIMIT]]
+    initial = next((one for one in options if one["value"] == chosen), None)
     if initial is not None:
         block["initial_option"] = initial
     return block
+
+
+def _from_to(part: Sequence[Block]) -> Block:
+    first, last = (one["text"]["text"] for one in (part[0], part[-1]))
+    return plain(f"{clean(first, 35, lines=False)} – {clean(last, 35, lines=False)}", 75)
 
 
 def choice(name: str, options: Sequence[Block], chosen: str | None = None) -> Block:
@@ -185,7 +224,8 @@ def plain(text: str, limit: int) -> Block:
 
 
 def words(mrkdwn: str, limit: int = 3000) -> Block:
-    return {"type": "mrkdwn", "text": clip(mrkdwn, limit) or "–"}
+    """Our own mrkdwn. `verbatim`: Slack makes no link and no mention of what only looks like one."""
+    return {"type": "mrkdwn", "text": clip(mrkdwn, limit) if mrkdwn.strip() else "–", "verbatim": True}
 
 
 def link(url: str | None, label: str) -> str:

@@ -21,7 +21,7 @@ from bot.slack.views.blocks import (
     overflow,
     section,
 )
-from bot.slack.views.text import clip, escape, fit, moment, people, person, since, spoken
+from bot.slack.views.text import clip, escape, fit, moment, people, person, since, spoken, told
 
 ICONS = {"SEV1": "🔴", "SEV2": "🟠", "SEV3": "🟡", "SEV4": "🔵", "SEV5": "⚪"}
 MOST_ALERTS = 5
@@ -163,7 +163,7 @@ def _update(incident: Incident, now: datetime) -> Block | None:
     if update is None:
         return None
     promise = f" · next by {moment(update.next_by, now)}" if update.next_by and incident.is_open else ""
-    return section(f"💬 *Update* {moment(update.at, now)} by {person(update.by)}{promise}\n{escape(update.text, 1200, lines=True)}")
+    return section(f"💬 *Update* {moment(update.at, now)} by {person(update.by)}{promise}\n{told(update.text, update.by, 1200)}")
 
 
 def _buttons(incident: Incident) -> Block | None:
@@ -231,7 +231,7 @@ def announcement(incident: Incident, now: datetime) -> Message:
         stand = page_line(incident, now).partition(" ")[2]
     line = f"{icon} *{incident.ref}* {escape(incident.title, 200)} · {incident.severity.value} · {stand} · {where}"
     update = incident.update
-    below = context(f"💬 {escape(update.text, 500)}") if update and incident.is_open else None
+    below = context(f"💬 {told(update.text, update.by, 500)}") if update and incident.is_open else None
     return message(line, section(line), below)
 
 

@@ -21,6 +21,12 @@ def metadata_of(view: Mapping[str, Any]) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
+def incident_of(view: Mapping[str, Any]) -> int:
+    """The number of the incident that a form is about; 0, which none has, where it names none."""
+    number = metadata_of(view).get("incident")
+    return number if isinstance(number, int) else 0
+
+
 def value_of(view: Mapping[str, Any], name: str) -> str:
     """What was filled into a field, whatever kind it is; empty where nothing was."""
     filled = view.get("state", {}).get("values", {}).get(name, {}).get(name, {})

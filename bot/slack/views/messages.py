@@ -7,7 +7,7 @@ from typing import Any
 from bot.incidents.effects import AnnounceAlert, RaiseAlarm, Say, Topic
 from bot.slack import ids
 from bot.slack.views.blocks import Message, actions, button, context, link, message, said, section
-from bot.slack.views.text import escape, fit, moment, people, person, spoken
+from bot.slack.views.text import escape, fit, moment, people, person, spoken, told
 
 Facts = Mapping[str, Any]
 
@@ -102,7 +102,7 @@ def _severity(facts: Facts, ref: str, number: int) -> Message:
 
 
 def _status(facts: Facts, ref: str, number: int) -> Message:
-    text = f": {escape(str(facts['text']), 1500, lines=True)}" if facts.get("text") else ""
+    text = f": {told(str(facts['text']), facts['by'], 1500)}" if facts.get("text") else ""
     return said(f"➡️ {person(facts['by'])} moved *{ref}* from {facts['old']} to *{facts['new']}*{text}")
 
 
@@ -112,12 +112,12 @@ def _role(facts: Facts, ref: str, number: int) -> Message:
 
 
 def _note(facts: Facts, ref: str, number: int) -> Message:
-    return said(f"📝 {person(facts['by'])}: {escape(str(facts['text']), 2700, lines=True)}")
+    return said(f"📝 {person(facts['by'])}: {told(str(facts['text']), facts['by'], 2700)}")
 
 
 def _update(facts: Facts, ref: str, number: int) -> Message:
     promise = f"\n_Next update by {moment(_at(facts['next_by']))}._" if facts.get("next_by") else ""
-    line = f"💬 *Update on {ref}* by {person(facts['by'])}\n{escape(str(facts['text']), 2600, lines=True)}{promise}"
+    line = f"💬 *Update on {ref}* by {person(facts['by'])}\n{told(str(facts['text']), facts['by'], 2600)}{promise}"
     return said(line)
 
 
@@ -148,14 +148,14 @@ def _proposed(facts: Facts, ref: str, number: int) -> Message:
 
 def _resolved(facts: Facts, ref: str, number: int) -> Message:
     who = "Resolved by itself, after every alert stayed clear" if facts.get("auto") else f"{person(facts['by'])} resolved *{ref}*"
-    text = f": {escape(str(facts['text']), 1500, lines=True)}" if facts.get("text") else ""
+    text = f": {told(str(facts['text']), facts.get('by'), 1500)}" if facts.get("text") else ""
     line = f"🏁 {who} after {spoken(facts['elapsed_seconds'])}{text}"
     return said(line, context("Was the page worth waking for? The answer makes the noise figures honest."),
                 actions(button("Useful", ids.PAGE_USEFUL, number), button("Not useful", ids.PAGE_USELESS, number)))  # fmt: skip
 
 
 def _reopened(facts: Facts, ref: str, number: int) -> Message:
-    text = f": {escape(str(facts['text']), 1000, lines=True)}" if facts.get("text") else ""
+    text = f": {told(str(facts['text']), facts['by'], 1000)}" if facts.get("text") else ""
     return said(f"🔁 {person(facts['by'])} reopened *{ref}*{text}. Its clock starts anew.")
 
 

@@ -9,12 +9,22 @@ from bot.incidents.decisions.acknowledging import spoken
 
 PERSON = re.compile(r"[UW][A-Z0-9]{2,}\Z")
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-HIDDEN = re.compile("[\u200b\u200c\u200e\u200f\u2060-\u2064\u2066-\u206f\u202a-\u202e\u061c\ufeff\U000e0000-\U000e007f]")
+HIDDEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 """Characters that show nothing or turn the line around: a title must read as it is written."""
 MARKUP = re.compile(r"<(?=[!@#]|[a-z]+:)", re.IGNORECASE)
 ESCAPED_MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,}|#C[A-Z0-9]{2,})&gt;")
+NAMED = re.compile(r"&lt;((?:@[UW]|#C)[A-Z0-9]{2,20})(?:\|[^&<>|]*)?&gt;")
+ADDRESS = re.compile(
+    r"&lt;(?P<linked>https?://(?:(?!&[lg]t;)[^\s<>|\"])+)(?:\|(?:(?!&gt;)[^\n])*)?&gt;|&lt;mailto:(?P<mail>[^\s|&<>]+)(?:\|[^&<>]*)?&gt;"
+    r"|(?P<bare>https?://(?:(?!&[lg]t;)[^\s<>|\"])+)"
+)
+TYPED = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
+FENCE = "```"
 
-__all__ = ["clean", "clip", "escape", "fit", "moment", "named", "people", "person", "reason", "since", "spoken"]
+__all__ = ["clean", "clip", "escape", "fit", "moment", "named", "people", "person", "reason", "since", "spoken", "told"]
 
 
 def clean(text: str, limit: int = 3000, *, lines: bool = True) -> str:
@@ -32,13 +42,41 @@ def escape(text: str, limit: int = 3000, *, lines: bool = False) -> str:
     """
     kept: list[str] = []
     size = 0
-    for char in clean(text, limit + 1, lines=lines):
+    whole = clean(text, limit + 1, lines=lines)
+    # On one line a fence is no code, but would swallow what we say behind it.
+    for char in whole if lines else whole.replace(FENCE, "'''"):
         one = ENTITIES.get(char, char)
         if size + len(one) > limit - 1:
             return "".join(kept).rstrip() + "…"
         kept.append(one)
         size += len(one)
     return "".join(kept)
+
+
+def told(text: str, by: str | None, limit: int = 3000) -> str:
+    """What somebody said. Where they said it in Slack, the people and channels they name are shown as such.
+
+    They could have named them in the channel all the same. Nobody calls a whole channel or a group through the bot, and
+    an address is a link to itself, whatever it was labelled. What comes from elsewhere names nobody.
+    """
+    safe = escape(text, limit, lines=True)
+    if not by or not is_person(by):
+        return safe
+    return ADDRESS.sub(_address, NAMED.sub(r"<\1>", safe))
+
+
+def _address(found: re.Match[str]) -> str:
+    if found["mail"]:
+        return found["mail"]
+    if found["linked"]:
+        return f"<{found['linked']}>"
+    url = found["bare"].rstrip(".,:!?)*_~`'…")
+    return f"<{url}>{found['bare'][len(url) :]}"
+
+
+def as_typed(text: str) -> str:
+    """Slack's text of a command or message, as it was typed: it sends `&`, `<` and `>` as entities."""
+    return re.sub("&lt;|&gt;|&amp;", lambda found: TYPED[found[0]], text)
 
 
 def defused(text: str) -> str:
