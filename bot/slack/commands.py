@@ -1,9 +1,9 @@
 """`/incident …`: one table of what can be typed, from which the help, the documents and the reading come. Pure."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from difflib import get_close_matches
 
 from bot.incidents.incident import Role, Severity, Status, number_in
@@ -83,16 +83,17 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was typed: the subcommand, the incident it names (if any), and the words that are left."""
+    """What was typed: the subcommand, the incident it names (if any), the words that are left, and those as typed.
+
+    `elsewhere` is how the same is meant outside an incident's channel: `note see INC-3` is a note on INC-3 there, and
+    in the channel of INC-7 a note on INC-7 that speaks of INC-3.
+    """
 
     sub: Sub
     number: int | None
-    words: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The words that are left, as they were typed."""
-        return " ".join(self.words)
+    words: tuple[str, ...] = ()
+    text: str = ""
+    elsewhere: "Request | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,47 +105,103 @@ class Unknown:
 
 
 def read(text: str) -> Request | Unknown:
-    """What `/incident TEXT` asks for. Nothing at all asks for help; the number may stand anywhere."""
-    words = text.split()
+    """What `/incident TEXT` asks for. Nothing at all asks for help.
+
+    The subcommand may follow what it is about (`INC-7 ack`, `@ben page`), never other words: a sentence that happens
+    to hold “resolve” resolves nothing.
+    """
+    typed = list(re.finditer(r"\S+", text))
+    words = [one[0] for one in typed]
     if not words:
-        return Request(BY_WORD["help"], None, ())
-    number, rest = _take_reference(words)
-    position = next((index for index, word in enumerate(rest[:1]) if _key(word) in BY_WORD), None)
-    if position is None:
-        if not rest:
-            return Request(BY_WORD["who"], number, ())
-        return Unknown(rest[0], tuple(_near(rest[0])))
-    sub = BY_WORD[_key(rest[position])]
-    rest = rest[:position] + rest[position + 1 :]
-    if sub.name == "merge":
-        return Request(sub, None, tuple(words[1:] if _key(words[0]) in BY_WORD else words))
-    if number is None and not sub.takes_text and sub.name not in ("sev", "help"):
-        number, rest = _take_bare(rest)
-    return Request(sub, number, tuple(rest))
+        return Request(BY_WORD["help"], None)
+    position = next((index for index, word in enumerate(words) if _key(word) in BY_WORD or not _is_about(word)), None)
+    if position is None or _key(words[position]) not in BY_WORD:
+        return _without_a_subcommand(words, position)
+    sub = BY_WORD[_key(words[position])]
+    left = [index for index in range(len(words)) if index != position and not _is_polite(words[index], index, position)]
+    number, left = _taken(sub, words, left, position)
+    request = _request(sub, number, left, words, typed, text)
+    if _key(words[position]) == "lead" and role_in(request.words)[0] is None:
+        request = replace(request, words=(Role.COMMANDER.value, *request.words))
+    closes = sub.takes_text and sub.name != "declare" and number is None and left and REFERENCE.match(words[left[-1]])
+    if not closes:
+        return request
+    named = number_in(words[left[-1]].rstrip(":,"))
+    return replace(request, elsewhere=_request(sub, named, left[:-1], words, typed, text))
+
+
+def _without_a_subcommand(words: Sequence[str], position: int | None) -> Request | Unknown:
+    """Nothing but an incident shows who is on it; anything else is not known."""
+    number = next((number_in(word.rstrip(":,")) for word in words if REFERENCE.match(word) or _is_bare(word)), None)
+    if position is None and number is not None:
+        return Request(BY_WORD["who"], number)
+    word = words[0 if position is None else position]
+    return Unknown(word, ("sev", "declare") if CLEAR_SEVERITY.match(words[0]) else tuple(_near(word)))
+
+
+def _request(
+    sub: Sub, number: int | None, left: Sequence[int], words: Sequence[str], typed: Sequence[re.Match[str]], text: str
+) -> Request:
+    is_run = bool(left) and left[-1] - left[0] == len(left) - 1
+    as_typed = text[typed[left[0]].start() : typed[left[-1]].end()] if is_run else " ".join(words[one] for one in left)
+    return Request(sub, number, tuple(words[one] for one in left), as_typed)
+
+
+def _taken(sub: Sub, words: Sequence[str], left: list[int], position: int) -> tuple[int | None, list[int]]:
+    """The incident that is named, and the words without it. Inside a text a reference stays where it is."""
+    if sub.name in ("declare", "merge", "help"):
+        return None, left
+    for index in left:
+        is_named = bool(REFERENCE.match(words[index])) or (index < position and _is_bare(words[index]) and sub.name != "sev")
+        if is_named and (not sub.takes_text or index <= position + (2 if sub.name in HEADED else 1)):
+            return number_in(words[index].rstrip(":,")), [one for one in left if one != index]
+    if sub.name == "sev":
+        graded = next((one for one in left if SEVERITY.match(words[one])), None)
+        bare = [one for one in left if graded not in (None, one) and _is_bare(words[one])]
+    elif sub.takes_text:
+        is_alone = sub.name == "resolve" and len(left) == 1
+        bare = [one for one in left[:1] if _is_bare(words[one]) and (sub.name in HEADED or is_alone)]
+    else:
+        bare = [one for one in left if _is_bare(words[one]) and sub.name not in ("metrics", "digest")]
+    if not bare:
+        return None, left
+    return int(words[bare[0]]), [one for one in left if one != bare[0]]
+
+
+HEADED = frozenset({"status", "cancel", "reopen"})
+"""Subcommands whose text begins with a word of ours, or has none to speak of."""
+POLITE = frozenset({"please", "pls"})
+
+
+def _is_about(word: str) -> bool:
+    """Whether a word can stand before the subcommand: what it is about, not what is said."""
+    return bool(
+        REFERENCE.match(word) or CLEAR_SEVERITY.match(word) or MENTION.match(word) or _is_bare(word) or word.startswith("@")
+        or _key(word) in ROLES or _key(word) in POLITE or word.lower() == "me"
+    )  # fmt: skip
+
+
+def _is_polite(word: str, index: int, position: int) -> bool:
+    return index < position and _key(word) in POLITE
+
+
+def _is_bare(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 9
 
 
 def _key(word: str) -> str:
     return word.lower().rstrip(":,.!")
 
 
-def _take_reference(words: Sequence[str]) -> tuple[int | None, list[str]]:
-    """The first INC-7 or #7 among the first words or at the end, and the rest. Inside a text it stays where it is."""
-    for index, word in enumerate(words):
-        if REFERENCE.match(word) and (index <= 2 or index == len(words) - 1):
-            return number_in(word.rstrip(":,")), [*words[:index], *words[index + 1 :]]
-    return None, list(words)
-
-
-def _take_bare(words: list[str]) -> tuple[int | None, list[str]]:
-    for index, word in enumerate(words):
-        if word.isascii() and word.isdigit() and len(word) <= 9:
-            return int(word), [*words[:index], *words[index + 1 :]]
-    return None, words
-
-
 def _near(word: str) -> list[str]:
-    found = get_close_matches(_key(word), BY_WORD, n=3, cutoff=0.6)
+    found = get_close_matches(_key(word)[:40], BY_WORD, n=3, cutoff=0.6)
     return list(dict.fromkeys(BY_WORD[one].name for one in found))
+
+
+def likely(word: str, known: Iterable[str]) -> str:
+    """“ Did you mean x?” where a word looks like one that is known; nothing where none does."""
+    found = get_close_matches(_key(word)[:40], list(known), n=1, cutoff=0.6)
+    return f" Did you mean {found[0]}?" if found else ""
 
 
 # --- the parts of a request -------------------------------------------------------------------
@@ -206,6 +263,16 @@ def references_in(words: Sequence[str]) -> list[int]:
 def week_in(words: Sequence[str]) -> str | None:
     """The ISO week among the words."""
     return next((word.upper() for word in words if WEEK.match(word.upper())), None)
+
+
+def is_week(week: str) -> bool:
+    """Whether a calendar has that week: not every year has a 53rd."""
+    year, _, number = week.partition("-W")
+    try:
+        date.fromisocalendar(int(year), int(number), 1)
+    except ValueError:
+        return False
+    return 2000 <= int(year) < 2100
 
 
 # --- words about it ---------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 The decision is committed before there is an answer. A refusal is a sentence that says what to do.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from bot.digest import Digest
@@ -37,25 +39,31 @@ from bot.slack import commands, ids
 from bot.slack.commands import Request, Unknown
 from bot.slack.views import answers, forms
 from bot.slack.views.blocks import Message, View, context, link, said, section
-from bot.slack.views.text import escape, fit, reason
+from bot.slack.views.text import as_typed, clean, defused, escape, fit, reason
 from bot.store import Store
+
+LOOKS = frozenset({"help", "list", "who", "timeline", "runbook"})
+"""What guests of the workspace may do: look, as far as the buttons let them."""
+ROLE_WORDS = frozenset({"me", "to", "is", "for", "as", "the"})
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, where, and with what: `once` makes a request count once, `trigger` opens a form within three seconds."""
+    """Who asks, where, and with what: `once` makes a request count once, `answer_url` reaches them wherever they are."""
 
     person: str
     channel: str
-    once: str
+    once: str | None
+    answer_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What they see: a message to them alone, or a form."""
+    """What they see: a message to them alone, or a form. With `is_repeat` the same request was answered before."""
 
     message: Message | None = None
     form: View | None = None
+    is_repeat: bool = False
 
 
 class Desk:
@@ -86,17 +94,27 @@ class Desk:
 
     def typed(self, text: str, asker: Asker) -> Reply:
         """Answer `/incident TEXT`."""
-        request = commands.read(text)
+        request = commands.read(as_typed(text))
         if isinstance(request, Unknown):
             return Reply(answers.unknown(self._command, request.word, request.near))
-        self._check_guest(request, asker)
-        return self._subs[request.sub.name](request, asker)
+        if request.sub.name not in LOOKS:
+            self._refuse_guest(asker.person)
+        return self._subs[request.sub.name](self._as_meant(request, asker), asker)
 
-    def _check_guest(self, request: Request, asker: Asker) -> None:
-        """Guests of the workspace look; they do not act."""
-        if request.sub.name in ("help", "list", "who", "timeline"):
-            return
-        self._refuse_guest(asker.person)
+    def _as_meant(self, request: Request, asker: Asker) -> Request:
+        """In an incident's channel words are words. Elsewhere a reference that closes them names the incident.
+
+        A number alone (`note 7 pods restart`) may be either: then we ask, rather than write to the wrong incident.
+        """
+        has_number = bool(request.words) and request.words[0].isdigit() and request.sub.name in ("note", "update", "resolve")
+        if request.number is not None or not (request.elsewhere or has_number):
+            return request
+        if self._store.incident_in_channel(asker.channel) is not None:
+            return request
+        if request.elsewhere is None:
+            first, sub = request.words[0][:9], request.sub.name
+            raise Refused(f"Which incident? If you mean INC-{first}: `{self._command} {sub} INC-{first} …`.")
+        return request.elsewhere
 
     def _refuse_guest(self, person: str) -> None:
         known = self._store.person(person)
@@ -108,7 +126,7 @@ class Desk:
         words = tuple(word for word in request.words if word.lower() not in flags)
         severity, words = commands.severity_in(words, is_certain=True)
         service, words = self._service_in(words)
-        title = " ".join(words)
+        title = self.without_mentions(" ".join(words))
         if not title:
             return Reply(form=forms.declare(self._policy(), service=service))
         wish = Declare(
@@ -125,6 +143,15 @@ class Desk:
         first = words[0].lower() if words else ""
         return self._policy().aliases().get(first), words
 
+    def without_mentions(self, text: str) -> str:
+        """Text for where Slack shows no people: each by name."""
+
+        def name(found: re.Match[str]) -> str:
+            known = self._store.person(found[1])
+            return f"@{known.real_name or known.name}" if known and (known.real_name or known.name) else "@somebody"
+
+        return commands.MENTION.sub(name, text)
+
     def _simple(self, make: Callable[[int, str], Input]) -> Callable[[Request, Asker], Reply]:
         def answer(request: Request, asker: Asker) -> Reply:
             incident = self._meant(request.number, asker)
@@ -139,7 +166,7 @@ class Desk:
         person, rest = commands.person_in(request.words, asker.person)
         if person is not None:
             return self._handled(PageSomeone(incident.number, asker.person, person=self._found(person)), asker)
-        return self._handled(PageSomeone(incident.number, asker.person, service=rest[0]), asker)
+        return self._handled(PageSomeone(incident.number, asker.person, service=rest[0].removeprefix("service:")), asker)
 
     def _sev(self, request: Request, asker: Asker) -> Reply:
         incident = self._meant(request.number, asker)
@@ -156,8 +183,9 @@ class Desk:
             return Reply(form=forms.status(incident))
         status, rest = commands.status_in(request.words)
         if status is None:
+            near = commands.likely(request.words[0], commands.STATUSES)
             raise Refused(
-                f"“{request.words[0][:40]}” is no status. There are investigating, identified and monitoring; "
+                f"“{defused(request.words[0][:40])}” is no status.{near} There are investigating, identified and monitoring; "
                 f"resolve, close and cancel have commands of their own."
             )
         return self._handled(ChangeStatus(incident.number, status, asker.person, " ".join(rest)), asker)
@@ -169,7 +197,11 @@ class Desk:
         if not request.words:
             return Reply(form=forms.role(incident))
         if role is None:
-            raise Refused(f"Which role? There are {', '.join(one.value for one in Role)}. `{self._command} role scribe @ben`")
+            near = next(filter(None, (commands.likely(word, commands.ROLES) for word in words if not word.startswith("@"))), "")
+            raise Refused(f"Which role?{near} There are {', '.join(one.value for one in Role)}. `{self._command} role scribe @ben`")
+        unread = [word for word in words if not commands.MENTION.match(word) and word.lower() not in ROLE_WORDS]
+        if person is None and unread:
+            raise Refused(f"Who is “{defused(unread[0][:40])}”? Pick the name from Slack's list while typing @, or say `me`.")
         who = self._found(person) if person else asker.person
         return self._handled(AssignRole(incident.number, role, who, asker.person), asker)
 
@@ -191,8 +223,10 @@ class Desk:
         if not numbers:
             incident = self._meant(None, asker)
             return Reply(form=forms.merge(incident))
-        child = numbers[0] if len(numbers) > 1 else self._meant(None, asker).number
-        return self._handled(Merge(child, numbers[-1], asker.person), asker)
+        if len(numbers) > 2:
+            raise Refused(f"One into one, please: `{self._command} merge INC-{numbers[0]} into INC-{numbers[1]}`.")
+        child = self._meant(numbers[0] if len(numbers) > 1 else None, asker).number
+        return self._handled(Merge(child, self._meant(numbers[-1], asker).number, asker.person), asker)
 
     def _resolve(self, request: Request, asker: Asker) -> Reply:
         incident = self._meant(request.number, asker)
@@ -213,7 +247,8 @@ class Desk:
         incident = self._meant(request.number, asker, only_open=False)
         template = request.words[0].lower() if request.words else self._policy().rule(incident.severity).template
         if template not in self._templates():
-            raise Refused(f"There is no template {template[:40]!r}. There are {', '.join(self._templates())}.")
+            near = commands.likely(template, self._templates())
+            raise Refused(f"There is no template “{defused(template[:40])}”.{near} There are {', '.join(self._templates())}.")
         return self._handled(RequestDraft(incident.number, asker.person, template), asker)
 
     def _timeline(self, request: Request, asker: Asker) -> Reply:
@@ -243,11 +278,17 @@ class Desk:
         week = commands.week_in(request.words) or self._week_of(self._now())
         if request.words and commands.week_in(request.words) is None:
             raise Refused(f"A week is written like {week}. `{self._command} {request.sub.name} {week}`")
+        if not commands.is_week(week):
+            raise Refused(f"There is no week {week}. `{self._command} {request.sub.name}` shows this one.")
         return Reply(answers.digest(self._digest_for(week)))
 
     def _help(self, request: Request, asker: Asker) -> Reply:
-        sub = commands.BY_WORD.get(request.words[0].lower()) if request.words else None
-        return Reply(answers.helped(self._command, sub))
+        if not request.words:
+            return Reply(answers.helped(self._command))
+        asked = commands.read(request.words[0])
+        if isinstance(asked, Unknown):
+            return Reply(answers.unknown(self._command, asked.word, [f"help {one}" for one in asked.near]))
+        return Reply(answers.helped(self._command, asked.sub))
 
     # --- buttons ------------------------------------------------------------------------------
 
@@ -263,7 +304,7 @@ class Desk:
         if action == ids.DECLARE:
             return self._declare_announced(value)
         number, _, page = value.partition(":")
-        incident = self._numbered(number)
+        incident = self._seen(self._numbered(number), asker)
         shown = self._shown(action, incident, int(page) if page.isdigit() else 0)
         return shown or self._handled(self._input_of(action, incident, asker), asker)
 
@@ -329,8 +370,7 @@ class Desk:
         def value(name: str) -> str:
             return forms.value_of(view, name)
 
-        carried, by = forms.metadata_of(view), asker.person
-        number = int(carried.get("incident") or 0)
+        by, number = asker.person, forms.incident_of(view)
         match view.get("callback_id"):
             case ids.DECLARE_FORM:
                 return self._declare_from(view, by), ids.TITLE
@@ -340,11 +380,14 @@ class Desk:
             case ids.NOTE_FORM:
                 return AddNote(number, value(ids.TEXT), by), ids.TEXT
             case ids.ROLE_FORM:
-                return AssignRole(number, Role(value(ids.ROLE)), value(ids.PERSON), by), ids.ROLE
+                if not value(ids.PERSON):
+                    raise FieldRefused("Choose a person.", ids.PERSON)
+                return AssignRole(number, Role(_chosen(value, ids.ROLE, Role)), value(ids.PERSON), by), ids.ROLE
             case ids.SEVERITY_FORM:
-                return ChangeSeverity(number, Severity(value(ids.SEVERITY_FIELD)), by), ids.SEVERITY_FIELD
+                return ChangeSeverity(number, Severity(_chosen(value, ids.SEVERITY_FIELD, Severity)), by), ids.SEVERITY_FIELD
             case ids.STATUS_FORM:
-                return ChangeStatus(number, Status(value(ids.STATUS_FIELD)), by, value(ids.TEXT)), ids.STATUS_FIELD
+                moved = Status(_chosen(value, ids.STATUS_FIELD, Status))
+                return ChangeStatus(number, moved, by, value(ids.TEXT)), ids.STATUS_FIELD
             case ids.RESOLVE_FORM:
                 return Resolve(number, by, value(ids.TEXT)), ids.TEXT
             case ids.MERGE_FORM:
@@ -365,7 +408,7 @@ class Desk:
         return Declare(
             title=forms.value_of(view, ids.TITLE),
             by=by,
-            severity=Severity(severity) if severity else None,
+            severity=Severity(_chosen(lambda name: severity, ids.SEVERITY_FIELD, Severity)) if severity else None,
             service=forms.value_of(view, ids.SERVICE) or None,
             details=forms.value_of(view, ids.DETAILS),
             private=forms.value_of(view, ids.PRIVATE) == "private",
@@ -374,17 +417,35 @@ class Desk:
 
     # --- reactions ----------------------------------------------------------------------------
 
+    def may_pin(self, channel: str, person: str) -> bool:
+        """Whether a 📌 of theirs there puts anything on a timeline."""
+        known = self._store.person(person)
+        return self._store.incident_in_channel(channel) is not None and not (known is not None and known.is_guest)
+
     def pinned(self, channel: str, text: str, person: str, link_: str, at: datetime, once: str) -> None:
         """A 📌 on a message of an incident's channel puts it on the timeline, at the time it was said."""
         incident = self._store.incident_in_channel(channel)
         if incident is not None and text.strip():
-            self._door.handle(AddNote(incident.number, text[:2800], person, link=link_ or None, at=at), once=once)
+            self._door.handle(AddNote(incident.number, as_typed(text)[:2800], person, link=link_ or None, at=at), once=once)
 
     # --- shared -------------------------------------------------------------------------------
 
     def _handled(self, input: Input, asker: Asker) -> Reply:
         outcome = self._door.handle(input, once=asker.once)
-        return Reply(said(reason(self.sentence(outcome), self._command)))
+        return Reply(self.answer(outcome), is_repeat=outcome.was_handled)
+
+    def answer(self, outcome: Outcome) -> Message:
+        """What to tell who asked, as a message."""
+        return said(reason(self.sentence(outcome), self._command))
+
+    def refusal(self, error: Refused) -> Message:
+        """Why not, as a message."""
+        return answers.refused(reason(error.reason, self._command))
+
+    def refusal_in_a_form(self, error: Refused) -> str:
+        """Why not, as the plain text beside a field."""
+        said_ = self.without_mentions(error.reason).replace("`/incident", f"`{self._command}").replace("`", "")
+        return clean(said_, 150, lines=False)
 
     def sentence(self, outcome: Outcome) -> str:
         """What to tell who asked."""
@@ -393,24 +454,34 @@ class Desk:
     def _meant(self, number: int | None, asker: Asker, *, only_open: bool = True) -> Incident:
         """The incident that is meant: the one named, the channel's, or the only one open."""
         if number is not None:
-            return self._numbered(str(number))
+            return self._seen(self._numbered(str(number)), asker)
         here = self._store.incident_in_channel(asker.channel)
         if here is not None:
             return here
         open_ = self._store.open_incidents()
         if len(open_) == 1:
-            return open_[0]
+            return self._seen(open_[0], asker)
         if not open_:
             more = "" if only_open else f" Name one: `{self._command} timeline INC-7`."
             raise Refused(f"Nothing is open.{more} `{self._command} declare` opens an incident.")
-        shown = ", ".join(one.ref if one.private else f"{one.ref} ({one.title[:40]})" for one in open_[:5])
+        shown = ", ".join(one.ref if one.private else f"{one.ref} ({defused(one.title[:40])})" for one in open_[:5])
         raise Refused(f"Which one? Open are {shown}. Add its number, or ask in its channel.")
+
+    def _seen(self, incident: Incident, asker: Asker) -> Incident:
+        """The incident, unless it is private and they are neither in its channel nor on it."""
+        if not incident.private or (incident.channel is not None and incident.channel.id == asker.channel):
+            return incident
+        episode = incident.episode
+        on_it = {incident.opened_by, episode.acknowledged_by, *episode.assignees, *episode.notified}
+        if asker.person in on_it.union(*incident.roles.values()):
+            return incident
+        raise Refused(f"{incident.ref} is private. Ask in its own channel.")
 
     def _numbered(self, text: str) -> Incident:
         number = number_in(text)
         incident = self._store.incident(number) if number is not None else None
         if incident is None:
-            raise Refused(f"There is no INC-{text[:20]}. `{self._command} list` shows the open ones.")
+            raise Refused(f"There is no INC-{defused(text[:20])}. `{self._command} list` shows the open ones.")
         return incident
 
     def _found(self, person: str) -> str:
@@ -420,7 +491,7 @@ class Desk:
         found = self._store.people(person)
         if len(found) != 1:
             what = "Nobody is" if not found else "Several people are"
-            raise Refused(f"{what} called {person[:60]}. Pick the name from Slack's list while typing @.")
+            raise Refused(f"{what} called {defused(person[:60])}. Pick the name from Slack's list while typing @.")
         return found[0].slack_id
 
     def _policy(self) -> Any:
@@ -436,6 +507,13 @@ class FieldRefused(Refused):
     def __init__(self, reason_: str, field: str) -> None:
         super().__init__(reason_)
         self.field = field
+
+
+def _chosen(value: Callable[[str], str], name: str, kind: type[StrEnum]) -> str:
+    """What was chosen in a field; refused where it is none of its options."""
+    if value(name) not in {one.value for one in kind}:
+        raise FieldRefused("Choose one of these.", name)
+    return value(name)
 
 
 def _runbook_message(book: Runbook, why: str) -> Message:
