@@ -102,7 +102,8 @@ async def _slack(web: Web, pool: ThreadPoolExecutor, request: Request) -> Respon
     body = await _limited(request)
     if body is None:
         return PlainTextResponse("too large\n", status_code=413)
-    headers = {name.lower(): value for name, value in request.headers.items()}
+    # A header that stands twice is one with both values, as in HTTP: a second signature spoils the first.
+    headers = {name: ", ".join(request.headers.getlist(name)) for name in dict.fromkeys(request.headers.keys())}
     query = request.url.query
     loop = asyncio.get_running_loop()
     answer = await loop.run_in_executor(pool, _dispatch, web.slack, body, headers, query)
@@ -146,8 +147,5 @@ def _metrics(web: Web) -> Response:
     def depths() -> dict[str, dict[str, int]]:
         return {"inbox": web.store.inbox_depth(), "outbox": web.store.outbox_depth()}
 
-    try:
-        text = web.measures.text(depths, lambda: web.store.outbox_age(web.health.clock()))
-    except DatabaseDown as error:
-        return PlainTextResponse(f"{error}\n", status_code=503)
+    text = web.measures.text(depths, lambda: web.store.outbox_age(web.health.clock()))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
