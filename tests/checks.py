@@ -12,7 +12,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from bot import commands
+from bot.incidents.policy import problems_in, read
 from bot.postmortems import read_templates
+from bot.postmortems.trying import tried
 from bot.runbooks import lint_folder
 from tests.documents import TOP, generated
 
@@ -25,7 +28,7 @@ def ruff() -> Problems:
 
 
 def formatting() -> Problems:
-    """One way to lay code out: `ruff format .` mends it."""
+    """One way to lay code out: `.venv/bin/ruff format .` mends it."""
     yield from _run("ruff", "format", "--check", "--quiet", ".")
 
 
@@ -71,25 +74,74 @@ def documents() -> Problems:
 
 
 def links() -> Problems:
-    """Every relative link in the documents leads somewhere."""
-    for page in sorted((*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("runbooks/*.md"))):
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+    """Every relative link in the documents leads somewhere, to a heading too."""
+    for page in pages():
+        for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text(encoding="utf-8")):
             if "://" in target or target.startswith("mailto:") or "{" in target:
                 continue
-            if not (page.parent / target).exists():
-                yield f"{page.relative_to(TOP)}: the link to {target} leads nowhere"
+            there = page.parent / target if target else page
+            if not there.exists():
+                yield f"{page.relative_to(TOP)}: the link to {target} leads nowhere; name the file as it is now"
+            elif heading and there.suffix == ".md" and heading not in _headings(there):
+                yield f"{page.relative_to(TOP)}: {there.name} has no heading #{heading}"
+
+
+def pages() -> list[Path]:
+    """Every document that people read."""
+    return sorted((*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"), *TOP.glob("runbooks/*.md")))
+
+
+def _headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    lines = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).strip().replace(" ", "-") for line in lines}
+
+
+def verbs() -> Problems:
+    """Every command that a document tells people to run is there."""
+    subcommands = set(re.findall(r"^## (\S+)$", commands.documented(), flags=re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(encoding="utf-8"), flags=re.M))
+    places = (*pages(), TOP / "Procfile", TOP / "deploy" / "Dockerfile", TOP / "deploy" / "compose.yaml")
+    for page in places:
+        text = page.read_text(encoding="utf-8")
+        # Parted by blanks in a document, by commas in a list of arguments.
+        for name in re.findall(r"-m\W{1,4}bot\W{1,4}([a-z]+)", text):
+            if name not in subcommands:
+                yield f"{page.relative_to(TOP)}: `python -m bot {name}` is no subcommand; see docs/command-line.md"
+        for name in re.findall(r"(?:^|`)(?:[A-Z_]+=\S+ )*make ([a-z-]+)", text, flags=re.M):
+            if name not in targets:
+                yield f"{page.relative_to(TOP)}: `make {name}` is no verb of the Makefile; see `make help`"
 
 
 def runbooks() -> Problems:
     """Every runbook has what a woken person needs."""
     for problem in lint_folder(TOP / "runbooks"):
-        yield str(problem)
+        yield f"{_near(problem)}; docs/how-to/write-a-runbook.md says what it needs"
+
+
+def policy() -> Problems:
+    """The policy is one, and names templates and runbooks that there are."""
+    path = TOP / "policy.yaml"
+    problems = [str(one) for one in problems_in(path.read_text(encoding="utf-8"), "policy.yaml")]
+    yield from problems
+    if problems:
+        return
+    made = read(path.read_text(encoding="utf-8"), "policy.yaml")
+    drafts = set(read_templates(TOP / "postmortem_templates").names())
+    for name in sorted({one.template for one in made.severities.values()} - drafts):
+        yield f"policy.yaml: names the template {name}; there is no postmortem_templates/{name}.md.j2"
+    known = {path.name for path in (TOP / "runbooks").glob("*.md")}
+    for name in sorted({one.runbook for one in (*made.routes, *made.services.values()) if one.runbook}):
+        if "://" not in name and f"{name.removesuffix('.md')}.md" not in known:
+            yield f"policy.yaml: names the runbook {name}; there is no runbooks/{name.removesuffix('.md')}.md"
 
 
 def templates() -> Problems:
-    """Every post-mortem template can be read."""
-    for problem in read_templates(TOP / "postmortem_templates").problems:
-        yield str(problem)
+    """Every post-mortem template can be read, and knows every name it asks for."""
+    folder = TOP / "postmortem_templates"
+    found = read_templates(folder)
+    for problem in (*found.problems, *tried(found, folder)):
+        yield f"{_near(problem)}; bot/postmortems/facts.py has every name there is"
 
 
 def words() -> Problems:
@@ -109,19 +161,23 @@ def broad() -> Problems:
 
 
 CHECKS: tuple[Callable[[], Problems], ...] = (
-    ruff, formatting, types, architecture, locks, documents, links, runbooks, templates, words, broad,
+    ruff, formatting, types, architecture, locks, documents, links, verbs, policy, runbooks, templates, words, broad,
 )  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
-    """Run every check; with --write, write the generated documents instead."""
+    """Run every check, or those that are named; with --write, write the generated documents instead."""
     if arguments == ["--write"]:
         for path, text in generated():
             path.write_text(text, encoding="utf-8")
             print(f"wrote {path.relative_to(TOP)}")
         return 0
+    known = {check.__name__: check for check in CHECKS}
+    if set(arguments) - set(known):
+        print(f"no such check; there are {', '.join(known)}")
+        return 2
     failed = 0
-    for check in CHECKS:
+    for check in [known[name] for name in arguments or known]:
         started = time.perf_counter()
         problems = list(check())
         failed += bool(problems)
@@ -130,6 +186,11 @@ def main(arguments: list[str]) -> int:
         for problem in problems:
             print("     " + problem.replace("\n", "\n     "))
     return 1 if failed else 0
+
+
+def _near(problem: object) -> str:
+    """A problem with its file as seen from the top of the repository."""
+    return str(problem).replace(f"{TOP}/", "")
 
 
 def _run(*command: str) -> Problems:

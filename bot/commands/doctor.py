@@ -19,6 +19,7 @@ from bot.pagerduty import check as pagerduty
 from bot.pagerduty.client import Client
 from bot.pagerduty.reports import Reports
 from bot.postmortems import read_templates
+from bot.postmortems.trying import tried
 from bot.runbooks import lint_folder, read_folder
 from bot.settings import Settings
 from bot.slack import check as slack
@@ -101,7 +102,10 @@ def _templates(settings: Settings) -> Iterator[Finding]:
         copy = "copy the folder from the repository, or set TEMPLATES_DIR"
         mend = "mend that line, or take the file away" if templates.names() else copy
         yield Finding("post-mortem template", False, str(one), mend)
-    if not templates.problems:
+    tried_in_vain = list(tried(templates, settings.templates_dir))
+    for one in tried_in_vain:
+        yield Finding("post-mortem template", False, str(one), "mend that line; bot/postmortems/facts.py has every name there is")
+    if not templates.problems and not tried_in_vain:
         yield Finding("post-mortem templates", True, ", ".join(templates.names()))
     if not templates.names():
         return

@@ -132,6 +132,8 @@ def test_one_thing_that_is_wrong_is_found_alone_and_with_its_mend(well, settings
         ("policy_file", "policy.yaml", "team:\n  colour: red\n", "policy", "policy.yaml:2: "),
         ("policy_file", "policy.yaml", b"team: \xff\n", "policy", "policy.yaml cannot be read: "),
         ("templates_dir", "default.md.j2", "# A draft\n{% if %}\n", "post-mortem template", "default.md.j2:2: "),
+        ("templates_dir", "default.md.j2", "# A draft\n\n{{ nobodys_name }}\n", "post-mortem template", "default.md.j2:3: "),
+        ("templates_dir", "default.md.j2", "# A draft\n{% for x in 9 %}{% endfor %}\n", "post-mortem template", "default.md.j2:2: "),
         ("runbooks_dir", "disk.md", "---\ntitle: x\nlast_reviewed: never\n---\n# x\n", "runbook", "disk.md:3: "),
     ],
 )
