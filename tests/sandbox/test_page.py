@@ -241,6 +241,40 @@ def test_switches_break_and_mend_a_neighbour(page: Page, sandbox: Sandbox) -> No
     expect(page.locator("#slack-banner")).to_be_hidden()
 
 
+def test_pagerduty_being_down_is_said_where_the_phones_are(page: Page) -> None:
+    page.get_by_test_id("fault-pagerduty-down").click()
+    expect(page.locator("#pagerduty-banner")).to_contain_text("PagerDuty is down: the bot cannot reach it. It takes no new page")
+
+    page.get_by_test_id("fault-pagerduty-up").click()
+    expect(page.locator("#pagerduty-banner")).to_be_hidden()
+
+
+def test_every_phone_says_who_acknowledged(page: Page, sandbox: Sandbox) -> None:
+    page_ana(sandbox)
+    page.get_by_test_id("phone-ana").get_by_test_id("phone-escalate").click()
+    ben = page.get_by_test_id("phone-ben")
+    expect(ben).to_contain_text("push · level 2")
+    ben.get_by_test_id("phone-ack").click()
+
+    expect(ben.locator(".state")).to_have_text("On it")
+    expect(page.get_by_test_id("phone-ana").locator(".state")).to_have_text("Ben is on it")
+    expect(page.get_by_test_id("phone-ana")).to_contain_text("Acknowledged by Ben")
+
+
+def test_a_new_channel_is_read_from_its_first_message_and_an_old_one_from_its_last(page: Page, sandbox: Sandbox) -> None:
+    with sandbox.world.lock:
+        sandbox.api.call("conversations.create", sandbox.world.slack_token, {"name": "inc-1-checkout"})
+        for number in range(40):
+            bot_says(sandbox, f"line {number}", name="inc-1-checkout")
+    page.get_by_role("button", name="Go there").click()
+    expect(page.get_by_text("line 0", exact=True)).to_be_in_viewport()
+    expect(page.get_by_text("line 39", exact=True)).not_to_be_in_viewport()
+
+    page.get_by_test_id("channel-incidents").click()
+    page.get_by_test_id("channel-inc-1-checkout").click()
+    expect(page.get_by_text("line 39", exact=True)).to_be_in_viewport()
+
+
 def test_a_sample_alert_and_its_all_clear_are_fired(page: Page, fired: list[tuple[str, str | None]]) -> None:
     page.get_by_test_id("sample-alertmanager-errors").click()
     expect(page.get_by_test_id("notice")).to_contain_text("Alert sent")
