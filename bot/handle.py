@@ -10,6 +10,7 @@ from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Candidate, Placement, place, service_of
 from bot.alerts.matching import Outcome as RouteOutcome
 from bot.clock import Clock
+from bot.errors import Refused
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
 from bot.incidents.incident import Incident
@@ -53,22 +54,29 @@ class Door:
         `Refused` where a person asked for what cannot be, and `DatabaseDown` where nothing could be saved.
         """
         now = self.clock()
-        for _ in range(TRIES - 1):
+        for number in range(TRIES - 1):
             try:
-                return self._handle(input, now, once, finish)
+                # Whoever came too late once waits for their turn: else, of forty at once, some would never get one.
+                return self._handle(input, now, once, finish, alone=number > 0)
             except Conflict:
                 continue
-        return self._handle(input, now, once, finish)
+        return self._handle(input, now, once, finish, alone=True)
 
-    def _handle(self, input: Input, now: datetime, once: str | None, finish: Callable[[Work], None] | None) -> Outcome:
+    def _handle(
+        self, input: Input, now: datetime, once: str | None, finish: Callable[[Work], None] | None, *, alone: bool
+    ) -> Outcome:
         policy = self.policy()
         with self.store.writing() as work:
             if once is not None and work.was_handled(once):
-                if finish is not None:
-                    finish(work)
-                return Outcome(None, Decision(reason="This was done already."), was_handled=True)
-            incident, known = self._load(work, input, now, policy)
-            decision = decide(incident, known, now, policy)
+                return _repeated(work, finish)
+            incident, known = self._load(work, input, now, policy, alone)
+            try:
+                decision = decide(incident, known, now, policy)
+            except Refused:
+                # Refused for what the same request did a moment ago, in another thread: no refusal, a repeat.
+                if once is not None and work.was_handled(once):
+                    return _repeated(work, finish)
+                raise
             if once is not None:
                 work.mark_handled(once, now)
             if finish is not None:
@@ -78,7 +86,7 @@ class Door:
         self.saved(decision)
         return Outcome(saved, decision)
 
-    def _load(self, work: Work, input: Input, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
+    def _load(self, work: Work, input: Input, now: datetime, policy: Policy, alone: bool) -> tuple[Incident | None, Input]:
         match input:
             case AlertReported():
                 return self._placed(work, input, now, policy)
@@ -92,7 +100,7 @@ class Door:
             case EffectParked():
                 return (None if input.incident is None else work.incident(input.incident)), input
             case _:
-                return work.incident(input.incident), input
+                return work.incident(input.incident, alone=alone), input
 
     def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
         placement = placement_of(work, report, now, policy)
@@ -109,6 +117,12 @@ class Door:
         default = placement.route.runbook or service.runbook
         choice = choose(report.alert, tuple(self.runbooks()), default, now.date())
         return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
+
+
+def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:
+    if finish is not None:
+        finish(work)
+    return Outcome(None, Decision(reason="This was done already."), was_handled=True)
 
 
 def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:

@@ -28,9 +28,10 @@ class Work:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def incident(self, number: int) -> Incident | None:
-        """The incident of that number as it stands."""
-        row = self.connection.execute(select(incidents.c.body, incidents.c.version).where(incidents.c.number == number)).first()
+    def incident(self, number: int, *, alone: bool = False) -> Incident | None:
+        """The incident of that number as it stands. With `alone` nobody else changes it before this transaction ends."""
+        wanted = select(incidents.c.body, incidents.c.version).where(incidents.c.number == number)
+        row = self.connection.execute(wanted.with_for_update() if alone else wanted).first()
         return None if row is None else _read(row.body, row.version)
 
     def open_incidents(self) -> tuple[Incident, ...]:
