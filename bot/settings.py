@@ -3,6 +3,7 @@
 import errno
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -129,6 +130,14 @@ def load(environment: Mapping[str, str], **given: Any) -> Settings:
             from_files[name] = _held(path)
     values: dict[str, Any] = {**from_files, **given}
     return Settings(**values)
+
+
+def misspelt() -> dict[str, str]:
+    """Names in .env that are no setting but look like one: each with the one that was probably meant."""
+    ours = {name for field in Settings.model_fields for name in (field, f"{field}_file")}
+    strange = [name.lower() for name in DotEnvSettingsSource(Settings).env_vars if name.lower() not in ours]
+    near = {name: get_close_matches(name, ours, n=1, cutoff=0.85) for name in strange}
+    return {name.upper(): found[0].upper() for name, found in near.items() if found}
 
 
 def _held(path: str) -> str:

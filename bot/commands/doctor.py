@@ -21,7 +21,7 @@ from bot.pagerduty.reports import Reports
 from bot.postmortems import read_templates
 from bot.postmortems.trying import tried
 from bot.runbooks import lint_folder, read_folder
-from bot.settings import Settings
+from bot.settings import Settings, misspelt
 from bot.slack import check as slack
 from bot.slack.client import Slack
 from bot.store import DatabaseDown, Store, migrate
@@ -60,6 +60,7 @@ def run_check(given: argparse.Namespace, settings: Settings) -> int:
 
 def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
     """Everything that was looked at."""
+    yield from _settings(settings)
     yield from _policy(settings)
     yield from _templates(settings)
     yield from _runbooks(settings)
@@ -70,6 +71,14 @@ def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
     if online:
         yield from _neighbours(settings, policy, store)
     store.close()
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    odd = misspelt()
+    for name, meant in odd.items():
+        yield Finding("settings", False, f"{name} in .env is no setting, and is not read", f"write {meant}, if that is meant")
+    if not odd:
+        yield Finding("settings", True, f"{len(settings.model_fields_set)} set, the others by default")
 
 
 def _policy(settings: Settings) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def test_where_all_is_well_every_thing_is_named_and_nothing_is_done(well, sandbo
     assert told.out.endswith("are well.\n")
     subjects = [line.removeprefix("ok    ").partition(":")[0] for line in told.out.splitlines()[:-2]]
     assert subjects == [
-        "policy", "post-mortem templates", "runbooks", *["alert endpoint"] * 4, "database", "Slack token", "Slack scopes",
+        "settings", "policy", "post-mortem templates", "runbooks", *["alert endpoint"] * 4, "database", "Slack token", "Slack scopes",
         "Slack channel #incidents", "Slack channel #firstfive-ops", "Slack requests", "PagerDuty keys", "PagerDuty REST",
         "PagerDuty user", "clock",
     ]  # fmt: skip
@@ -148,6 +148,15 @@ def test_every_problem_of_a_file_is_told_not_only_the_first(well):
     found = wrong(well, policy_file=well.file("team:\n  colour: red\nroutes:\n  - {name: all, severity: SEV9}\n", "policy.yaml"))
 
     assert [said.rpartition("policy.yaml:")[2][0] for _, said, _ in found] == ["2", "4"]
+
+
+def test_a_name_in_the_dotenv_file_that_is_nearly_a_setting_is_named(well):
+    well.file("SLACK_BOT_TOKN=xoxb-1\nPAGERDUTY_KEY=x\nPOSTGRES_PASSWORD=y\nSLACK_APP_TOKEN_FILE=\nPAGER_POLL_SECONDS=30\n", ".env")
+
+    assert wrong(well) == [
+        ("settings", "SLACK_BOT_TOKN in .env is no setting, and is not read", "write SLACK_BOT_TOKEN, if that is meant"),
+        ("settings", "PAGERDUTY_KEY in .env is no setting, and is not read", "write PAGERDUTY_KEYS, if that is meant"),
+    ]
 
 
 @pytest.mark.parametrize("channel", ["general", "nowhere"])

@@ -165,8 +165,7 @@ def test_a_signal_ends_each_of_them_cleanly_and_within_seconds(bot, command, num
 
 
 @embedded
-@pytest.mark.parametrize("neighbour", ["slack", "pagerduty"])
-@pytest.mark.parametrize("state", ["slow", "down"])
+@pytest.mark.parametrize(("neighbour", "state"), [("slack", "slow"), ("pagerduty", "slow"), ("pagerduty", "down")])
 def test_it_ends_soon_while_a_neighbour_is_slow_or_down_and_goes_on_after_it(bot, sandbox, neighbour, state):
     sandbox.world.break_(neighbour, state)
     with bot.running("serve") as process:
