@@ -22,6 +22,7 @@ from bot.pagerduty.limits import Budget
 from bot.pagerduty.reports import Reports, level_in
 from bot.store import Store
 
+SUMMARY_LIMIT = 1024
 NOT_THERE_YET = "PagerDuty does not show the incident of this page yet"
 
 
@@ -66,10 +67,8 @@ class PagerDeliverer:
             "dedup_key": effect.dedup_key,
             "client": "Firstfive",
             "payload": {
-                "summary": effect.summary,
-                "source": effect.source,
-                "severity": effect.severity,
-                "custom_details": dict(effect.details),
+                **_payload(effect.summary, effect.source, effect.severity),
+                "custom_details": {name: _sendable(value) for name, value in effect.details.items()},
             },
             "links": [{"href": href, "text": text} for href, text in effect.links],
         }
@@ -77,7 +76,7 @@ class PagerDeliverer:
         return PageAccepted(effect.incident, effect.dedup_key, self._clock())
 
     def _service(self, effect: PageService) -> Input:
-        payload = {"summary": effect.summary, "source": effect.service, "severity": effect.severity}
+        payload = _payload(effect.summary, effect.service, effect.severity)
         event = {"event_action": "trigger", "dedup_key": effect.dedup_key, "client": "Firstfive", "payload": payload}
         who = f"the on-call of {effect.service}"
         try:
@@ -171,3 +170,14 @@ class PagerDeliverer:
             raise GaveUp(f"PagerDuty wants to know who is {what}", "set PAGERDUTY_FROM to a PagerDuty user's address")
         body = {"incident": {"type": "incident_reference", **change}}
         self._client.put(f"/incidents/{found['id']}", body, what, from_email=email)
+
+
+def _payload(summary: str, source: str, severity: str) -> dict[str, str]:
+    """What PagerDuty takes whatever came in: refused for a blank, or for a length, the page would wake nobody."""
+    said = _sendable(summary).strip()[:SUMMARY_LIMIT] or "Something is wrong"
+    return {"summary": said, "source": _sendable(source).strip() or "firstfive", "severity": severity}
+
+
+def _sendable(text: str) -> str:
+    """Text that is text in every language: half a surrogate pair is no JSON to most readers of it."""
+    return text.encode(errors="replace").decode()

@@ -1,11 +1,24 @@
 """PagerDuty as it describes itself: what the bot asks of it, and what the sandbox answers in its place."""
 
 import json
+import time
 
 import pytest
+from pydantic import SecretStr
 
+from bot.incidents.decisions.opening import TITLE_LIMIT
+from bot.incidents.effects import Attempt, Lane
+from bot.incidents.inputs import Declare, PageSomeone
+from bot.pagerduty.client import Client
+from bot.pagerduty.deliver import PagerDeliverer
+from bot.pagerduty.limits import Budget
+from bot.pagerduty.reports import Reports
+from bot.store.people import Person
+from tests.builders import ANA, BEN, NOON, alert, decided, incident, report
 from tests.contracts.pagerduty_spec import ABSENT, IS_THERE, is_pagerduty, operation, wrong_in_answer, wrong_in_request
+from tests.contracts.samples import WORDS
 from tests.contracts.traffic import Exchange
+from tests.pagerduty.standin import answer, standing_in
 
 ASKED_BY_THE_BOT = {
     "GET /abilities 200", "GET /incidents 200", "GET /incidents/{id}/log_entries 200", "GET /users 200",
@@ -15,7 +28,7 @@ ASKED_BY_THE_BOT = {
 NOT_DESCRIBED = {"PUT /incidents/{id} 400"}
 """Answers that PagerDuty gives, and its description does not know."""
 
-pytestmark = pytest.mark.skipif(not IS_THERE, reason=ABSENT)
+needs_description = pytest.mark.skipif(not IS_THERE, reason=ABSENT)
 
 
 def of_pagerduty(street):
@@ -31,6 +44,7 @@ def found_wrong(exchanges, what):
     return "\n".join(f"{name}\n  " + "\n  ".join(problems) for name, problems in found.items())
 
 
+@needs_description
 def test_the_bot_asks_everything_that_is_checked_here(street):
     asked = by_the_bot(street)
 
@@ -38,10 +52,12 @@ def test_the_bot_asks_everything_that_is_checked_here(street):
     assert {one.arguments["event_action"] for one in asked if one.path.endswith("enqueue")} == {"trigger", "acknowledge", "resolve"}
 
 
+@needs_description
 def test_every_request_of_the_bot_is_as_pagerduty_describes_it(street):
     assert found_wrong(by_the_bot(street), wrong_in_request) == ""
 
 
+@needs_description
 def test_every_answer_of_the_sandbox_is_as_pagerduty_describes_it(street):
     answers = [one for one in of_pagerduty(street) if operation(one) not in NOT_DESCRIBED]
 
@@ -71,6 +87,7 @@ ONE = "/pagerduty/api/incidents/Q1"
 ACKNOWLEDGE = {"incident": {"type": "incident_reference", "status": "acknowledged"}}
 
 
+@needs_description
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
@@ -93,11 +110,13 @@ def test_a_request_that_pagerduty_does_not_describe_is_seen(wrong, word):
     assert word in "\n".join(wrong_in_request(wrong))
 
 
+@needs_description
 @pytest.mark.parametrize("right", [event(), exchange(query="incident_key=x&date_range=all")])
 def test_a_request_that_pagerduty_describes_is_let_through(right):
     assert wrong_in_request(right) == []
 
 
+@needs_description
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
@@ -109,3 +128,45 @@ def test_a_request_that_pagerduty_describes_is_let_through(right):
 )
 def test_an_answer_that_pagerduty_does_not_describe_is_seen(wrong, word):
     assert word in "\n".join(wrong_in_answer(wrong))
+
+
+# --- sizes ------------------------------------------------------------------------------------
+
+
+def pages_of(words):
+    """Whatever asks PagerDuty for somebody, made of the same words."""
+    huge = alert(title=words, description=words * 100, service=words or None, labels=dict.fromkeys(("a", "b"), words))
+    title = words if words.strip() else "?"
+    inputs = [Declare(title=title, by=ANA, service="checkout", details=words, number=7), report(huge)]
+    effects = [one for input in inputs for one in decided(None, input).effects]
+    paged = incident(title=title[:TITLE_LIMIT])
+    effects += decided(paged, PageSomeone(7, ANA, service="payments")).effects
+    effects += decided(paged, PageSomeone(7, ANA, person=BEN)).effects
+    return [one for one in effects if one.lane is Lane.PAGER]
+
+
+@pytest.mark.parametrize("kind", WORDS)
+def test_a_page_is_within_pagerdutys_sizes_whatever_came_in(store, kind):
+    store.remember_people([Person(ANA, email="ana@example.com"), Person(BEN, email="ben@example.com")], NOON)
+    found = {"users": [{"id": "PU1", "email": "ana@example.com"}, {"id": "PU2", "email": "ben@example.com"}],
+             "incidents": [{"id": "Q1"}]}  # fmt: skip
+    with standing_in(answer(202, {"status": "success", **found})) as neighbour:
+        client = Client(token=SecretStr("t"), from_email="ana@example.com", api_url=neighbour.url, events_url=neighbour.url)
+        deliverer = PagerDeliverer(
+            client=client, store=store, clock=lambda: NOON, key_named=lambda name: "k" * 32, budget=Budget(time.monotonic),
+            reports=Reports(client=client, store=store, clock=lambda: NOON),
+        )  # fmt: skip
+        for effect in pages_of(WORDS[kind]):
+            deliverer.deliver(effect, Attempt("1", 1, False, NOON))
+
+    events = [one for one in neighbour.asked if "enqueue" in one.line]
+    assert len(events) == 3
+    for one in events:
+        payload = one.json["payload"]
+        assert 0 < len(payload["summary"].strip()) <= len(payload["summary"]) <= 1024
+        assert payload["source"].strip()
+        assert len(one.json["dedup_key"]) <= 255
+        assert len(one.body) <= 512_000
+        assert not any("\ud800" <= char <= "\udfff" for char in json.dumps(one.json, ensure_ascii=False))
+    asked = [one.json["message"] for one in neighbour.asked if "responder_requests" in one.line]
+    assert [0 < len(one) <= 1024 for one in asked] == [True]
