@@ -97,9 +97,8 @@ def _acknowledged(episode: Episode) -> str:
     if episode.target is not None:
         met = seconds < episode.target.total_seconds()
         verdict = " · target met" if met else f" · target of {episode.target.total_seconds() / 60:g} min *missed*"
-    level = f" (level {episode.level})" if episode.pages and episode.level > 1 else ""
     who = person(episode.acknowledged_by)
-    return f"✅ Acknowledged by {who}{level} {where} after *{spoken(seconds)}*{verdict}"
+    return f"✅ Acknowledged by {who} {where} after *{spoken(seconds)}*{verdict}"
 
 
 def _bar(share: float) -> str:

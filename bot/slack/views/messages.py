@@ -13,12 +13,14 @@ Facts = Mapping[str, Any]
 
 
 def about(effect: Say, ref: str, number: int) -> Message:
-    """The message of an effect. Whoever is to be mentioned comes first."""
+    """The message of an effect. Whoever is meant and not named in it comes first in its line."""
     shown = VIEWS[effect.topic](effect.facts, ref, number)
-    if not effect.people:
+    unnamed = [one for one in effect.people if person(one) not in shown.text]
+    if not unnamed:
         return shown
-    mentioned = people(effect.people)
-    return message(f"{mentioned} {shown.text}", section(mentioned), *shown.blocks)
+    mentioned = people(unnamed)
+    line, *below = shown.blocks
+    return message(f"{mentioned} {shown.text}", section(f"{mentioned} {line['text']['text']}"), *below)
 
 
 def _reminder(facts: Facts, ref: str, number: int) -> Message:
@@ -182,7 +184,7 @@ def _runbook(facts: Facts, ref: str, number: int) -> Message:
     steps = [
         f"{index}. {escape(line, 400)}" for index, line in enumerate(str(facts.get("first_minute") or "").split("\n"), 1) if line
     ]
-    line = f"📗 *{title}* {url}{owner}{warning}"
+    line = f"📗 *{title}*{url and ' '}{url}{owner}{warning}"
     first = section("*First 60 seconds*\n" + fit(steps, 2500)) if steps else None
     return said(line, first, context(f"{escape(str(facts['reason']), 400)} · {escape(str(facts.get('path') or ''), 150)}"))
 
