@@ -100,11 +100,11 @@ def _slack(sandbox: Sandbox) -> Callable[[Request], Any]:
         broken = await _broken(sandbox, "slack", {"ok": False, "error": "ratelimited"})
         if broken is not None:
             return broken
-        given = await _arguments(request)
-        token = request.headers.get("authorization", "").removeprefix("Bearer ") or str(given.pop("token", ""))
         if sandbox.world.faults["slack"] == "revoked":
             return JSONResponse({"ok": False, "error": "token_revoked"})
         try:
+            given = await _arguments(request)
+            token = request.headers.get("authorization", "").removeprefix("Bearer ") or str(given.pop("token", ""))
             answer = await run_in_threadpool(sandbox.api.call, request.path_params["method"], token, given)
         except SlackError as error:
             return _slack_error(error)
@@ -125,8 +125,10 @@ async def _arguments(request: Request) -> Json:
     given: Json = dict(request.query_params)
     body = await request.body()
     if "json" in request.headers.get("content-type", ""):
-        said = json.loads(body or b"{}")
-        return {**given, **said} if isinstance(said, dict) else given
+        said = _json(body or b"{}")
+        if not isinstance(said, dict):
+            raise SlackError("invalid_json" if said is None else "json_not_object")
+        return {**given, **said}
     fields = parse_qs(body.decode("utf-8", errors="replace"), keep_blank_values=True)
     return {**given, **{name: values[-1] for name, values in fields.items()}}
 

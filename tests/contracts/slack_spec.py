@@ -69,7 +69,7 @@ NEWER = {
     "chat.postMessage": {"metadata"}, "conversations.history": {"include_all_metadata"}, "conversations.invite": {"force"},
 }  # fmt: skip
 """Arguments that Slack added after that description was written. https://docs.slack.dev/reference/methods"""
-NEWER_ERRORS = frozenset({"invalid_blocks", "ratelimited", "token_revoked"})
+NEWER_ERRORS = frozenset({"invalid_blocks", "msg_blocks_too_long", "ratelimited", "token_revoked"})
 """Errors that any method may give now."""
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from sandbox.app import Sandbox
+from sandbox.calls import post
+from sandbox.serving import running
 from sandbox.slack.workspace import SlackError
 from sandbox.world import World
 from tests.contracts.slack_limits import wrong_in_message, wrong_in_view
@@ -110,6 +112,7 @@ def test_every_error_of_the_sandbox_in_that_day_is_one_of_slacks(street):
 # --- how the sandbox refuses ------------------------------------------------------------------
 
 PLAIN = {"type": "section", "text": {"type": "mrkdwn", "text": "x"}}
+LONG = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}}
 MODAL = {"type": "modal", "title": {"type": "plain_text", "text": "x"}, "blocks": [PLAIN]}
 REFUSALS = [
     ("conversations.create", {"name": ""}, "invalid_name_required"),
@@ -133,6 +136,7 @@ REFUSALS = [
     ("chat.postMessage", {"channel": "HERE", "text": "x" * 40_001}, "msg_too_long"),
     ("chat.postMessage", {"channel": "HERE", "blocks": [PLAIN] * 51}, "invalid_blocks"),
     ("chat.postMessage", {"channel": "HERE", "blocks": [{"type": "section"}]}, "invalid_blocks"),
+    ("chat.postMessage", {"channel": "HERE", "blocks": [LONG] * 5}, "msg_blocks_too_long"),
     ("chat.update", {"channel": "HERE", "ts": "1.1", "text": "x"}, "message_not_found"),
     ("chat.postEphemeral", {"channel": "HERE", "user": "U0NOBODY", "text": "x"}, "user_not_in_channel"),
     ("chat.delete", {"channel": "HERE", "ts": "1.1"}, "message_not_found"),
@@ -163,3 +167,11 @@ def test_the_sandbox_refuses_what_slack_refuses_in_slacks_own_word(method, given
 def test_a_token_that_is_not_the_bots_is_refused(token, error):
     with pytest.raises(SlackError, match=error):
         Sandbox.around(World()).api.call("auth.test", token, {})
+
+
+@pytest.mark.parametrize(("body", "error"), [(b"{", "invalid_json"), (b"[]", "json_not_object"), (b"\xff", "invalid_json")])
+def test_a_body_that_is_no_json_object_is_refused(body, error):
+    with running(World()) as sandbox:
+        answer = post(f"{sandbox.world.origin}/slack/api/chat.postMessage", body, {"Content-Type": "application/json"}, 5)
+
+    assert json.loads(answer.body) == {"ok": False, "error": error}
