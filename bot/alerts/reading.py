@@ -13,6 +13,8 @@ from bot.errors import Unreadable
 
 DEEPEST = 200
 ZERO_TIME = "0001-01-01T"
+EARLIEST, LATEST = 1e8, 1e10
+"""Seconds since 1970 that can be a time: from 1973 on."""
 TIME = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?\s*(Z|z|[+-]\d\d:?\d\d)?$", re.ASCII)
 WORDS = {
     Severity.CRITICAL: ("critical", "crit", "page", "emergency", "fatal", "sev0", "sev1", "p0", "p1", "disaster"),
@@ -158,14 +160,16 @@ def _written(text: str) -> datetime | None:
     zone = "+00:00" if zone in (None, "Z", "z") else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
     micro = (fraction or "0")[:6].ljust(6, "0")
     try:
-        return datetime.fromisoformat(f"{day}T{clock}.{micro}{zone}").astimezone(UTC)
+        at = datetime.fromisoformat(f"{day}T{clock}.{micro}{zone}").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    # 1970 is how many senders write that they have no time, and nothing fires since the Middle Ages.
+    return at if EARLIEST <= at.timestamp() < LATEST else None
 
 
 def _since_1970(number: float) -> datetime | None:
     for scale in (1, 1e3, 1e6, 1e9):
-        if 1e8 <= number / scale < 1e10:
+        if EARLIEST <= number / scale < LATEST:
             return datetime.fromtimestamp(0, UTC) + timedelta(seconds=number / scale)
     return None
 

@@ -235,6 +235,8 @@ class AnnounceAlert:
     reason: str
     started_at: datetime
     url: str | None = None
+    filled_in: tuple[str, ...] = ()
+    """What its sender left out or garbled and we filled in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,8 @@ class AlertState:
     changed_at: datetime
     fires: int = 1
     url: str | None = None
+    filled_in: tuple[str, ...] = ()
+    """What its sender left out or garbled and we filled in: `started_at`, `status`, `title` …; shown as such."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ def _window(number: int, begin: Entry, mine: Sequence[Entry], until: datetime) -
     window = Window(number, begin.at, begin.at, "opened: no earlier sign is recorded")
     if fired:
         first = min(fired, key=lambda one: one.at)
-        window.started_at, window.start_source = first.at, f"alert {first.fields.get('alert', '')}"
+        window.started_at, window.start_source = first.at, f"alert {first.fields.get('alert', '')}{_guessed(first)}"
     value = _time(said[-1].fields.get("value")) if said else None
     if value is not None:
         window.started_at, window.start_source = value, str(said[-1].fields.get("source") or "set by a person")
@@ -342,12 +342,17 @@ def _link(value: object) -> str:
     return "".join(f"%{ord(char):02X}" if char in '()|[]\\<>`"*_' else char for char in value)
 
 
+def _guessed(fired: Entry) -> str:
+    """That the time of an alert is when it came to us, where its sender gave none."""
+    return " (its sender gave no start: this is when it came)" if "started_at" in str(fired.fields.get("filled_in", "")) else ""
+
+
 def _words(entry: Entry, said: Any) -> str:
     """One entry in neutral words. A type that nobody knows is printed as it is."""
     facts_, by = entry.fields, said(entry.by or "bot")
     text = said(facts_.get("text", ""))
     words = {
-        "alert_started": f"Alert {said(facts_.get('alert', ''))} fired",
+        "alert_started": f"Alert {said(facts_.get('alert', ''))} fired{said(_guessed(entry))}",
         "alert_resolved": f"Alert {said(facts_.get('alert', ''))} cleared",
         "opened": f"Opened as {said(facts_.get('severity', ''))} by {by}",
         "reopened": f"Reopened by {by}",

@@ -302,3 +302,16 @@ def test_five_hundred_alerts_and_very_long_texts_are_read():
     assert len({one.identity for one in alerts}) == 500
     assert len(alerts[0].description) == 20_000
     assert alerts[0].defaults == ("started_at",)
+
+
+@pytest.mark.parametrize(
+    "text", ["1970-01-01T00:00:00Z", "0001-01-02T00:00:00Z", "2300-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", 0]
+)
+def test_what_senders_write_for_no_time_is_none(text):
+    assert moment(text) is None
+
+
+def test_an_end_that_nobody_gave_is_said_to_be_filled_in():
+    [one] = source_named("generic").parse(delivery(b'{"title": "x", "status": "ok", "starts_at": "2026-08-01T09:00:00Z"}'), {}).alerts
+
+    assert (one.ended_at, one.defaults) == (NOW, ("ended_at",))

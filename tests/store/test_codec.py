@@ -85,7 +85,7 @@ STORED_EFFECTS = {
     "SetTopic": "incident",
     "ShowAnnouncement": "incident",
     "Say": "incident topic facts place people",
-    "AnnounceAlert": "incident fingerprint title source severity service reason started_at url",
+    "AnnounceAlert": "incident fingerprint title source severity service reason started_at url filled_in",
     "RaiseAlarm": "incident text mend",
     "PostDigest": "week incident",
     # documents

@@ -154,9 +154,11 @@ def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Deliv
     severity = first(field("severity"), labels.get("severity"))
     status, defaults = _status(first(field("status")))
     started_at = moment(field("starts_at"))
-    ended_at = moment(field("ends_at")) or delivery.received_at if status is Status.RESOLVED else None
+    ended_at = moment(field("ends_at")) if status is Status.RESOLVED else None
     if started_at is None:
         defaults = (*defaults, "started_at")
+    if status is Status.RESOLVED and ended_at is None:
+        ended_at, defaults = delivery.received_at, (*defaults, "ended_at")
     service = first(field("service")) or first_label(labels, SERVICE_LABELS)
     return Alert(
         source="generic",
@@ -212,6 +214,7 @@ def _example(name: str, status: Status) -> Example:
             "description": "Step 3 of 7 ended with exit code 137.",
             "url": "https://jobs.example.com/nightly-export",
             "starts_at": (now.replace(microsecond=0) - timedelta(minutes=1)).isoformat(),
+            "ends_at": now.replace(microsecond=0).isoformat() if status is Status.RESOLVED else None,
             "labels": {"job": "nightly-export", "region": "eu-1"},
             "links": [{"rel": "logs", "title": "Log", "url": "https://jobs.example.com/nightly-export/log"}],
         }

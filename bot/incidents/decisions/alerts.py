@@ -6,7 +6,7 @@ from datetime import datetime
 from bot.alerts.alert import Alert, Status
 from bot.alerts.matching import Outcome, Placement, name_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
-from bot.incidents.decisions.opening import alert_started, opened_by_alert, start_clock
+from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
 from bot.incidents.effects import AnnounceAlert, Effect, Topic
 from bot.incidents.incident import AlertState, Incident
@@ -36,7 +36,7 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
         return Decision(reason=placement.reason)
     if placement.outcome is Outcome.ANNOUNCE and not placement.is_repeat:
         record = replace(_record(alert, placement, None, now), is_announced=True)
-        return Decision(effects=(_announcement(alert, placement),), alert=record, reason=placement.reason)
+        return Decision(effects=(_announcement(alert, placement, now),), alert=record, reason=placement.reason)
     return _remembered(alert, placement, None, now)
 
 
@@ -48,7 +48,9 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     alert = report.alert
     known = _state_of(incident, placement.fingerprint)
     record = _record(alert, placement, incident.number, now)
-    if known is not None and known.is_firing and alert.started_at <= known.started_at:
+    # A start that we filled in is later with each report: it tells nothing of a new one.
+    is_later = alert.started_at > known.started_at if known and "started_at" not in filled_in(alert, now) else False
+    if known is not None and known.is_firing and not is_later:
         return Decision(alert=record, reason=placement.reason)
     changed = _with_state(incident, _fired_state(alert, placement.fingerprint, known, now))
     changed = replace(changed, cleared_at=None, proposed_at=None)
@@ -128,10 +130,11 @@ def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, now: 
         title=alert.title,
         is_firing=True,
         source=alert.source,
-        started_at=alert.started_at,
+        started_at=min(alert.started_at, now),
         changed_at=now,
         fires=known.fires + 1 if known else 1,
         url=alert.url,
+        filled_in=filled_in(alert, now),
     )
 
 
@@ -156,7 +159,7 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
     )
 
 
-def _announcement(alert: Alert, placement: Placement) -> AnnounceAlert:
+def _announcement(alert: Alert, placement: Placement, now: datetime) -> AnnounceAlert:
     return AnnounceAlert(
         fingerprint=placement.fingerprint,
         title=alert.title,
@@ -164,6 +167,7 @@ def _announcement(alert: Alert, placement: Placement) -> AnnounceAlert:
         severity=alert.severity.value,
         service=placement.service,
         reason=placement.reason,
-        started_at=alert.started_at,
+        started_at=min(alert.started_at, now),
         url=alert.url,
+        filled_in=filled_in(alert, now),
     )

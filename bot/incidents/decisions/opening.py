@@ -42,6 +42,7 @@ from bot.incidents.timeline import Entry
 from bot.runbooks import Choice
 
 TITLE_LIMIT = 200
+AHEAD = timedelta(minutes=5)
 CARD_EVERY = timedelta(seconds=60)
 PAGER_SEVERITY = {
     Severity.SEV1: "critical",
@@ -224,7 +225,14 @@ def alert_started(incident: Incident, alert: Alert, fingerprint: str, now: datet
         received_at=now,
         title=alert.title,
         link=alert.url,
+        filled_in=", ".join(filled_in(alert, now)) or None,
     )
+
+
+def filled_in(alert: Alert, now: datetime) -> tuple[str, ...]:
+    """What the sender did not say. A start further ahead than clocks differ is none: it counts from when it came."""
+    is_ahead = alert.started_at - now > AHEAD and "started_at" not in alert.defaults
+    return (*alert.defaults, "started_at") if is_ahead else alert.defaults
 
 
 def with_runbook(incident: Incident, choice: Choice) -> Incident:
@@ -344,9 +352,10 @@ def _state(alert: Alert, fingerprint: str, now: datetime) -> AlertState:
         title=alert.title,
         is_firing=True,
         source=alert.source,
-        started_at=alert.started_at,
+        started_at=min(alert.started_at, now),
         changed_at=now,
         url=alert.url,
+        filled_in=filled_in(alert, now),
     )
 
 

@@ -22,7 +22,7 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.card import ICONS, clock_line, page_line
-from bot.slack.views.text import clean, clip, escape, fit, moment, people, person, since, told
+from bot.slack.views.text import clean, clip, escape, filled_in, fit, moment, people, person, since, told
 
 PAGE_LINES = 15
 """Of at most 600 characters each: all of them fit into one message."""
@@ -92,7 +92,8 @@ def entry_words(entry: Entry) -> str:
         case "opened":
             return f"*opened* as {fact('severity')} by {by}"
         case "alert_started":
-            return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired"
+            guessed = filled_in(str(facts["filled_in"]).split(", ")) if facts.get("filled_in") else ""
+            return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired {guessed}".rstrip()
         case "alert_resolved":
             return f"🌤️ alert {escape(str(facts.get('alert', '')), 120)} cleared"
         case "page_requested":

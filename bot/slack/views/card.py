@@ -21,7 +21,7 @@ from bot.slack.views.blocks import (
     overflow,
     section,
 )
-from bot.slack.views.text import clip, escape, fit, moment, people, person, since, spoken, told
+from bot.slack.views.text import clip, escape, filled_in, fit, moment, people, person, since, spoken, told
 
 ICONS = {"SEV1": "🔴", "SEV2": "🟠", "SEV3": "🟡", "SEV4": "🔵", "SEV5": "⚪"}
 MOST_ALERTS = 5
@@ -152,9 +152,10 @@ def _alerts(incident: Incident, now: datetime) -> Block | None:
         times = f" ×{one.fires}" if one.fires > 1 else ""
         source = link(one.url, "source")
         lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {source}".rstrip())
+        lines.append(filled_in(one.filled_in))
     if len(newest) > MOST_ALERTS:
         lines.append(f"… and {len(newest) - MOST_ALERTS} more alerts")
-    return section(fit(lines, 2900))
+    return section(fit([line for line in lines if line], 2900))
 
 
 def _update(incident: Incident, now: datetime) -> Block | None:

@@ -7,7 +7,7 @@ from typing import Any
 from bot.incidents.effects import AnnounceAlert, RaiseAlarm, Say, Topic
 from bot.slack import ids
 from bot.slack.views.blocks import Message, actions, button, context, link, message, said, section
-from bot.slack.views.text import escape, fit, moment, people, person, spoken, told
+from bot.slack.views.text import escape, filled_in, fit, moment, people, person, spoken, told
 
 Facts = Mapping[str, Any]
 
@@ -227,6 +227,7 @@ def announced(effect: AnnounceAlert) -> Message:
     return said(
         line,
         context(f"No incident: {escape(effect.reason, 400)} · {escape(effect.source, 40)} {link(effect.url, 'source')}"),
+        context(filled_in(effect.filled_in)),
         actions(button("Declare an incident", ids.DECLARE, effect.fingerprint)),
     )
 

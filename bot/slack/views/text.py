@@ -152,6 +152,21 @@ def since(at: datetime, now: datetime) -> str:
     return spoken(seconds)
 
 
+FILLED_IN = {
+    "started_at": "its start (shown is when it came)",
+    "ended_at": "its end (shown is when it came)",
+    "status": "its status (taken as firing)",
+    "title": "its title",
+}
+
+
+def filled_in(names: Sequence[str]) -> str:
+    """What a sender left out or garbled and we filled in; empty where it told all."""
+    if not names:
+        return ""
+    return f"⚠️ _Its sender did not say {', '.join(FILLED_IN.get(one, escape(one, 40)) for one in names)}_"
+
+
 def named(ref: str, title: str, limit: int = 200) -> str:
     """An incident in a sentence: its number in bold and what is broken."""
     return f"*{ref}* {escape(title, limit)}"
