@@ -244,11 +244,14 @@ class People:
         return {"now": iso(self._world.clock()), "offset_seconds": self._world.clock.offset_seconds}
 
     def _seconds_until_due(self, within: float) -> float | None:
-        """How far away the next thing is that time brings, to the bot or to PagerDuty; None where it is farther."""
+        """How far away the next thing is that time brings, to the bot or to PagerDuty; None where it is farther.
+
+        What fell due while the last thing was told, in real time, is no distance away.
+        """
         now = self._world.clock()
         until = now + timedelta(seconds=within)
-        moments = [at for at in (self._world.due(until), self._account.due()) if at is not None and now < at <= until]
-        return (min(moments) - now).total_seconds() if moments else None
+        moments = [at for at in (self._world.due(until), self._account.due()) if at is not None and at <= until]
+        return max(0.0, (min(moments) - now).total_seconds()) if moments else None
 
     # --- looking ------------------------------------------------------------------------------
 

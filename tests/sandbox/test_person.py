@@ -1,7 +1,8 @@
 """What a person does in the sandbox, asked wrongly: each answer says what is wrong, and nothing happens."""
 
+import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -106,3 +107,25 @@ def test_the_clock_stops_where_a_phone_has_to_ring() -> None:
         after = [(datetime.fromisoformat(one["created_at"]) - created).total_seconds() for one in log]
         # The log knows whole seconds. A push, a call a minute later, and so again at each level after a quarter of an hour.
         assert [round(one / 60) for one in after] == [0, 1, 15, 16, 30, 31]
+
+
+def test_what_falls_due_while_something_else_is_told_is_not_forgotten() -> None:
+    with running() as sandbox:
+        event = {"routing_key": sandbox.account.services["checkout"].key, "event_action": "trigger", "dedup_key": "k",
+                 "payload": {"summary": "Checkout fails", "source": "here", "severity": "critical"}}  # fmt: skip
+        httpx.post(f"{sandbox.world.origin}/pagerduty/events/v2/enqueue", json=event)
+        rang = sandbox.account.incidents[0].phones_at
+        assert rang is not None
+        bot_is_due = [rang - timedelta(milliseconds=50)]
+        sandbox.world.due = lambda until: next((at for at in bot_is_due if at <= until), None)
+
+        def told(patience: float) -> None:
+            if bot_is_due and bot_is_due[0] <= sandbox.world.clock():
+                bot_is_due.clear()
+                time.sleep(0.2)
+
+        sandbox.world.moved = told
+        assert asks(sandbox, "clock", {"advance_seconds": 120}) == (200, "")
+
+        called = sandbox.account.incidents[0].log[-1]["created_at"]
+        assert datetime.fromisoformat(called) - rang < timedelta(seconds=2)
