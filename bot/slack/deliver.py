@@ -1,12 +1,13 @@
 """Carrying chat effects out: one HTTP attempt each, and a look before anything is sent again that may be there already."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from bot.clock import Clock
 from bot.digest import Digest
-from bot.errors import Ambiguous, GaveUp, TryLater
+from bot.errors import GaveUp, TryLater
 from bot.incidents.effects import (
     AddBookmarks,
     AnnounceAlert,
@@ -25,7 +26,7 @@ from bot.incidents.effects import (
     ShowSummary,
 )
 from bot.incidents.incident import Incident, Post
-from bot.incidents.inputs import AnnouncementPosted, ChannelOpened, DraftPosted, Input, SummaryPosted
+from bot.incidents.inputs import AnnouncementPosted, ChannelNotOpened, ChannelOpened, DraftPosted, Input, SummaryPosted
 from bot.incidents.policy import Policy
 from bot.slack import ids
 from bot.slack.client import Slack, error_in
@@ -34,8 +35,10 @@ from bot.slack.views.blocks import Message
 from bot.slack.views.text import is_person
 from bot.store import Store
 
-HARMLESS = frozenset({"already_in_channel", "cant_invite_self", "already_pinned", "not_in_channel_yet"})
+HARMLESS = frozenset({"already_in_channel", "cant_invite_self", "already_pinned"})
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
+CLOSED = frozenset({"channel_not_found", "is_archived", "not_in_channel", "is_inactive"})
+"""A person archived or deleted the channel, or took the bot out of it."""
 TRIED_NAMES = 20
 SETTLE = timedelta(seconds=10)
 """How far before our first try a message of ours may be dated: clocks differ."""
@@ -59,7 +62,31 @@ class SlackDeliverer:
         self._channels: dict[str, str] = {}
 
     def deliver(self, effect: Effect, attempt: Attempt) -> Input | None:
-        """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`."""
+        """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`.
+
+        An incident whose channel a person closed goes on where everybody reads; that is said once, not for each effect.
+        """
+        try:
+            return self._carry(effect, attempt)
+        except GaveUp as error:
+            lost = self._lost(effect, error)
+            if lost is None:
+                raise
+            if isinstance(effect, Say) and not self._incident(effect.incident).private:
+                shown = messages.about(effect, f"INC-{effect.incident}", effect.incident)
+                self._post_to(self._policy().channels.announce, shown, attempt)
+            return lost
+
+    def _lost(self, effect: Effect, error: GaveUp) -> Input | None:
+        """The report that the channel of an effect's incident is closed to us; None where that is not what went wrong."""
+        if effect.incident is None or error_in(error) not in CLOSED or isinstance(effect, OpenChannel):
+            return None
+        incident = self._incident(effect.incident)
+        if incident.channel is None or incident.channel_trouble:
+            return None
+        return ChannelNotOpened(incident.number, f"#{incident.channel.name} is closed to the bot ({error_in(error)})")
+
+    def _carry(self, effect: Effect, attempt: Attempt) -> Input | None:
         match effect:
             case OpenChannel():
                 return self._open(effect, attempt)
@@ -78,13 +105,13 @@ class SlackDeliverer:
             case Say():
                 self._say(effect, attempt)
             case AnnounceAlert():
-                self._post(self._named(self._policy().channels.announce), messages.announced(effect), attempt)
+                self._post_to(self._policy().channels.announce, messages.announced(effect), attempt)
             case RaiseAlarm():
-                self._post(self._named(self._policy().channels.operations), messages.alarm(effect), attempt)
+                self._post_to(self._policy().channels.operations, messages.alarm(effect), attempt)
             case PostDigest():
                 self._digest(effect, attempt)
             case PostDraft():
-                return self._draft(effect)
+                return self._draft(effect, attempt)
             case _:
                 raise GaveUp(f"{type(effect).__name__} is nothing for Slack")
         return None
@@ -114,8 +141,10 @@ class SlackDeliverer:
         """The channel that an earlier try created, by its creator, its name and its age."""
         me, since = self._slack.bot_user(), (attempt.first_tried_at - SETTLE).timestamp()
         for channel in self._mine():
-            fits = channel.get("name", "").startswith(effect.name[:70]) and channel.get("creator") == me
-            if fits and float(channel.get("created", 0)) >= since - 1:
+            name = str(channel.get("name", ""))
+            fits = name == effect.name or re.fullmatch(re.escape(effect.name[:70]) + r"-\d{1,2}", name)
+            is_ours = channel.get("creator") == me and float(channel.get("created", 0)) >= since - 1
+            if fits and is_ours and self._store.incident_in_channel(channel["id"]) is None:
                 return ChannelOpened(effect.incident, channel["id"], channel["name"])
         return None
 
@@ -140,15 +169,19 @@ class SlackDeliverer:
         if name not in self._channels:
             self._channels.update({one["name"]: one["id"] for one in self._mine()})
         if name not in self._channels:
-            raise TryLater(
-                f"the bot is not in #{name}, or there is no such channel", after=timedelta(seconds=60),
-                mend=f"make #{name} and /invite the bot to it, or name another in policy.yaml under channels",
-            )  # fmt: skip
+            raise self._missing(name)
         return self._channels[name]
+
+    def _missing(self, name: str, why: str = "") -> TryLater:
+        return TryLater(
+            f"the bot is not in #{name}, or there is no such channel{why}", after=timedelta(seconds=60),
+            mend=f"make #{name} and /invite the bot to it, or name another in policy.yaml under channels",
+        )  # fmt: skip
 
     def _invite(self, effect: InvitePeople) -> None:
         incident = self._incident(effect.incident)
-        if incident.channel is None:
+        channel = _home(incident)
+        if channel is None:
             return
         episode = incident.episode
         wanted = dict.fromkeys((*effect.people, *episode.assignees, *episode.notified))
@@ -156,30 +189,32 @@ class SlackDeliverer:
         if not people:
             return
         try:
-            self._slack.call("conversations.invite", channel=incident.channel.id, users=",".join(people[:100]), force=True)
+            self._slack.call("conversations.invite", channel=channel, users=",".join(people[:100]), force=True)
         except GaveUp as error:
             # One unknown or guest user must not keep the others out; who is in already is in.
             if error_in(error) not in HARMLESS | {"user_not_found", "cant_invite", "ura_max_channels"}:
                 raise
 
     def _topic(self, incident: Incident) -> None:
-        if incident.channel is not None:
-            self._slack.call("conversations.setTopic", channel=incident.channel.id, topic=card.topic(incident))
+        channel = _home(incident)
+        if channel is not None:
+            self._slack.call("conversations.setTopic", channel=channel, topic=card.topic(incident))
 
     def _pin(self, incident: Incident) -> None:
-        if incident.summary is None:
+        if incident.summary is None or _home(incident) is None:
             return
         try:
             self._slack.call("pins.add", channel=incident.summary.channel, timestamp=incident.summary.ts)
         except GaveUp as error:
-            if error_in(error) not in HARMLESS:
+            # A card that somebody deleted is posted anew when it next changes.
+            if error_in(error) not in HARMLESS | GONE:
                 raise
 
     def _bookmarks(self, effect: AddBookmarks) -> None:
         incident = self._incident(effect.incident)
-        if incident.channel is None:
+        channel = _home(incident)
+        if channel is None:
             return
-        channel = incident.channel.id
         there = {one.get("link") for one in self._slack.call("bookmarks.list", channel_id=channel).get("bookmarks", [])}
         for title, url in effect.links:
             if url not in there:
@@ -191,28 +226,42 @@ class SlackDeliverer:
         """The card lives in the incident's own channel; without one, where everybody reads (unless it is private)."""
         if incident.channel is None and (incident.private or not incident.channel_trouble):
             return None
-        shown = card.card(incident, self._policy(), self._clock())
-        if incident.summary is not None and self._update(incident.summary, shown):
+        home, post = _home(incident), incident.summary
+        if home is None and incident.private:
             return None
-        channel = incident.channel.id if incident.channel else self._named(self._policy().channels.announce)
-        return SummaryPosted(incident.number, channel, self._post(channel, shown, attempt))
+        shown = card.card(incident, self._policy(), self._clock())
+        is_closed = home is None and incident.channel is not None and post is not None and post.channel == incident.channel.id
+        if post is not None and not is_closed and self._update(post, shown):
+            return None
+        if home is not None:
+            return SummaryPosted(incident.number, home, self._post(home, shown, attempt))
+        return SummaryPosted(incident.number, *self._post_to(self._policy().channels.announce, shown, attempt))
 
     def _announcement(self, incident: Incident, attempt: Attempt) -> Input | None:
         shown = card.announcement(incident, self._clock())
-        if incident.announcement is not None and self._update(incident.announcement, shown):
-            return None
-        channel = self._named(self._policy().channels.announce)
-        return AnnouncementPosted(incident.number, channel, self._post(channel, shown, attempt))
+        post, name = incident.announcement, self._policy().channels.announce
+        try:
+            if post is not None and self._update(post, shown):
+                return None
+        except GaveUp as error:
+            # Gone with its channel; another may have the name by now. If not, it waits until the bot is let in.
+            if error_in(error) not in CLOSED:
+                raise
+            self._channels.pop(name, None)
+            if post is None or self._named(name) == post.channel:
+                raise self._missing(name, f": {error_in(error)}") from None
+        return AnnouncementPosted(incident.number, *self._post_to(self._policy().channels.announce, shown, attempt))
 
     def _say(self, effect: Say, attempt: Attempt) -> None:
         incident = self._incident(effect.incident)
         shown = messages.about(effect, incident.ref, incident.number)
-        if effect.place is Place.INCIDENT and incident.channel is not None:
-            self._post(incident.channel.id, shown, attempt)
+        home = _home(incident)
+        if effect.place is Place.INCIDENT and home is not None:
+            self._post(home, shown, attempt)
         elif effect.place is Place.OPERATIONS:
-            self._post(self._named(self._policy().channels.operations), shown, attempt)
+            self._post_to(self._policy().channels.operations, shown, attempt)
         elif not incident.private:
-            self._post(self._named(self._policy().channels.announce), shown, attempt)
+            self._post_to(self._policy().channels.announce, shown, attempt)
 
     def _digest(self, effect: PostDigest, attempt: Attempt) -> None:
         """Once a week and channel: a second delivery edits the message that is there."""
@@ -221,14 +270,27 @@ class SlackDeliverer:
         known = self._store.digest_of(effect.week, channel)
         if known is not None and self._update(Post(channel, known), answers.digest(content)):
             return
+        name = self._policy().channels.digest
         try:
-            ts = self._post(channel, answers.digest(content), attempt)
+            channel, ts = self._post_to(name, answers.digest(content), attempt)
         except GaveUp as error:
             # A block that Slack does not take drops the whole message: then the same without the table.
             if not error_in(error).startswith("invalid_"):
                 raise
-            ts = self._post(channel, answers.digest(content, with_table=False), attempt)
+            channel, ts = self._post_to(name, answers.digest(content, with_table=False), attempt)
         self._store.digest_posted(effect.week, channel, ts, self._clock())
+
+    def _post_to(self, name: str, shown: Message, attempt: Attempt) -> tuple[str, str]:
+        """Post in a channel that the policy names; its id and the message's. Waits where the bot is not in it any more."""
+        channel = self._named(name)
+        try:
+            return channel, self._post(channel, shown, attempt)
+        except GaveUp as error:
+            if error_in(error) not in CLOSED:
+                raise
+            # Its id may be that of a channel which is gone, while another has its name by now.
+            self._channels.pop(name, None)
+            raise self._missing(name, f": {error_in(error)}") from None
 
     def _post(self, channel: str, shown: Message, attempt: Attempt) -> str:
         """Post a message once: its metadata carries the outbox row, and is looked for after a lost answer."""
@@ -272,32 +334,59 @@ class SlackDeliverer:
 
     # --- documents ----------------------------------------------------------------------------
 
-    def _draft(self, effect: PostDraft) -> Input | None:
+    def _draft(self, effect: PostDraft, attempt: Attempt) -> Input | None:
         """Draft, keep, and post as a file. The draft is kept even where Slack takes no file."""
         incident = self._incident(effect.incident)
         text = self._draft_for(effect.incident, effect.template)
-        if incident.channel is None and incident.private:
+        home = _home(incident)
+        try:
+            if home is not None:
+                return self._share(effect, incident, home, text, attempt)
+        except GaveUp as error:
+            if error_in(error) not in CLOSED:
+                raise
+        if incident.private:
             return None
-        channel = incident.channel.id if incident.channel else self._named(self._policy().channels.announce)
+        return self._share(effect, incident, self._named(self._policy().channels.announce), text, attempt)
+
+    def _share(self, effect: PostDraft, incident: Incident, channel: str, text: str, attempt: Attempt) -> Input:
+        """Upload the draft and show it in a channel, unless an earlier try has."""
+        title = f"{incident.ref} post-mortem draft"
+        there = self._shared(channel, title, attempt, incident.ref) if attempt.is_ambiguous else None
+        if there is not None:
+            return DraftPosted(effect.incident, effect.template, there)
         content = text.encode()
         name = f"{incident.ref.lower()}-post-mortem.md"
         place = self._slack.call("files.getUploadURLExternal", filename=name, length=len(content))
         self._slack.upload(str(place["upload_url"]), content)
-        title = f"{incident.ref} post-mortem draft"
         comment = f"📄 The post-mortem draft of *{incident.ref}*, from its timeline. Lines marked TODO need a person."
-        try:
-            done = self._slack.call(
-                "files.completeUploadExternal", files=[{"id": place["file_id"], "title": title}], channel_id=channel,
-                initial_comment=comment,
-            )  # fmt: skip
-        except Ambiguous as error:
-            # Sending it again would post it twice, and a file cannot be looked for: at most once.
-            raise GaveUp(f"{error.reason}; the draft is kept", f"python -m bot postmortem {incident.ref}") from None
+        done = self._slack.call(
+            "files.completeUploadExternal", files=[{"id": place["file_id"], "title": title}], channel_id=channel,
+            initial_comment=comment,
+        )  # fmt: skip
         files = done.get("files") or [{}]
         return DraftPosted(effect.incident, effect.template, str(files[0].get("permalink", "")))
+
+    def _shared(self, channel: str, title: str, attempt: Attempt, ref: str) -> str | None:
+        """The address of the file that an earlier try shared, if it did. Where nobody can look: at most once."""
+        oldest = (attempt.first_tried_at - SETTLE).timestamp()
+        try:
+            answer = self._slack.call("conversations.history", channel=channel, oldest=f"{oldest:.6f}", limit=100)
+        except GaveUp as error:
+            if error_in(error) in CLOSED:
+                raise
+            reason = f"{error.reason}, so that nobody can tell whether the draft is in Slack; it is kept"
+            raise GaveUp(reason, f"python -m bot postmortem {ref}") from None
+        files = (one for message in answer.get("messages", []) for one in message.get("files") or [])
+        return next((str(one.get("permalink", "")) for one in files if one.get("title") == title), None)
 
     def _incident(self, number: int) -> Incident:
         incident = self._store.incident(number)
         if incident is None:
             raise GaveUp(f"there is no INC-{number}")
         return incident
+
+
+def _home(incident: Incident) -> str | None:
+    """The id of the incident's own channel; None where it has none, or none that is open to us."""
+    return incident.channel.id if incident.channel is not None and not incident.channel_trouble else None
