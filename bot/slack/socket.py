@@ -13,13 +13,15 @@ from bot.slack.app import SlackApp
 log = structlog.get_logger()
 
 FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0
+PING_SECONDS = 5.0
+"""slack_sdk takes a line for cut after five pings that fail: until then nothing that people type arrives."""
 
 
 class SocketMode:
     """Holds the connection open; slack_sdk's own client pings, and connects anew when Slack asks it to."""
 
-    def __init__(self, app: SlackApp, app_token: str) -> None:
-        self._handler = SocketModeHandler(app.app, app_token, ping_interval=15)
+    def __init__(self, app: SlackApp, app_token: str, ping_seconds: float = PING_SECONDS) -> None:
+        self._handler = SocketModeHandler(app.app, app_token, ping_interval=ping_seconds)
         self._stopped = Event()
         self._why = ""
         self._thread = Thread(target=self._connect, name="socket-mode", daemon=True)
