@@ -78,7 +78,7 @@ export class Controls {
     return h("div", { class: "neighbour" }, h("span", { class: "label", id: `label-${id}` }, h("i", { class: `lamp is-${now}`, "aria-hidden": "true" }), name),
       h("div", { class: "segments", role: "radiogroup", "aria-labelledby": `label-${id}` }, STATES.map(([state, label, means]) => h("button", {
         type: "button", role: "radio", "aria-checked": String(state === now), class: `is-${state}`, "data-testid": `fault-${id}-${state}`, title: `${name} ${means}`,
-        onclick: () => post("fault", { neighbour: id, state }).catch(said),
+        tabindex: state === now ? "0" : "-1", onclick: () => post("fault", { neighbour: id, state }).catch(said), onkeydown: chooseNext,
       }, label))));
   }
 
@@ -87,6 +87,17 @@ export class Controls {
       h("button", { type: "button", role: "switch", class: "switch", "aria-checked": String(Boolean(isOn)), "aria-label": "PagerDuty's webhooks", "data-testid": "webhooks", title: "PagerDuty tells the bot what happens; without that the bot asks", onclick: () => post("webhooks", { on: !isOn }).catch(said) },
         h("span", { class: "knob", "aria-hidden": "true" }), h("span", {}, isOn ? "PagerDuty tells the bot" : "off: the bot has to ask")));
   }
+}
+
+/** The arrows choose within a group of radio buttons, as they do in any other. */
+function chooseNext(event) {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  const all = [...event.currentTarget.parentElement.children];
+  const next = all.at((all.indexOf(event.currentTarget) + step) % all.length);
+  next.focus();
+  next.click();
 }
 
 /** Send an example to the bot, as its sender would; `node` shows that it is on its way. */

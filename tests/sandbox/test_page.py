@@ -241,6 +241,17 @@ def test_switches_break_and_mend_a_neighbour(page: Page, sandbox: Sandbox) -> No
     expect(page.locator("#slack-banner")).to_be_hidden()
 
 
+def test_the_arrows_choose_what_breaks(page: Page, sandbox: Sandbox) -> None:
+    page.get_by_test_id("fault-slack-up").focus()
+    for state in ("slow", "limited", "down"):
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_test_id(f"fault-slack-{state}")).to_have_attribute("aria-checked", "true")
+        expect(page.get_by_test_id(f"fault-slack-{state}")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_test_id("fault-pagerduty-up")).to_be_focused()
+    assert sandbox.world.faults == {"slack": "down", "pagerduty": "up"}
+
+
 def test_pagerduty_being_down_is_said_where_the_phones_are(page: Page) -> None:
     page.get_by_test_id("fault-pagerduty-down").click()
     expect(page.locator("#pagerduty-banner")).to_contain_text("PagerDuty is down: the bot cannot reach it. It takes no new page")
