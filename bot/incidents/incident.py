@@ -74,6 +74,11 @@ class Episode:
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
     acknowledged_via: str | None = None
+    rings_since: datetime | None = None
+    """When PagerDuty took the acknowledgement back; None while somebody is on it."""
+    taken_up_at: datetime | None = None
+    taken_up_by: str | None = None
+    """Who acknowledged it again after that, and when. The first acknowledgement stays what it was."""
     breached_at: datetime | None = None
     level: int = 1
     asked_level: int = 1
@@ -92,6 +97,16 @@ class Episode:
     def deadline(self) -> datetime | None:
         """When the acknowledgement target passes; None where nobody is paged."""
         return None if self.target is None else self.opened_at + self.target
+
+    @property
+    def is_ringing_again(self) -> bool:
+        """Acknowledged once, taken back by PagerDuty since, and not over."""
+        return self.rings_since is not None and self.ended_at is None
+
+    @property
+    def holder(self) -> str | None:
+        """Who is on it now, as far as anybody said; None where nobody is."""
+        return None if self.is_ringing_again else self.taken_up_by or self.acknowledged_by
 
     @property
     def is_waiting(self) -> bool:

@@ -472,7 +472,7 @@ class Desk:
         if not incident.private or (incident.channel is not None and incident.channel.id == asker.channel):
             return incident
         episode = incident.episode
-        on_it = {incident.opened_by, episode.acknowledged_by, *episode.assignees, *episode.notified}
+        on_it = {incident.opened_by, episode.acknowledged_by, episode.taken_up_by, *episode.assignees, *episode.notified}
         if asker.person in on_it.union(*incident.roles.values()):
             return incident
         raise Refused(f"{incident.ref} is private. Ask in its own channel.")

@@ -305,6 +305,54 @@ def test_an_acknowledgement_that_ran_out_was_taken_back_by_nobody_but_pagerduty(
     assert [(one.type, one.by) for one in decision.entries] == [("unack", "PagerDuty")]
 
 
+def taken_back():
+    """INC-7, acknowledged by Ana after a minute, and ringing again after half an hour."""
+    return decided(acknowledged(), pager("unacknowledged", after(31)), after(31)).incident
+
+
+def test_once_it_rings_again_nobody_is_on_it_and_the_first_acknowledgement_stands():
+    episode = taken_back().episode
+
+    assert (episode.is_ringing_again, episode.holder) == (True, None)
+    assert (episode.acknowledged_at, episode.acknowledged_by) == (after(1), ANA)
+
+
+def test_what_rings_again_is_taken_up_in_slack_and_pagerduty_is_told():
+    decision = decided(taken_back(), says.Acknowledge(7, BEN), after(33))
+
+    assert (decision.incident.episode.holder, decision.incident.episode.acknowledged_at) == (BEN, after(1))
+    assert [(one.type, one.by, one.at) for one in decision.entries] == [("ack", BEN, after(33))]
+    assert kinds(decision)[0] == "AcknowledgePage"
+    with pytest.raises(Refused, match="was acknowledged 1 min 0 s ago by"):
+        decided(decision.incident, says.Acknowledge(7, ANA), after(34))
+
+
+def test_what_rings_again_is_taken_up_in_pagerduty_and_it_is_not_told_again():
+    decision = decided(taken_back(), pager("acknowledged", after(33), BEN), after(33))
+
+    assert decision.incident.episode.holder == BEN
+    assert "AcknowledgePage" not in kinds(decision)
+    assert topics(decision) == ["acknowledged"]
+
+
+def test_moving_the_status_takes_up_what_rings_again():
+    decision = decided(taken_back(), says.ChangeStatus(7, Status.IDENTIFIED, BEN), after(33))
+
+    assert decision.incident.episode.holder == BEN
+    assert "ack" in types(decision)
+
+
+@pytest.mark.parametrize("at", [after(0.5), after(1)])
+def test_news_of_an_acknowledgement_taken_back_before_the_one_that_stands_rings_nothing(at):
+    assert not decided(acknowledged(), pager("unacknowledged", at), after(2)).incident.episode.is_ringing_again
+
+
+def test_what_is_over_does_not_ring_again():
+    over = acknowledged(status=Status.RESOLVED)
+
+    assert not decided(over, pager("unacknowledged", after(31)), after(31)).incident.episode.is_ringing_again
+
+
 def test_a_machine_that_acknowledges_stops_nothing():
     decision = decided(incident(), pager("acknowledged", after(1)), after(1))
 

@@ -17,6 +17,8 @@ def acknowledge(incident: Incident, wish: Acknowledge, now: datetime, policy: Po
     """A person acknowledges in Slack. Refused, with who was first, where it is acknowledged already."""
     check_open(incident)
     episode = incident.episode
+    if episode.is_ringing_again:
+        return taken_up(incident, wish.by, now, "slack")
     if episode.acknowledged_at is not None:
         raise Refused(_who_was_first(incident, episode, now))
     return stopped(incident, wish.by, now, "slack", now, policy)
@@ -29,21 +31,36 @@ def stopped(incident: Incident, by: str, at: datetime, via: str, now: datetime, 
     changed = replace(incident.with_episode(episode), status=status)
     seconds = (at - episode.opened_at).total_seconds()
     fields = {"via": via, "level": episode.level if episode.pages else None, "episode": episode.number}
-    effects: list[Effect] = []
-    if via != "pagerduty" and episode.page in (PageState.REQUESTED, PageState.DELAYED, PageState.ACCEPTED):
-        effects.append(AcknowledgePage(incident=changed.number, dedup_key=episode.dedup_key, pager=changed.pager or "default", by=by))
-    effects += [
-        InvitePeople(changed.number, (by,)),
-        *refreshed(changed),
-        said(changed, episode, by, via, seconds),
-    ]
     return Decision(
         incident=changed,
         entries=(entry(changed, at, "ack", by, **fields),),
-        effects=tuple(effects),
+        effects=_told(changed, episode, by, via, seconds),
         cancels=clock_keys(incident, policy),
         reason=_reason(changed, episode, seconds),
     )
+
+
+def taken_up(incident: Incident, by: str, at: datetime, via: str) -> Decision:
+    """Somebody acknowledges what rings again. The clock was stopped before: this changes who is on it, and no figure."""
+    episode = replace(incident.episode, rings_since=None, taken_up_at=at, taken_up_by=by)
+    changed = incident.with_episode(episode)
+    seconds = (at - episode.opened_at).total_seconds()
+    return Decision(
+        incident=changed,
+        entries=(entry(changed, at, "ack", by, via=via, episode=episode.number),),
+        effects=_told(changed, episode, by, via, seconds),
+        reason=f"You acknowledged {changed.ref} again.",
+    )
+
+
+def _told(incident: Incident, episode: Episode, by: str, via: str, seconds: float) -> tuple[Effect, ...]:
+    """Everybody hears that somebody is on it; PagerDuty too, unless it came from there."""
+    effects: list[Effect] = []
+    if via != "pagerduty" and episode.page in (PageState.REQUESTED, PageState.DELAYED, PageState.ACCEPTED):
+        effects.append(
+            AcknowledgePage(incident=incident.number, dedup_key=episode.dedup_key, pager=incident.pager or "default", by=by)
+        )
+    return (*effects, InvitePeople(incident.number, (by,)), *refreshed(incident), said(incident, episode, by, via, seconds))
 
 
 def said(incident: Incident, episode: Episode, by: str, via: str, seconds: float) -> Effect:
@@ -66,6 +83,8 @@ def is_met(episode: Episode, seconds: float) -> bool | None:
 
 def stop_by_acting(incident: Incident, by: str, now: datetime, policy: Policy) -> Decision | None:
     """Whoever takes the lead or moves the status is on it: an acknowledgement, where one is still missing."""
+    if incident.episode.is_ringing_again:
+        return taken_up(incident, by, now, "slack")
     if not incident.episode.is_waiting:
         return None
     return stopped(incident, by, now, "slack", now, policy)
@@ -93,9 +112,9 @@ def _reason(incident: Incident, episode: Episode, seconds: float) -> str:
 
 
 def _who_was_first(incident: Incident, episode: Episode, now: datetime) -> str:
-    assert episode.acknowledged_at is not None
-    ago = spoken((now - episode.acknowledged_at).total_seconds())
-    return f"{incident.ref} was acknowledged {ago} ago by {mention(episode.acknowledged_by)}."
+    at = episode.taken_up_at or episode.acknowledged_at
+    assert at is not None
+    return f"{incident.ref} was acknowledged {spoken((now - at).total_seconds())} ago by {mention(episode.holder)}."
 
 
 def mention(person: str | None) -> str:

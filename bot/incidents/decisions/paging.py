@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.errors import Refused
 from bot.incidents.decision import Decision
-from bot.incidents.decisions.acknowledging import mention, said, stopped
+from bot.incidents.decisions.acknowledging import mention, said, stopped, taken_up
 from bot.incidents.decisions.resolving import resolved_by
 from bot.incidents.decisions.writing import BOT, entry, loudly, quoted, refreshed, say, whoever_is_on_it
 from bot.incidents.effects import (
@@ -208,7 +208,7 @@ def pager_reported(incident: Incident, input: PagerReported, now: datetime, poli
         case "acknowledged":
             decision = _acknowledged(incident, episode, input, now, policy)
         case "unacknowledged":
-            decision = _unacknowledged(incident, input)
+            decision = _unacknowledged(incident, episode, input)
         case "escalated" | "reassigned" | "delegated" | "assigned":
             decision = _moved(incident, episode, input)
         case "notified":
@@ -262,6 +262,8 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     by = input.person or report.person_name or "somebody in PagerDuty"
     if episode.number == incident.episode.number and episode.acknowledged_at is None and incident.is_open:
         return stopped(incident, by, report.at, "pagerduty", now, policy)
+    if episode.number == incident.episode.number and episode.rings_since is not None and report.at >= episode.rings_since:
+        return taken_up(incident, by, report.at, "pagerduty")
     note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
     # PagerDuty's log knows whole seconds: the same second is not earlier.
     if episode.acknowledged_at is not None and report.at >= episode.acknowledged_at.replace(microsecond=0):
@@ -282,12 +284,20 @@ def _earlier(incident: Incident, episode: Episode, by: str, at: datetime, note: 
     return Decision(incident=changed, entries=(note,), effects=effects, reason="acknowledged earlier than we knew")
 
 
-def _unacknowledged(incident: Incident, input: PagerReported) -> Decision:
+def _unacknowledged(incident: Incident, episode: Episode, input: PagerReported) -> Decision:
+    """It ran out, or somebody took it back: PagerDuty rings again, so nobody may be called on it."""
     named = input.report.person_name if input.report.is_human else None
     by = input.person or named or "PagerDuty"
     note = entry(incident, input.report.at, "unack", by)
-    told = say(incident, Topic.UNACKNOWLEDGED, by=by)
-    return Decision(incident=incident, entries=(note,), effects=(told,), reason="PagerDuty took the acknowledgement back")
+    known = episode.taken_up_at or episode.acknowledged_at
+    is_newest = incident.is_open and episode.number == incident.episode.number
+    if not is_newest or known is None or input.report.at <= known:
+        return Decision(incident=incident, entries=(note,), reason="an acknowledgement that was taken back before the one we know")
+    changed = incident.with_episode(replace(episode, rings_since=input.report.at))
+    told = say(changed, Topic.UNACKNOWLEDGED, by=by)
+    return Decision(
+        incident=changed, entries=(note,), effects=(*refreshed(changed), told), reason="PagerDuty took the acknowledgement back"
+    )
 
 
 def _moved(incident: Incident, episode: Episode, input: PagerReported) -> Decision:

@@ -97,6 +97,6 @@ def whoever_is_on_it(incident: Incident) -> tuple[str, ...]:
     episode = incident.episode
     if holders:
         return holders
-    if episode.acknowledged_by:
-        return (episode.acknowledged_by,)
+    if episode.holder:
+        return (episode.holder,)
     return tuple(dict.fromkeys((*episode.assignees, *episode.notified)))

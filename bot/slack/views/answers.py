@@ -44,7 +44,7 @@ def listed(incidents: Sequence[Incident], now: datetime) -> Message:
 
 def _line(incident: Incident, now: datetime) -> str:
     episode = incident.episode
-    stand = f"{person(episode.acknowledged_by)} is on it" if episode.acknowledged_at else "*nobody is on it yet*"
+    stand = f"{person(episode.holder)} is on it" if episode.holder else "*nobody is on it yet*"
     where = f" <#{incident.channel.id}>" if incident.channel and not incident.private else ""
     title = "a private incident" if incident.private else escape(incident.title, 150)
     age = since(incident.opened_at, now)

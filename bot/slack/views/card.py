@@ -98,7 +98,14 @@ def _acknowledged(episode: Episode) -> str:
         met = seconds < episode.target.total_seconds()
         verdict = " · target met" if met else f" · target of {episode.target.total_seconds() / 60:g} min *missed*"
     who = person(episode.acknowledged_by)
-    return f"✅ Acknowledged by {who} {where} after *{spoken(seconds)}*{verdict}"
+    line = f"✅ Acknowledged by {who} {where} after *{spoken(seconds)}*{verdict}"
+    if episode.rings_since is not None and episode.ended_at is None:
+        return (
+            f"🚨 *Nobody is on it*: PagerDuty took the acknowledgement back at {moment(episode.rings_since)} and rings again\n{line}"
+        )
+    if episode.taken_up_at is not None:
+        return f"✅ {person(episode.taken_up_by)} is on it, since {moment(episode.taken_up_at)}\n{line}, taken back since"
+    return line
 
 
 def _bar(share: float) -> str:
@@ -186,7 +193,7 @@ def _buttons(incident: Incident) -> Block | None:
         ("Merge", f"{ids.MERGE}:{value}"),
         ("Who is on it", f"{ids.WHO}:{value}"),
     )
-    waiting = incident.episode.is_waiting
+    waiting = incident.episode.is_waiting or incident.episode.is_ringing_again
     first = [
         button("Acknowledge", ids.ACKNOWLEDGE, value, "primary"),
         button("I can't: escalate", ids.ESCALATE, value, "danger") if incident.episode.pages else None,
@@ -222,8 +229,10 @@ def announcement(incident: Incident, now: datetime) -> Message:
     episode = incident.episode
     if not incident.is_open:
         stand = state_line(incident)
+    elif episode.is_ringing_again:
+        stand = "*rings again*, nobody is on it"
     elif episode.acknowledged_at is not None:
-        stand = f"{incident.status.value}, {person(episode.acknowledged_by)} is on it"
+        stand = f"{incident.status.value}, {person(episode.holder)} is on it"
     elif episode.page is PageState.ACCEPTED:
         late = episode.breached_at is not None
         stand = "paged, *not acknowledged within the target*" if late else "paged, not acknowledged yet"
