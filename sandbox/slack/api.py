@@ -411,7 +411,7 @@ def _in_history(message: Json, given: Json) -> bool:
         return False
     at = float(message["ts"])
     oldest, latest = float(given.get("oldest") or 0), float(given.get("latest") or "inf")
-    return oldest < at < latest
+    return oldest <= at <= latest if given.get("inclusive") else oldest < at < latest
 
 
 def _read(key: str, value: Any) -> Any:
