@@ -90,24 +90,24 @@ class Office:
         self.rests()
         return "\n".join(one["text"] for one in self.whispers(person)[seen:])
 
-    def submission(self, callback: str, person: str = ANA, view: str | None = None, carries: Any = None, **values: Any) -> bytes:
+    def submission(self, callback: str, who: str = ANA, view: str | None = None, carries: Any = None, **values: Any) -> bytes:
         """The body of a form that is sent off. A value is a text, or Slack's own object."""
         filled = {
             name: {name: value if isinstance(value, dict) else {"type": "plain_text_input", "value": value}}
             for name, value in values.items()
         }
         payload = {
-            "type": "view_submission", "team": {"id": TEAM}, "user": {"id": person, "team_id": TEAM}, "api_app_id": APP,
-            "trigger_id": self.space.new_trigger(person),
+            "type": "view_submission", "team": {"id": TEAM}, "user": {"id": who, "team_id": TEAM}, "api_app_id": APP,
+            "trigger_id": self.space.new_trigger(who),
             "view": {"id": view or f"V{next(COUNT)}", "hash": "1.h", "type": "modal", "callback_id": callback,
                      "private_metadata": json.dumps(carries or {}), "state": {"values": filled},
                      "blocks": [{"type": "input", "block_id": name} for name in values]},
         }  # fmt: skip
         return urlencode({"payload": json.dumps(payload)}).encode()
 
-    def submits(self, callback: str, person: str = ANA, view: str | None = None, carries: Any = None, **values: Any) -> Any:
+    def submits(self, callback: str, who: str = ANA, view: str | None = None, carries: Any = None, **values: Any) -> Any:
         """What comes back to somebody who sends a form off: None where it closes."""
-        answer = self.sends(self.submission(callback, person, view, carries, **values))
+        answer = self.sends(self.submission(callback, who, view, carries, **values))
         assert answer.status == 200, answer
         self.rests()
         return json.loads(answer.body) if answer.body else None
