@@ -300,5 +300,12 @@ def documented() -> str:
         "",
         "What cannot be done is answered, to you alone, with why and with what to do instead. Nothing is answered "
         "before it is saved; a request that Slack sends twice is done once.",
+        "",
+        "In a text (`note`, `update`, `status`, `resolve`) a number stands for an incident only where it cannot be part of "
+        "what is said: `note INC-7 …` names it, and a reference at the end names it outside an incident's channel. Where a "
+        "number alone may be either, the bot asks. A private incident is shown only in its own channel, and to those on it.",
+        "",
+        "What you write may name people and channels, as in any message. Nobody calls a whole channel or a group through "
+        "the bot, a link is shown as its address whatever it was labelled, and what alerts say names nobody.",
     ]
     return "\n".join(lines) + "\n"
