@@ -99,13 +99,10 @@ class Intake:
                 yield found
 
     def _put_aside(self, received: Received, reason: str) -> int:
-        """Keep a delivery for somebody to look at, and say so."""
-        with self._store.writing() as work:
-            work.park_delivery(received.id, reason)
+        """Keep a delivery for somebody to look at, and say so: both, or neither."""
         text = f"A delivery from {received.source}/{received.delivery.route} was put aside: {reason}"
         mend = f"It is kept as number {received.id} in the inbox."
-        try:
-            self._door.handle(TroubleSeen(text, mend), once=f"inbox:{received.id}:parked")
-        except DatabaseDown as error:
-            log.warning("alarm not raised", reason=str(error))
+        self._door.handle(
+            TroubleSeen(text, mend), once=f"inbox:{received.id}:parked", finish=lambda work: work.park_delivery(received.id, reason)
+        )
         return 1

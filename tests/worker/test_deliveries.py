@@ -1,0 +1,248 @@
+"""Carrying effects out, on both databases: whatever a deliverer does, the effect is neither lost nor done twice unawares."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.errors import Ambiguous, GaveUp, OverBudget, Refused, TryLater
+from bot.handle import Door
+from bot.incidents.decision import Decision
+from bot.incidents.effects import Attempt, Effect, Lane, PageOnCall, RaiseAlarm, ShowSummary
+from bot.incidents.incident import PageState
+from bot.incidents.inputs import PageAccepted
+from bot.incidents.policy import Policy
+from bot.store import Store
+from bot.store import outbox as outbox_rows
+from bot.worker.deliveries import BUGGY, Deliveries, Steady
+from tests.builders import NOON, POLICY, after, incident
+
+KEY = incident().episode.dedup_key
+PAGE = PageOnCall(incident=7, dedup_key=KEY, pager="default", summary="s", severity="critical", source="x")
+ACCEPTED = PageAccepted(7, KEY, after(seconds=1))
+
+
+class Lanes:
+    """An outbox, a neighbour whose behaviour is the test's, and a clock that moves."""
+
+    def __init__(self, store: Store, *effects: Effect, policy: Policy = POLICY) -> None:
+        self.store, self.now, self.tried = store, NOON, list[Attempt]()
+        self.does: Callable[[Effect], Any] = lambda effect: None
+        self.door = Door(store, lambda: self.now, lambda: policy, lambda: ())
+        self.work = Deliveries(lanes=list(Lane), deliver=self._deliver, store=store, door=self.door)
+        with store.writing() as work:
+            work.save(Decision(incident=incident(episode={"page": PageState.REQUESTED, "accepted_at": None}), effects=effects), NOON)
+
+    def _deliver(self, effect: Effect, attempt: Attempt) -> Any:
+        self.tried.append(attempt)
+        return self.does(effect)
+
+    def fails(self, error: Exception) -> None:
+        def fail(effect: Effect) -> None:
+            raise error
+
+        self.does = fail
+
+    def passes(self, **span: float) -> int:
+        """Let time pass and do what is due; how much that was."""
+        self.now += timedelta(**span)
+        return self.work.run_once()
+
+    def states(self) -> list[str]:
+        """The state of each effect of the test's own, alarms left out."""
+        return [row.state for row in self._rows() if row.kind != "RaiseAlarm"]
+
+    def alarms(self) -> list[str]:
+        return [row.payload["text"] for row in self._rows() if row.kind == "RaiseAlarm"]
+
+    def _rows(self) -> list[Any]:
+        with self.store.reading() as work:
+            return list(work.connection.execute(outbox_rows.outbox.select().order_by(outbox_rows.outbox.c.seq)))
+
+    def lease_runs_out(self) -> None:
+        with self.store.writing() as work:
+            earlier = outbox_rows.database_now(work.connection) - timedelta(minutes=1)
+            work.connection.execute(outbox_rows.outbox.update().values(lease_until=earlier))
+
+    def types(self) -> list[str]:
+        return [one.type for one in self.store.timeline("INC-7")]
+
+
+def test_what_was_delivered_is_done_and_its_result_is_handled_with_it(store):
+    lanes = Lanes(store, PAGE)
+    lanes.does = lambda effect: ACCEPTED
+
+    assert lanes.work.run_once() == 1
+    assert lanes.states()[0] == "done"
+    assert "page_accepted" in lanes.types()
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "looks_first"),
+    [
+        (TryLater("502"), "pending", False),
+        (Ambiguous("connection reset"), "ambiguous", True),
+        (OverBudget("no room", timedelta(seconds=1)), "pending", False),
+        (ZeroDivisionError("a bug"), "pending", False),
+    ],
+)
+def test_what_could_not_be_delivered_waits_and_is_tried_again(store, error, state, looks_first):
+    lanes = Lanes(store, PAGE)
+    lanes.fails(error)
+    lanes.work.run_once()
+
+    assert lanes.states()[0] == state
+    lanes.work.run_once()
+    assert [one.id for one in lanes.tried].count(lanes.tried[0].id) == 1
+    lanes.does = lambda effect: None
+    for _ in range(20):
+        lanes.passes(seconds=2)
+    assert lanes.states()[0] == "done"
+    page = [one for one in lanes.tried if one.id == lanes.tried[0].id]
+    assert [one.is_ambiguous for one in page] == [False, looks_first]
+    assert page[1].number == (1 if isinstance(error, OverBudget) else 2)
+
+
+def test_a_lost_answer_stays_lost_until_somebody_looked(store):
+    lanes = Lanes(store, PAGE)
+    lanes.fails(Ambiguous("reset"))
+    lanes.work.run_once()
+    lanes.fails(TryLater("looking failed: 503"))
+    lanes.passes(seconds=60)
+
+    assert lanes.states()[0] == "ambiguous"
+
+
+def test_what_is_given_up_is_parked_and_its_incident_never_calls_it_a_page(store):
+    lanes = Lanes(store, PAGE)
+    lanes.fails(GaveUp("PagerDuty says: invalid key", "check PAGERDUTY_KEYS"))
+    lanes.work.run_once()
+
+    assert lanes.states()[0] == "dead"
+    assert "page_failed" in lanes.types()
+    assert "page_accepted" not in lanes.types()
+    assert store.outbox_depth()["dead"] == 1
+
+
+def test_a_bug_is_parked_after_some_tries_and_its_lane_moves_on(store):
+    lanes = Lanes(store, ShowSummary(7), RaiseAlarm(7, "next"))
+
+    def buggy(effect: Effect) -> None:
+        if isinstance(effect, ShowSummary):
+            raise ZeroDivisionError("a bug")
+
+    lanes.does = buggy
+    for _ in range(BUGGY - 1):
+        lanes.passes(minutes=3)
+    assert "dead" not in lanes.states()
+    for _ in range(9):
+        lanes.passes(minutes=3)
+
+    assert lanes.states() == ["dead"]
+    assert any("ShowSummary" in text and "ZeroDivisionError" in text for text in lanes.alarms())
+    assert store.outbox_depth() == {"dead": 1}
+
+
+def test_a_neighbour_that_fails_holds_up_its_own_lane_only(store):
+    lanes = Lanes(store, PAGE, ShowSummary(7))
+
+    def down(effect: Effect) -> None:
+        if isinstance(effect, PageOnCall):
+            raise TryLater("PagerDuty is down")
+
+    lanes.does = down
+    for _ in range(6):
+        lanes.work.run_once()
+    assert lanes.states()[:2] == ["pending", "done"]
+
+
+@pytest.mark.parametrize("ends", ["well", "later", "given up", "over budget", "in a bug"])
+def test_a_claim_that_was_overtaken_changes_nothing(store, ends):
+    lanes = Lanes(store, PAGE)
+    second = Deliveries(lanes=[Lane.PAGER], deliver=lambda effect, attempt: ACCEPTED, store=store, door=lanes.door)
+    errors = {
+        "later": TryLater("502"),
+        "given up": GaveUp("no"),
+        "in a bug": KeyError("x"),
+        "over budget": OverBudget("x", timedelta(1)),
+    }
+
+    def overtaken(effect: Effect) -> Any:
+        lanes.lease_runs_out()
+        assert second.run_once() == 1
+        if ends in errors:
+            raise errors[ends]
+        return ACCEPTED
+
+    lanes.does = overtaken
+    lanes.work.run_once()
+
+    assert lanes.states()[0] == "done"
+    assert lanes.types().count("page_accepted") == 1
+    assert "page_failed" not in lanes.types()
+    assert store.outbox_depth().get("dead", 0) == 0
+
+
+def test_an_effect_whose_worker_vanished_is_looked_for_before_it_is_sent_again(store):
+    lanes = Lanes(store, PAGE)
+    [vanished] = store.claim([Lane.PAGER], "vanished", NOON, limit=1)
+    assert lanes.passes(seconds=30) == 0
+
+    lanes.lease_runs_out()
+    lanes.work.run_once()
+
+    assert (lanes.tried[0].id, lanes.tried[0].number, lanes.tried[0].is_ambiguous) == (vanished.id, 2, True)
+
+
+def test_what_a_person_has_to_mend_is_an_alarm_once_an_hour_and_said_in_health(store):
+    lanes = Lanes(store, ShowSummary(7))
+
+    def refused(effect: Effect) -> None:
+        if isinstance(effect, ShowSummary):
+            raise TryLater("Slack says token_revoked", mend="set SLACK_BOT_TOKEN anew")
+
+    lanes.does = refused
+    for _ in range(60):
+        lanes.passes(minutes=1)
+    assert len([text for text in lanes.alarms() if "token_revoked" in text]) in (1, 2)
+    assert lanes.work.trouble() == "Slack says token_revoked: set SLACK_BOT_TOKEN anew"
+
+    lanes.does = lambda effect: None
+    for _ in range(10):
+        lanes.passes(minutes=1)
+    assert lanes.work.trouble() == ""
+    assert "dead" not in lanes.states()
+
+
+def test_a_result_that_the_rules_refuse_still_settles_the_effect(store):
+    lanes = Lanes(store, PAGE)
+
+    class Strict(Door):
+        def handle(self, *_: Any, **__: Any) -> Any:
+            raise Refused("no such thing")
+
+    work = Deliveries(
+        lanes=[Lane.PAGER], deliver=lambda effect, attempt: ACCEPTED, store=store,
+        door=Strict(store, lambda: NOON, lambda: POLICY, lambda: ()),
+    )  # fmt: skip
+    work.run_once()
+
+    assert lanes.states()[0] == "done"
+
+
+def test_no_exception_ends_a_worker_s_thread():
+    seen, stop = list[int](), threading.Event()
+
+    def work() -> int:
+        seen.append(1)
+        if len(seen) >= 5:
+            stop.set()
+        raise [ZeroDivisionError(), RecursionError(), MemoryError(), AssertionError(), UnicodeError()][len(seen) % 5]
+
+    thread = Steady("test", work, lambda seconds: None)
+    thread.start()
+    assert stop.wait(10)
+    thread.stop()
+    thread.join()

@@ -1,0 +1,108 @@
+"""Timers, on both databases: each once, late rather than never, in the order in which they were due."""
+
+import threading
+from datetime import timedelta
+
+from bot.handle import Door
+from bot.incidents.decision import Decision, Timer
+from bot.incidents.inputs import AlertReported, DigestDue, ReminderDue
+from bot.incidents.policy import Policy, RouteRule
+from bot.store import Store
+from bot.worker.due import DueTimers
+from tests.builders import NOON, after, alert
+
+OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
+
+
+def due(store: Store, at) -> DueTimers:
+    return DueTimers(store=store, door=Door(store, lambda: at, lambda: OPENS, lambda: ()))
+
+
+def opened(store: Store) -> None:
+    Door(store, lambda: NOON, lambda: OPENS, lambda: ()).handle(AlertReported(alert(), "main"))
+
+
+def types(store: Store) -> list[str]:
+    return [one.type for one in store.timeline("INC-1")]
+
+
+def until_quiet(timers: DueTimers) -> None:
+    for _ in range(50):
+        if not timers.run_once():
+            return
+    raise AssertionError("timers without an end")
+
+
+def test_what_is_not_due_yet_waits(store):
+    opened(store)
+    before = types(store)
+
+    assert due(store, after(seconds=59)).run_once() == 0
+    assert types(store) == before
+
+
+def test_a_breach_is_told_at_its_time_and_once(store):
+    opened(store)
+    until_quiet(due(store, after(4, seconds=59)))
+    assert "ack_breached" not in types(store)
+
+    until_quiet(due(store, after(5)))
+    until_quiet(due(store, after(5)))
+    assert types(store).count("ack_breached") == 1
+
+
+def test_a_bot_that_was_away_tells_late_what_it_missed_once_and_dates_it_when_it_was(store):
+    opened(store)
+
+    until_quiet(due(store, after(240)))
+
+    assert types(store).count("ack_breached") == 1
+    [breach] = [one for one in store.timeline("INC-1") if one.type == "ack_breached"]
+    assert breach.at <= after(240)
+    assert store.due(after(240)) == ()
+
+
+def test_many_workers_at_once_handle_each_timer_once(store):
+    opened(store)
+    start = threading.Barrier(6)
+
+    def work() -> None:
+        timers = due(store, after(5))
+        start.wait()
+        for _ in range(5):
+            timers.run_once()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert types(store).count("ack_breached") == 1
+    assert store.due(after(5)) == ()
+
+
+def test_a_timer_for_what_is_gone_is_dropped_and_its_neighbours_are_handled(store):
+    with store.writing() as work:
+        work.save(
+            Decision(timers=(Timer("gone", NOON, ReminderDue(99, 1, 120)), Timer("digest", after(1), DigestDue("2026-W24")))), NOON
+        )
+
+    assert due(store, after(2)).run_once() == 2
+    assert store.due(after(99)) == ()
+    assert store.outbox_depth() == {"pending": 1}
+
+
+def test_a_timer_that_was_moved_meanwhile_stays_at_its_new_time(store):
+    with store.writing() as work:
+        work.set_timers([Timer("k", NOON, DigestDue("2026-W24"))])
+    timers = due(store, after(1))
+    [found] = store.due(after(1))
+    with store.writing() as work:
+        work.set_timers([Timer("k", after(9), DigestDue("2026-W24"))])
+
+    timers._handle(found)
+
+    assert store.timer_set("k") == after(9)
+    assert store.outbox_depth() == {}
+    assert store.due(after(9))[0].due_at - after(1) == timedelta(minutes=8)

@@ -1,0 +1,194 @@
+"""Reading the inbox, on both databases: each delivery once, and one that cannot be read is put aside and said."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from bot.alerts.registry import sources
+from bot.alerts.source import Delivery, PagerReport, Reading
+from bot.alerts.sources.generic import Generic
+from bot.clock import Clock
+from bot.handle import Door
+from bot.incidents.effects import RaiseAlarm
+from bot.incidents.incident import Status
+from bot.incidents.inputs import PagerReported
+from bot.incidents.policy import Policy, RouteRule
+from bot.store import DatabaseDown, Store
+from bot.store import outbox as outbox_rows
+from bot.store.tables import inbox
+from bot.worker.intake import ATTEMPTS, Intake
+from tests.builders import NOON, after
+from tests.web.served import dumped
+
+OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
+
+
+class Buggy(Generic):
+    """A source with a bug: some bodies end in an exception that nobody thought of."""
+
+    def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
+        if b"poison" in delivery.body:
+            raise ZeroDivisionError("a bug")
+        return super().parse(delivery, mapping)
+
+
+def unknown(report: PagerReport) -> PagerReported | str:
+    return f"{report.pager_id} is no page of ours"
+
+
+class Desk:
+    """An inbox, and somebody who reads it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.now = store, NOON
+        self.door = Door(store, self._clock, lambda: OPENS, lambda: ())
+        known = {**sources(), "generic": Buggy()}
+        self.intake = Intake(sources=known, report=unknown, store=store, door=self.door)
+        self.count = 0
+
+    def _clock(self) -> Clock:
+        return self.now
+
+    def gets(self, source: str, *bodies: bytes) -> None:
+        writer = self.store.inbox_writer(lambda: None)
+        for body in bodies:
+            self.count += 1
+            writer.put(source, Delivery(body, {}, "main", self.now), str(self.count)).result(10)
+        writer.close()
+
+    def reads(self) -> int:
+        """Read what there is, also what waits for another try."""
+        with self.store.writing() as work:
+            work.connection.execute(inbox.update().where(inbox.c.state == "new").values(lease_until=None))
+        return self.intake.run_once()
+
+    def rows(self) -> list[tuple[str, str, int]]:
+        """(state, reason, attempts) of each delivery."""
+        with self.store.reading() as work:
+            found = work.connection.execute(inbox.select().order_by(inbox.c.id))
+            return [(row.state, row.reason, row.attempts) for row in found]
+
+    def alarms(self) -> list[RaiseAlarm]:
+        with self.store.reading() as work:
+            found = work.connection.execute(outbox_rows.outbox.select().where(outbox_rows.outbox.c.kind == "RaiseAlarm"))
+            return [outbox_rows.decode_tagged(row.payload) for row in found]
+
+
+@pytest.fixture
+def desk(store: Store) -> Desk:
+    return Desk(store)
+
+
+def alert(name: str, status: str = "firing") -> bytes:
+    return dumped({"title": name, "status": status, "severity": "critical", "service": name, "dedup_key": name})
+
+
+def test_each_delivery_is_handled_once(desk):
+    desk.gets("generic", alert("a"), alert("b"))
+
+    assert desk.reads() == 2
+    assert desk.reads() == 0
+    assert [one.title for one in desk.store.incidents()] == ["b", "a"]
+    assert {state for state, _, _ in desk.rows()} == {"done"}
+
+
+def test_what_cannot_be_read_is_put_aside_with_its_reason_and_an_alarm_and_its_neighbours_go_on(desk):
+    desk.gets("pagerduty", b"no json", b'{"odd": 1}')
+    desk.gets("generic", alert("neighbour"))
+
+    desk.reads()
+
+    assert [(state, reason.split(":")[0]) for state, reason, _ in desk.rows()] == [
+        ("parked", "not JSON"), ("parked", "event"), ("done", ""),
+    ]  # fmt: skip
+    assert [one.text for one in desk.alarms()] == [
+        "A delivery from pagerduty/main was put aside: not JSON: invalid literal, expected 'null': line 1 column 1 (char 0)",
+        "A delivery from pagerduty/main was put aside: event: missing; is this a webhook of version 3?",
+    ]
+    assert "kept as number" in desk.alarms()[0].mend
+    assert desk.store.incident(1).title == "neighbour"
+    assert desk.store.inbox_depth() == {"parked": 2}
+
+
+def test_a_bug_is_tried_again_and_put_aside_in_the_end_and_holds_nobody_up(desk):
+    desk.gets("generic", alert("poison"), alert("neighbour"))
+
+    desk.reads()
+    assert desk.store.incident(1).title == "neighbour"
+    assert desk.rows()[0] == ("new", "could not be handled yet", 1)
+    assert desk.alarms() == []
+    assert desk.intake.run_once() == 0
+
+    for _ in range(ATTEMPTS):
+        desk.reads()
+    assert desk.rows()[0] == ("parked", "reading it always ends in a bug; see the log", ATTEMPTS)
+    assert len(desk.alarms()) == 1
+    assert desk.reads() == 0
+
+
+def test_a_source_that_is_gone_puts_its_deliveries_aside(desk):
+    desk.gets("nagios", alert("x"))
+
+    desk.reads()
+
+    assert desk.rows()[0][:2] == ("parked", "no source is called nagios; was its package removed?")
+
+
+def test_a_delivery_that_was_half_handled_when_the_process_died_is_taken_up_where_it_was(desk):
+    body = dumped([{"title": name, "severity": "critical", "dedup_key": name} for name in ("a", "b", "c")])
+    desk.gets("generic", body)
+    [received] = desk.store.claim_deliveries()
+    reading = Buggy().parse(received.delivery, {})
+    for index, one in enumerate(list(desk.intake._inputs(reading, received, []))[:2]):
+        desk.door.handle(one, once=f"inbox:{received.id}:{index}")
+
+    desk.reads()
+
+    assert sorted(one.title for one in desk.store.incidents()) == ["a", "b", "c"]
+    assert all(desk.store.timeline(one.ref)[0].type == "alert_started" for one in desk.store.incidents())
+    assert sum(entry.type == "alert_started" for one in desk.store.incidents() for entry in desk.store.timeline(one.ref)) == 3
+
+
+def test_news_of_pagerduty_that_is_not_ours_is_done_with_its_reason(desk):
+    event = {"event_type": "incident.acknowledged", "occurred_at": after(1).isoformat(), "data": {"id": "P7", "title": "x"}}
+    desk.gets("pagerduty", dumped({"event": event}), dumped({"event": {"event_type": "pagey.ping"}}))
+
+    desk.reads()
+
+    assert [one[:2] for one in desk.rows()] == [("done", "P7 is no page of ours"), ("done", "a ping; the webhook works")]
+    assert desk.store.incidents() == ()
+
+
+def test_firing_and_clearing_in_one_batch_keep_their_order(desk):
+    desk.gets("generic", alert("a"), alert("a", "resolved"), alert("a"), alert("a", "resolved"))
+
+    desk.reads()
+
+    [one] = desk.store.incidents()
+    assert not one.firing
+    assert one.status is Status.TRIGGERED
+    found = [entry.type for entry in desk.store.timeline("INC-1") if entry.type.startswith("alert_")]
+    assert found.count("alert_started") == found.count("alert_resolved") == 2
+
+
+class Away(Door):
+    """A door whose database is away."""
+
+    def handle(self, *_, **__):  # type: ignore[no-untyped-def]
+        raise DatabaseDown("the database cannot be used: gone")
+
+
+@pytest.mark.parametrize("body", [alert("a"), b"no json"], ids=["a good one", "one to put aside"])
+def test_while_the_database_is_away_nothing_is_given_up_however_long_it_takes(desk, body):
+    desk.gets("generic", body)
+    away = Away(desk.store, desk.door.clock, lambda: OPENS, lambda: ())
+    held = desk.intake
+    desk.intake = Intake(sources=sources(), report=unknown, store=desk.store, door=away)
+    for _ in range(ATTEMPTS + 3):
+        desk.reads()
+    assert desk.rows()[0][0] == "new"
+
+    desk.intake = held
+    desk.reads()
+    assert desk.rows()[0][0] == ("parked" if body == b"no json" else "done")
+    assert len(desk.alarms()) == (body == b"no json")
