@@ -27,6 +27,7 @@ from bot.metrics import WeekMetrics, week_metrics
 from bot.pagerduty.client import Client
 from bot.pagerduty.deliver import PagerDeliverer
 from bot.pagerduty.limits import Budget
+from bot.pagerduty.oncall import OnCallList
 from bot.pagerduty.poll import Poll
 from bot.pagerduty.reports import Reports
 from bot.postmortems import Templates, read_templates
@@ -53,6 +54,7 @@ from bot.worker.worker import Wakeups, Worker, sweeper
 
 log = structlog.get_logger()
 
+ON_CALL_SECONDS = 60.0
 BEFORE = 13
 """Weeks that a digest looks back on."""
 
@@ -272,6 +274,7 @@ class Bot:
             api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url,
         )  # fmt: skip
         self.reports = Reports(client=self.client, store=self.store, clock=clock)
+        self.on_call = OnCallList(client=self.client, reports=self.reports, store=self.store, clock=clock)
         self.poll = Poll(client=self.client, reports=self.reports, store=self.store, door=self.door)
         self.desk = Desk(
             door=self.door, command=settings.slack_command, digest_for=self.numbers.digest,
@@ -324,6 +327,7 @@ class Bot:
     def _ticks(self) -> list[Tick]:
         return [
             Tick("poll PagerDuty", float(self.settings.pager_poll_seconds), self.poll.run_once),
+            Tick("on call", ON_CALL_SECONDS, self.on_call.run_once),
             self._changed_files(),
             Tick("people", 600.0, self.learn_people),
             Tick("digest", 60.0, self.numbers.ensure_digest),
@@ -335,7 +339,9 @@ class Bot:
 
     def learn_people(self) -> int:
         """Read who is in Slack."""
-        return sync_people(self.slack, self.store, self.clock())
+        seen = sync_people(self.slack, self.store, self.clock())
+        # After people: so that whoever is on call has a face in Slack from the beginning.
+        return seen + self.on_call.run_once()
 
     def app(self) -> Callable[..., object]:
         """The web application."""

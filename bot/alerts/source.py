@@ -41,6 +41,8 @@ class PagerReport:
     level: int | None = None
     channel: str | None = None
     url: str | None = None
+    policy: str | None = None
+    """The id of the escalation policy that it went through."""
     text: str = ""
     is_human: bool = False
     """Whether the agent is a user. A service, an integration or a workflow that acknowledges is not."""

@@ -174,6 +174,8 @@ class Incident:
     pager_id: str | None = None
     pager_url: str | None = None
     """Where PagerDuty shows the newest page of this incident, once it told us."""
+    escalation_policy: str | None = None
+    """The id of PagerDuty's escalation policy that its pages go through, once it told us."""
     runbook: str | None = None
     runbook_reason: str = ""
     dashboards: tuple[str, ...] = ()

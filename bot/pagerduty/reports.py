@@ -60,11 +60,11 @@ class Reports:
 
     def as_input(self, number: int, report: PagerReport) -> PagerReported:
         """A report with PagerDuty's people as ours."""
-        person = self._person(report.person, report.person_name)
-        assignees = tuple(filter(None, (self._person(id_, name) for id_, name in report.assignees)))
+        person = self.person(report.person, report.person_name)
+        assignees = tuple(filter(None, (self.person(id_, name) for id_, name in report.assignees)))
         return PagerReported(number, report, person=person, assignees=assignees)
 
-    def _person(self, pagerduty_id: str | None, name: str | None) -> str | None:
+    def person(self, pagerduty_id: str | None, name: str | None) -> str | None:
         """Their Slack user id; else their name in PagerDuty, which is better than nothing."""
         if not pagerduty_id:
             return None
@@ -165,9 +165,15 @@ class Reports:
             level=level if kind in ("notified", "escalated") else None,
             channel=_word(first(notification.get("type"))) if isinstance(notification, dict) else None,
             url=first(pager.get("html_url")) or None,
+            policy=_policy(pager),
             text=first(entry.get("note"), channel.get("summary") if isinstance(channel, dict) else ""),
             is_human=is_human,
         )
+
+
+def _policy(pager: Mapping[str, Any]) -> str | None:
+    policy = pager.get("escalation_policy")
+    return first(policy.get("id")) or None if isinstance(policy, dict) else None
 
 
 def level_in(entries: Sequence[Mapping[str, Any]]) -> int:

@@ -256,7 +256,14 @@ class Desk:
         return Reply(answers.timeline(incident, self._store.timeline(incident.ref), self._now()))
 
     def _who(self, request: Request, asker: Asker) -> Reply:
-        return Reply(answers.who(self._meant(request.number, asker, only_open=False), self._now()))
+        try:
+            incident = self._meant(request.number, asker, only_open=False)
+        except Refused as error:
+            if request.number is not None:
+                raise
+            # No incident is clearly meant: then who is on call may be what they want to know.
+            return Reply(answers.on_call(self._store.on_call(), self._now(), reason(error.reason, self._command)))
+        return Reply(answers.who(incident, self._now(), self._store.on_call()))
 
     def _list(self, request: Request, asker: Asker) -> Reply:
         return Reply(answers.listed(self._store.open_incidents(), self._now()))
@@ -329,7 +336,7 @@ class Desk:
             ids.RESOLVE: lambda: Reply(form=forms.resolve(incident)),
             ids.MERGE: lambda: Reply(form=forms.merge(incident)),
             ids.PAGE: lambda: Reply(form=forms.page(incident, policy)),
-            ids.WHO: lambda: Reply(answers.who(incident, self._now())),
+            ids.WHO: lambda: Reply(answers.who(incident, self._now(), self._store.on_call())),
             ids.RUNBOOK: lambda: Reply(self._runbook_of(incident)),
             ids.TIMELINE: lambda: Reply(self._timeline_of(incident, 0)),
             ids.TIMELINE_PAGE: lambda: Reply(self._timeline_of(incident, page)),

@@ -11,14 +11,16 @@ from sqlalchemy import Engine, delete, func, insert, select
 from bot.incidents.effects import Lane
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
+from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
 from bot.store import inbox, outbox, reports
-from bot.store.codec import decode_tagged
+from bot.store.codec import decode, decode_tagged, encode
 from bot.store.database import connect, reading, upsert, writing
 from bot.store.people import Person, people_like, person_where, remember
 from bot.store.tables import digests, drafts, handled, incidents, notes, timers
 from bot.store.work import Work, _read
 
+ON_CALL = "on call"
 KEPT_OPEN = ("resolved", "closed", "merged", "cancelled")
 
 
@@ -134,6 +136,16 @@ class Store:
         """Everybody, or everybody called so (@name or the name in full)."""
         with reading(self.engine) as connection:
             return people_like(connection, named)
+
+    def on_call(self) -> OnCall | None:
+        """Who was on call when PagerDuty was last asked; None where it never was."""
+        stored = self.note(ON_CALL)
+        found: OnCall | None = None if stored is None else decode(OnCall, stored)
+        return found
+
+    def set_on_call(self, found: OnCall) -> None:
+        """Remember who is on call."""
+        self.set_note(ON_CALL, encode(found))
 
     # --- drafts and digests -------------------------------------------------------------------
 

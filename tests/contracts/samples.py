@@ -7,6 +7,7 @@ from typing import Any
 from bot.digest import Digest, Row
 from bot.incidents.effects import AnnounceAlert, RaiseAlarm, Say, Topic
 from bot.incidents.incident import AlertState, Channel, Incident, PageState, Role, Status, Update
+from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.incidents.policy import Policy, Service, default_severities
 from bot.incidents.timeline import Entry
 from bot.slack.commands import SUBS
@@ -115,7 +116,16 @@ def carded() -> Iterator[tuple[str, Message]]:
             for minutes in (1, 6, 6000):
                 yield f"card {name} at {minutes}, {kind}", card.card(one, policy, after(minutes))
                 yield f"announcement {name} at {minutes}, {kind}", card.announcement(one, after(minutes))
-            yield f"who {name}, {kind}", answers.who(one, after(6))
+            for known, seen in (("", None), (", on call", on_call_of(words))):
+                yield f"who {name}{known}, {kind}", answers.who(one, after(6), seen)
+        yield f"on call, {kind}", answers.on_call(on_call_of(words, 30), after(6), "Nothing is open.")
+        yield f"on call, nobody, {kind}", answers.on_call(None, after(6), "Nothing is open.")
+
+
+def on_call_of(words: str, rotas: int = 1) -> OnCall:
+    """Many levels, many people."""
+    turns = tuple(Turn(level, f"{one} {words}"[:200], after(600)) for level in range(1, 21) for one in CROWD)
+    return OnCall(NOON, tuple(Rota(f"P{number}", words or "?", turns) for number in range(rotas)))
 
 
 def topics() -> Iterator[tuple[str, str]]:

@@ -118,6 +118,7 @@ def _report(event: Mapping[str, Any], data: Mapping[str, Any], about: Mapping[st
         person_name=first(agent.get("summary")) or None,
         assignees=_people(data.get("assignees")),
         url=web_url(about.get("html_url")),
+        policy=first(object_at(data.get("escalation_policy"), "event.data.escalation_policy").get("id")) or None,
         text=first(data.get("content"), data.get("message")),
         is_human=is_human,
     )

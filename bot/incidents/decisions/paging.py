@@ -238,6 +238,7 @@ def _taken(incident: Incident, episode: Episode, input: PagerReported) -> tuple[
             incident,
             pager_id=report.pager_id or incident.pager_id,
             pager_url=report.url or incident.pager_url,
+            escalation_policy=report.policy or incident.escalation_policy,
         )
     return incident, entries
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bot.digest import Digest
 from bot.incidents.incident import Incident, Role
+from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.incidents.timeline import Entry
 from bot.slack import ids
 from bot.slack.commands import SUBS, Sub
@@ -22,8 +23,9 @@ from bot.slack.views.blocks import (
     section,
 )
 from bot.slack.views.card import ICONS, clock_line, page_line
-from bot.slack.views.text import clean, clip, escape, filled_in, fit, moment, people, person, since, told
+from bot.slack.views.text import clean, clip, escape, filled_in, fit, moment, people, person, since, spoken, told
 
+MOST_ROTAS = 8
 PAGE_LINES = 15
 """Of at most 600 characters each: all of them fit into one message."""
 
@@ -132,12 +134,45 @@ def entry_words(entry: Entry) -> str:
             return f"{escape(entry.type, 60).replace('_', ' ')} {text}".rstrip()
 
 
-def who(incident: Incident, now: datetime) -> Message:
+def who(incident: Incident, now: datetime, seen: OnCall | None) -> Message:
     """Who was paged, who is on it, who has which role."""
     held = [f"*{role.value.capitalize()}*\n{people(incident.roles[role])}" for role in Role if incident.roles.get(role)]
     roles = fields(*held) if held else context("Nobody has a role yet: `/incident role commander me`")
     lines = f"*{incident.ref}* {escape(incident.title, 150)}\n{clock_line(incident, now)}\n{page_line(incident, now)}"
-    return message(f"Who is on {incident.ref}", section(lines), roles)
+    rota = seen.rota(incident.escalation_policy) if seen else None
+    turns = section(_turns(rota, now, 2000)) if rota else None
+    return message(f"Who is on {incident.ref}", section(lines), roles, turns, context(_asked(seen, rota, now)))
+
+
+def on_call(seen: OnCall | None, now: datetime, why: str) -> Message:
+    """Who is on call for everything, where no incident is meant. `why` says why none is."""
+    rotas = seen.rotas[:MOST_ROTAS] if seen else ()
+    more = f" Shown are {MOST_ROTAS} of {len(seen.rotas)} escalation policies." if seen and len(seen.rotas) > MOST_ROTAS else ""
+    shown = (section(_turns(one, now, 900)) for one in rotas)
+    return message("Who is on call", section(why), *shown, context(_asked(seen, rotas[0] if rotas else None, now) + more))
+
+
+def _turns(rota: Rota, now: datetime, limit: int) -> str:
+    """A line a level: those who share one stand in it together."""
+    lines = [f"☎️ *On call now* · {escape(rota.name, 150)}"]
+    for level in sorted({one.level for one in rota.turns}):
+        mine = [one for one in rota.turns if one.level == level]
+        lines.append(f"level {level}: {', '.join(person(one.person) + _until(one, now) for one in mine)}")
+    return fit(lines, limit)
+
+
+def _until(turn: Turn, now: datetime) -> str:
+    return f" until {moment(turn.until, now)}" if turn.until else ""
+
+
+def _asked(seen: OnCall | None, rota: Rota | None, now: datetime) -> str:
+    """How old that is, or why it is not there: not known is not nobody."""
+    if seen is None:
+        return "Who is on call is not known here: PagerDuty was not asked yet, or there is no REST token for it."
+    age = spoken(max(0.0, (now - seen.at).total_seconds()))
+    if rota is None:
+        return f"PagerDuty named nobody on call for this, {age} ago."
+    return f"As PagerDuty said {age} ago."
 
 
 def helped(command: str, sub: Sub | None = None) -> Message:
