@@ -205,6 +205,7 @@ def test_a_request_line_with_any_bytes_is_never_an_error_of_ours(served):
 
 def test_a_sender_that_goes_away_halfway_leaves_nothing_behind(served):
     head = f"POST /hooks/generic/main HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: 500\r\n\r\n"
+    served.is_read()
     before = served.story.bot.store.inbox_depth()
 
     served.raw(head.encode(), b'{"title": ')

@@ -95,9 +95,13 @@ class Generic:
         return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
-        """Its Idempotency-Key, where the sender gives one; else its body."""
+        """Its Idempotency-Key, where the sender gives one; else each is one of its own.
+
+        A job that fails, is well and fails again may say the same words three times within seconds, and each is news.
+        One that is only sent again changes nothing: the rules know its alert.
+        """
         given = delivery.headers.get("idempotency-key", "").strip()
-        return given[:128] or signatures.content_id(delivery)
+        return given[:128] or f"{signatures.content_id(delivery)}@{delivery.received_at.timestamp():.6f}"
 
     def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
         """Each object. `mapping` is field -> dotted path, several parted by ||; `alerts` is where a list stands."""

@@ -14,6 +14,9 @@ from bot.incidents.inputs import AlertReported, HoldPassed
 from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 
+MOST_SAID = 10
+"""So many alerts of one incident are each told in its channel."""
+
 
 def reported(incident: Incident | None, report: AlertReported, now: datetime, policy: Policy) -> Decision:
     """Take an alert to where its placement says. `incident` is the one it belongs to, if it is open."""
@@ -55,16 +58,24 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     changed = _with_state(incident, _fired_state(alert, placement.fingerprint, known, now))
     changed = replace(changed, cleared_at=None, proposed_at=None)
     changed, entries, effects, timers = _raised(changed, alert, placement, now, policy)
-    joined = say(changed, Topic.ALERT_JOINED, title=alert.title, reason=placement.reason, url=alert.url)
     return Decision(
         incident=changed,
         entries=(alert_started(changed, alert, placement.fingerprint, now), *entries),
-        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), joined),
+        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *_joined(changed, alert, placement)),
         timers=timers,
         cancels=(hold_key(incident),),
         alert=record,
         reason=placement.reason,
     )
+
+
+def _joined(incident: Incident, alert: Alert, placement: Placement) -> tuple[Effect, ...]:
+    """A message for each alert, up to a number: Slack takes one a second, and what matters would wait behind them."""
+    count = len(incident.alerts)
+    if count > MOST_SAID:
+        return ()
+    reason = placement.reason if count < MOST_SAID else f"{placement.reason}. Any more are counted on the card."
+    return (say(incident, Topic.ALERT_JOINED, title=alert.title, reason=reason, url=alert.url),)
 
 
 def _raised(
