@@ -1,5 +1,6 @@
 """Reading the inbox, on both databases: each delivery once, and one that cannot be read is put aside and said."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -18,9 +19,12 @@ from bot.store import outbox as outbox_rows
 from bot.store.tables import inbox
 from bot.worker.intake import ATTEMPTS, Intake
 from tests.builders import NOON, after
-from tests.web.served import dumped
 
 OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
+
+
+def dumped(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 class Buggy(Generic):
