@@ -60,6 +60,8 @@ class InboxWriter:
         It raises `DatabaseDown` where it could not be saved. Raises `InboxFull` at once where too much waits.
         """
         answer: Future[bool] = Future()
+        # Whoever waits for it may be cancelled, when the web stops; the answer may not: the writer would trip over it.
+        answer.set_running_or_notify_cancel()
         values = {
             "source": source, "route": delivery.route, "delivery_id": delivery_id.replace("\x00", "")[:200],
             "received_at": delivery.received_at, "headers": dict(delivery.headers), "body": delivery.body,

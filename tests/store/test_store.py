@@ -342,6 +342,17 @@ def test_a_delivery_is_there_when_its_answer_is(store):
     assert store.inbox_depth() == {"new": 200}
 
 
+def test_a_sender_that_is_not_waited_for_any_more_stops_no_other(store):
+    writer = store.inbox_writer(lambda: None)
+    with store.writing():
+        gone, next_one = writer.put("generic", delivery(), "1"), writer.put("generic", delivery(), "2")
+        gone.cancel()
+
+    assert next_one.result(10) is True
+    assert writer.put("generic", delivery(), "3").result(10) is True
+    writer.close()
+
+
 def test_a_delivery_is_read_once_and_kept_when_put_aside(store):
     writer = store.inbox_writer(lambda: None)
     writer.put("generic", delivery(b'{"a":"\xc3\xa9"}'), "1").result(10)
