@@ -100,6 +100,7 @@ def joined(first: Decision | None, then: Decision) -> Decision:
         effects=(*first.effects, *then.effects),
         timers=(*first.timers, *then.timers),
         cancels=(*first.cancels, *then.cancels),
+        reason=f"{first.reason} {then.reason}",
     )
 
 

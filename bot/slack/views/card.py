@@ -81,9 +81,10 @@ def clock_line(incident: Incident, now: datetime) -> str:
     target = (episode.deadline - episode.opened_at).total_seconds()
     if now >= episode.deadline:
         over = spoken(waited - target)
-        return f"🚨 *Not acknowledged for {spoken(waited)}* · target missed {over} ago, at {moment(episode.deadline, seconds=True)}"
+        missed = f"target missed {over} before, at {moment(episode.deadline, seconds=True)}"
+        return f"🚨 *Not acknowledged for {spoken(waited)}* at {moment(now, seconds=True)} · {missed}"
     return (
-        f"⏱️ *Not acknowledged* · {spoken(waited)} of {target / 60:g} min · "
+        f"⏱️ *Not acknowledged* · {spoken(waited)} of {target / 60:g} min at {moment(now, seconds=True)} · "
         f"target {moment(episode.deadline, seconds=True)}\n{_bar(waited / target)}"
     )
 
