@@ -278,16 +278,19 @@ def test_hostile_text_calls_nobody_and_links_nowhere_it_does_not_say(story):
     evil = "<!channel> <@U0BEN0001> <https://evil.example|https://pagerduty.com> &lt;!here&gt; `x` *b*"
     story.types("dmitri", f"/incident declare sev2 {evil}")
     channel = story.channel()
+    story.comes_to_rest()
+    titled = json.dumps([one for name in (channel, "incidents") for one in story.messages(name)], ensure_ascii=False)
     story.types("dmitri", f"/incident note {evil}", channel)
     story.types("dmitri", f"/incident update {evil}", channel)
     story.comes_to_rest()
 
+    # A title names nobody; whom people name in their own words, they name. Nobody calls everybody.
+    assert "<@U0BEN0001>" not in titled
     shown = [one for name in (channel, "incidents") for one in story.messages(name) if one.get("user") == "U0BOT0001"]
     for message in shown:
         text = json.dumps({key: message.get(key) for key in ("text", "blocks")}, ensure_ascii=False)
         assert "<!channel" not in text
         assert "<!here" not in text
-        assert "<@U0BEN0001>" not in text.replace("&lt;@U0BEN0001&gt;", "")
         assert "<https://evil.example|" not in text
 
 
