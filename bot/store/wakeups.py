@@ -1,6 +1,7 @@
 """Waking whoever waits for work: at once in this process, and through the database in others. Only ever a hint."""
 
 import threading
+import time
 
 import psycopg
 from sqlalchemy import Engine
@@ -18,14 +19,19 @@ class Wakeup:
 
     def __init__(self, most: int = 1) -> None:
         self._most = most
-        self.kept = 0
-        """How many wakes nobody has had yet."""
+        self._due: list[float] = []
         self._change = threading.Condition()
 
-    def wake(self, count: int = 1) -> None:
-        """End that many waits, or the next ones."""
+    @property
+    def kept(self) -> int:
+        """How many wakes nobody has had yet."""
+        return len(self._due)
+
+    def wake(self, count: int = 1, after_seconds: float = 0.0) -> None:
+        """End that many waits, or the next ones; not before `after_seconds` have passed."""
         with self._change:
-            self.kept = min(self.kept + count, self._most)
+            at = time.monotonic() + after_seconds
+            self._due = sorted([*self._due, *[at] * count])[: self._most]
             self._change.notify(count)
 
     def wake_all(self) -> None:
@@ -34,9 +40,13 @@ class Wakeup:
 
     def wait(self, seconds: float) -> None:
         """Until woken, at most `seconds`."""
+        end = time.monotonic() + seconds
         with self._change:
-            if self._change.wait_for(lambda: self.kept > 0, seconds):
-                self.kept -= 1
+            while (now := time.monotonic()) < end:
+                if self._due and self._due[0] <= now:
+                    self._due.pop(0)
+                    return
+                self._change.wait(min([end, *self._due[:1]]) - now)
 
 
 class Listener:

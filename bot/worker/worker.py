@@ -14,6 +14,8 @@ from bot.worker.due import DueTimers
 from bot.worker.intake import Intake
 from bot.worker.scheduler import Scheduler, Tick
 
+HEAD_START_SECONDS = 0.05
+"""Chat that was asked for together with a page is woken so much later: the page has database and processor to itself."""
 THREADS = {Lane.PAGER: 2, Lane.CHAT: 4, Lane.DOCUMENT: 1}
 
 
@@ -27,10 +29,11 @@ class Wakeups:
     def effects_saved(self, effects: Sequence[Effect]) -> None:
         """Effects are waiting: a thread for each lane that got longer, the pager's first."""
         grown = {(effect.lane, lane_of(effect)) for effect in effects}
+        pages = any(lane is Lane.PAGER for lane, _ in grown)
         for kind, wakeup in self.lanes.items():
             count = sum(lane is kind for lane, _ in grown)
             if count:
-                wakeup.wake(count)
+                wakeup.wake(count, HEAD_START_SECONDS if pages and kind is not Lane.PAGER else 0.0)
 
     def channels(self) -> dict[str, tuple[Wakeup, ...]]:
         """Who is to be woken by what another process says."""

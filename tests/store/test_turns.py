@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.store.database import Turns, notify
 from bot.store.wakeups import Listener, Wakeup
-from bot.worker.worker import Wakeups
+from bot.worker.worker import HEAD_START_SECONDS, Wakeups
 from tests.builders import NOON
 
 PAGE = PageOnCall(incident=7, dedup_key="k", pager="default", summary="s", severity="critical", source="x")
@@ -183,6 +184,38 @@ def test_a_wake_that_nobody_waits_for_is_kept_for_as_many_as_there_are():
     assert waited == [False, False, True]
 
 
+def test_a_wake_with_a_head_start_for_others_comes_late_and_is_not_lost():
+    wakeup = Wakeup()
+    began = time.monotonic()
+    wakeup.wake(after_seconds=0.15)
+    wakeup.wait(5.0)
+
+    assert time.monotonic() - began >= 0.15
+    assert wakeup.kept == 0
+
+
+def test_a_wake_that_is_due_at_once_goes_before_one_that_waits():
+    wakeup = Wakeup()
+    wakeup.wake(after_seconds=60.0)
+    wakeup.wake()
+
+    assert not timed_out(wakeup)
+
+
+def test_chat_leaves_the_page_a_head_start_and_without_a_page_it_does_not():
+    wakeups = Wakeups()
+    wakeups.effects_saved((InvitePeople(incident=7),))
+    assert not timed_out(wakeups.lanes[Lane.CHAT])
+
+    began = time.monotonic()
+    wakeups.effects_saved((PAGE, InvitePeople(incident=7)))
+    wakeups.lanes[Lane.PAGER].wait(5.0)
+    assert not wakeups.lanes[Lane.PAGER].kept
+    wakeups.lanes[Lane.CHAT].wait(5.0)
+
+    assert time.monotonic() - began >= HEAD_START_SECONDS
+
+
 def timed_out(wakeup: Wakeup) -> bool:
     """Whether a wait ended by itself."""
     woken = threading.Event()
@@ -208,8 +241,9 @@ def test_through_the_database_others_are_woken_and_not_the_one_who_wrote(postgre
     until(lambda: (said(theirs, "firstfive_inbox"), inbox.kept)[1])
     # Words come in the order of the commits: what was said before a mark is here when the mark is.
     for speaker, woken in ((theirs, 1), (ours, 0)):
-        inbox.wait(0.1)
-        marker.kept = inbox.kept = 0
+        for one in (inbox, marker):
+            while one.kept:
+                one.wait(0.1)
         said(speaker, "firstfive_inbox")
         said(theirs, "firstfive_outbox")
         until(lambda: marker.kept)

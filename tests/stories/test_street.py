@@ -312,8 +312,7 @@ def test_a_request_that_slack_sends_twice_is_done_once(story):
 
 def test_the_page_names_the_symptom_and_one_key_an_episode(story):
     story.fires()
-    story.channel()
-    event = story.sandbox.account.ledger[0]
+    event = story.eventually(lambda: story.sandbox.account.ledger, "a page")[0]
 
     assert event["payload"]["summary"] == "SEV1 INC-1: Checkout 5xx at 7 % on web"
     assert event["dedup_key"] == story.incident().episode.dedup_key
