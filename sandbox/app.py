@@ -142,6 +142,7 @@ def _upload(sandbox: Sandbox) -> Callable[[Request], Any]:
         if "multipart" in request.headers.get("content-type", ""):
             body = body.split(b"\r\n\r\n", 1)[-1].rsplit(b"\r\n--", 1)[0]
         upload["bytes"] = body
+        await run_in_threadpool(sandbox.world.committed, "upload")
         return Response(f"OK - {len(body)}")
 
     return handle

@@ -32,6 +32,8 @@ class World:
     samples: Callable[[], list[dict[str, Any]]] = list
     due: Callable[[datetime], datetime | None] = lambda until: None
     moved: Callable[[float], None] = lambda patience: None
+    committed: Callable[[str], None] = lambda call: None
+    """Called after a call has changed something here, and before it is answered: the worst moment for a bot to die."""
     faults: dict[str, str] = field(default_factory=lambda: {"slack": "up", "pagerduty": "up"})
     asked: dict[str, int] = field(default_factory=lambda: {"slack": 0, "pagerduty": 0})
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -44,6 +44,7 @@ class Incident:
     phones_at: datetime | None = None
     log: list[Json] = field(default_factory=list)
     notes: list[Json] = field(default_factory=list)
+    requests: list[Json] = field(default_factory=list)
 
 
 def iso(at: datetime) -> str:
@@ -215,8 +216,8 @@ class Account:
             "assignments": [{"at": at, "assignee": user_ref(one)} for one in self._assigned(incident)],
             "assigned_via": "escalation_policy", "acknowledgements": acks, "last_status_change_at": at,
             "last_status_change_by": service_ref(incident.service), "escalation_policy": policy_ref(),
-            "teams": [], "pending_actions": [], "is_mergeable": True, "resolve_reason": None,
-            "resolved_at": at if incident.status == "resolved" else None,
+            "responder_requests": list(incident.requests), "teams": [], "pending_actions": [], "is_mergeable": True,
+            "resolve_reason": None, "resolved_at": at if incident.status == "resolved" else None,
             "alert_counts": {"all": 1, "triggered": int(incident.status != "resolved"),
                              "resolved": int(incident.status == "resolved")},
         }  # fmt: skip

@@ -62,6 +62,7 @@ class Events:
             return 429, dict(TOO_QUICK)
         with self._account.world.lock:
             key = self._account.enqueue(service, event)
+        self._account.world.committed("enqueue")
         return 202, {"status": "success", "message": "Event processed", "dedup_key": key}
 
     def _too_many(self, key: str) -> bool:
@@ -137,7 +138,10 @@ class Rest:
             found = re.fullmatch(pattern, path)
             if verb == method and found:
                 with self._world.lock:
-                    return handler(*found.groups(), query=query, body=body, sender=sender)
+                    answer = handler(*found.groups(), query=query, body=body, sender=sender)
+                if verb != "GET":
+                    self._world.committed(verb.lower())
+                return answer
         raise PagerError(404, "Not Found", 2100)
 
     def abilities(self, **given: Any) -> tuple[int, Json]:
@@ -245,11 +249,13 @@ class Rest:
             raise PagerError(400, "Invalid Input Provided", 2001, ["Requester or target does not exist"])
         incident.assignees += [one for one in users if one not in incident.assignees]
         self._account._notify(incident, "push_notification")
-        return 200, {"responder_request": {
+        made = {
             "incident": incident_ref(self._world, incident), "requester": user_ref(body["requester_id"]),
             "requested_at": whole(self._world.clock()), "message": body.get("message", ""),
             "responder_request_targets": [{"responder_request_target": {"type": "user", "id": one}} for one in users],
-        }}  # fmt: skip
+        }  # fmt: skip
+        incident.requests.append(made)
+        return 200, {"responder_request": made}
 
     def _found(self, id_: str) -> Incident:
         found = self._account.find(id_)

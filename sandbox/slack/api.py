@@ -52,6 +52,8 @@ class Api:
             if method in WRITES:
                 at = self._world.clock().isoformat()
                 self._space.ledger.append({"method": method, "args": arguments, "at": at, "answer": answer})
+        if method in WRITES:
+            self._world.committed(method)
         return {"ok": True, **answer}
 
     # --- who ----------------------------------------------------------------------------------
@@ -148,10 +150,12 @@ class Api:
         return self._messages(found, given)
 
     def _messages(self, found: list[Json], given: Json) -> Json:
-        limit = int(given.get("limit") or 100)
+        start, limit = int(given.get("cursor") or 0), int(given.get("limit") or 100)
         wants = bool(given.get("include_all_metadata"))
-        shown = [{key: value for key, value in one.items() if wants or key != "metadata"} for one in found[:limit]]
-        return {"messages": shown, "has_more": len(found) > limit, "response_metadata": {"next_cursor": ""}}
+        part = found[start : start + limit]
+        shown = [{key: value for key, value in one.items() if wants or key != "metadata"} for one in part]
+        following = str(start + limit) if len(found) > start + limit else ""
+        return {"messages": shown, "has_more": bool(following), "response_metadata": {"next_cursor": following}}
 
     def conversations_join(self, given: Json) -> Json:
         channel = self._space.channel(given.get("channel"))
