@@ -1,8 +1,10 @@
 """Carrying pager effects out. Says "accepted" only for a 202, and looks before it wakes the next level."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from bot.alerts.reading import moment
 from bot.alerts.source import PagerReport
 from bot.clock import Clock
 from bot.errors import GaveUp, TryLater
@@ -23,6 +25,8 @@ from bot.pagerduty.reports import Reports, level_in
 from bot.store import Store
 
 SUMMARY_LIMIT = 1024
+SETTLE = timedelta(seconds=10)
+"""How far before our first try a request of ours may be dated: clocks differ."""
 NOT_THERE_YET = "PagerDuty does not show the incident of this page yet"
 
 
@@ -50,7 +54,7 @@ class PagerDeliverer:
             case PageNextLevel():
                 return self._next_level(effect)
             case PagePerson():
-                return self._person(effect)
+                return self._person(effect, attempt)
             case PageService():
                 return self._service(effect)
             case AcknowledgePage():
@@ -131,20 +135,22 @@ class PagerDeliverer:
             report = PagerReport(kind=found["status"], at=self._clock(), pager_id=found["id"], key=effect.dedup_key)
         return self._reports.as_input(effect.incident, report)
 
-    def _person(self, effect: PagePerson) -> Input:
+    def _person(self, effect: PagePerson, attempt: Attempt) -> Input:
         try:
-            self._request(effect)
+            self._request(effect, attempt)
         except GaveUp as error:
             return SomeoneNotAsked(effect.incident, effect.person, effect.by, error.reason, error.mend)
         return SomeoneAsked(effect.incident, effect.person, effect.by, self._clock())
 
-    def _request(self, effect: PagePerson) -> None:
+    def _request(self, effect: PagePerson, attempt: Attempt) -> None:
         found = self._incident(effect.dedup_key)
         if found is None:
             raise GaveUp("nothing was paged for this incident, so nobody can be added to it in PagerDuty", MEND_KEY)
         target = self._reports.pagerduty_id(effect.person)
         if target is None:
             raise GaveUp("PagerDuty has no user with that person's e-mail address", "give both the same address")
+        if attempt.is_ambiguous and _was_requested(found, target, attempt.first_tried_at - SETTLE):
+            return
         requester = self._reports.pagerduty_id(effect.by) or self._reports.own_id()
         if requester is None:
             raise GaveUp("PagerDuty does not know who asks", "set PAGERDUTY_FROM to a PagerDuty user's e-mail address")
@@ -181,3 +187,13 @@ def _payload(summary: str, source: str, severity: str) -> dict[str, str]:
 def _sendable(text: str) -> str:
     """Text that is text in every language: half a surrogate pair is no JSON to most readers of it."""
     return text.encode(errors="replace").decode()
+
+
+def _was_requested(found: Mapping[str, Any], target: str, since: datetime) -> bool:
+    """Whether somebody was asked to join since then: a request has no key of ours, so it is looked for."""
+    for request in found.get("responder_requests") or []:
+        at = moment(request.get("requested_at"))
+        asked = [one.get("responder_request_target", one) for one in request.get("responder_request_targets") or []]
+        if at is not None and at >= since and any(one.get("id") == target for one in asked):
+            return True
+    return False

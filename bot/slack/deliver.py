@@ -1,7 +1,7 @@
 """Carrying chat effects out: one HTTP attempt each, and a look before anything is sent again that may be there already."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +40,7 @@ GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_close
 CLOSED = frozenset({"channel_not_found", "is_archived", "not_in_channel", "is_inactive"})
 """A person archived or deleted the channel, or took the bot out of it."""
 TRIED_NAMES = 20
+LOOKED_BACK_PAGES = 10
 SETTLE = timedelta(seconds=10)
 """How far before our first try a message of ours may be dated: clocks differ."""
 
@@ -307,20 +308,28 @@ class SlackDeliverer:
 
     def _posted(self, channel: str, attempt: Attempt) -> str | None:
         """The message of an earlier try, if it is there."""
-        oldest = (attempt.first_tried_at - SETTLE).timestamp()
         try:
-            answer = self._slack.call(
-                "conversations.history", channel=channel, oldest=f"{oldest:.6f}", limit=100,
-                include_all_metadata="true",
-            )  # fmt: skip
+            for one in self._since(channel, attempt):
+                payload = one.get("metadata", {}).get("event_payload", {})
+                if payload.get("outbox_id") == attempt.id:
+                    return str(one["ts"])
         except GaveUp:
             # History cannot be read here: sending again may post twice, not sending may post never. Send.
             return None
-        for one in answer.get("messages", []):
-            payload = one.get("metadata", {}).get("event_payload", {})
-            if payload.get("outbox_id") == attempt.id:
-                return str(one["ts"])
         return None
+
+    def _since(self, channel: str, attempt: Attempt) -> Iterator[dict[str, Any]]:
+        """The messages of a channel since the first try, newest first; in a storm that may be many."""
+        oldest, cursor = f"{(attempt.first_tried_at - SETTLE).timestamp():.6f}", ""
+        for _ in range(LOOKED_BACK_PAGES):
+            answer = self._slack.call(
+                "conversations.history", channel=channel, oldest=oldest, limit=100, include_all_metadata="true",
+                cursor=cursor or None,
+            )  # fmt: skip
+            yield from answer.get("messages", [])
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor", "")
+            if not cursor:
+                return
 
     def _update(self, post: Post, shown: Message) -> bool:
         """Bring a message up to date; False where it is gone and has to be posted anew."""
@@ -352,11 +361,12 @@ class SlackDeliverer:
     def _share(self, effect: PostDraft, incident: Incident, channel: str, text: str, attempt: Attempt) -> Input:
         """Upload the draft and show it in a channel, unless an earlier try has."""
         title = f"{incident.ref} post-mortem draft"
-        there = self._shared(channel, title, attempt, incident.ref) if attempt.is_ambiguous else None
+        # A file has no metadata: its name carries the outbox row, so that this very draft is found again.
+        name = f"{incident.ref.lower()}-post-mortem-{attempt.id[:8]}.md"
+        there = self._shared(channel, name, attempt, incident.ref) if attempt.is_ambiguous else None
         if there is not None:
             return DraftPosted(effect.incident, effect.template, there)
         content = text.encode()
-        name = f"{incident.ref.lower()}-post-mortem.md"
         place = self._slack.call("files.getUploadURLExternal", filename=name, length=len(content))
         self._slack.upload(str(place["upload_url"]), content)
         comment = f"📄 The post-mortem draft of *{incident.ref}*, from its timeline. Lines marked TODO need a person."
@@ -367,18 +377,17 @@ class SlackDeliverer:
         files = done.get("files") or [{}]
         return DraftPosted(effect.incident, effect.template, str(files[0].get("permalink", "")))
 
-    def _shared(self, channel: str, title: str, attempt: Attempt, ref: str) -> str | None:
+    def _shared(self, channel: str, name: str, attempt: Attempt, ref: str) -> str | None:
         """The address of the file that an earlier try shared, if it did. Where nobody can look: at most once."""
-        oldest = (attempt.first_tried_at - SETTLE).timestamp()
         try:
-            answer = self._slack.call("conversations.history", channel=channel, oldest=f"{oldest:.6f}", limit=100)
+            found = list(self._since(channel, attempt))
         except GaveUp as error:
             if error_in(error) in CLOSED:
                 raise
             reason = f"{error.reason}, so that nobody can tell whether the draft is in Slack; it is kept"
             raise GaveUp(reason, f"python -m bot postmortem {ref}") from None
-        files = (one for message in answer.get("messages", []) for one in message.get("files") or [])
-        return next((str(one.get("permalink", "")) for one in files if one.get("title") == title), None)
+        files = (one for message in found for one in message.get("files") or [])
+        return next((str(one.get("permalink", "")) for one in files if one.get("name") == name), None)
 
     def _incident(self, number: int) -> Incident:
         incident = self._store.incident(number)
