@@ -5,6 +5,7 @@ Unverified   a delivery whose signature or token does not hold; answered with 40
 Unreadable   a delivery that is signed but cannot be understood; the reason names the place
 TryLater     a neighbour could not take an effect now; the worker tries again
 OverBudget   it was not asked: its rate limit would have refused; goes out when there is room, and counts as no try
+Overtaken    it was not asked: this process stood still, and another may have taken the effect over; leave it alone
 Ambiguous    nobody can tell whether the neighbour took it; probe before sending again
 GaveUp       a neighbour will never take it; the effect is parked and an alarm raised
 Broken       a file the team wrote (policy, template, runbook) cannot be used; names file and line
@@ -56,6 +57,14 @@ class OverBudget(TryLater):
     def __init__(self, reason: str, after: timedelta) -> None:
         super().__init__(reason, after)
         self.wait = after
+
+
+class Overtaken(Exception):
+    """We did not ask, because the claim on this effect may have run out: whoever has it now will."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Ambiguous(TryLater):

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import structlog
 
+from bot import points
 from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Candidate, Placement, place, service_of
 from bot.alerts.matching import Outcome as RouteOutcome
@@ -82,6 +83,8 @@ class Door:
             if finish is not None:
                 finish(work)
             saved = work.save(decision, now)
+            points.reached(points.DECISION_BEFORE)
+        points.reached(points.DECISION_AFTER)
         log.info("decided", input=type(input).__name__, incident=saved and saved.ref, reason=decision.reason)
         self.saved(decision)
         return Outcome(saved, decision)

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     pager_poll_seconds: int = Field(default=30, ge=5, le=60)
     """How often open pages are looked up, for what no webhook told."""
 
+    lease_seconds: int = Field(default=10, ge=2, le=120)
+    """How long a worker may give no sign of life before others take over what it had in hand."""
     keep_days: int = Field(default=30, ge=1)
     """How long handled deliveries are kept. Incidents and their timelines stay."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

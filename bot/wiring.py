@@ -11,7 +11,7 @@ from stat import S_ISREG
 
 import structlog
 
-from bot import digest, postmortems
+from bot import digest, points, postmortems
 from bot.alerts.registry import sources
 from bot.clock import Clock, wall_clock
 from bot.digest import Digest
@@ -49,6 +49,7 @@ from bot.web.webhooks import Webhooks
 from bot.worker.deliveries import Deliveries
 from bot.worker.due import DueTimers
 from bot.worker.intake import Intake
+from bot.worker.leases import Leases
 from bot.worker.scheduler import Scheduler, Tick
 from bot.worker.worker import Wakeups, Worker, sweeper
 
@@ -268,10 +269,11 @@ class Bot:
             saved=self._saved,
         )  # fmt: skip
         self.numbers = Numbers(self.store, clock, self.choices)
-        self.slack = Slack(token=settings.slack_bot_token, api_url=settings.slack_api_url)
+        self.leases = Leases(self.store, timedelta(seconds=settings.lease_seconds))
+        self.slack = Slack(token=settings.slack_bot_token, api_url=settings.slack_api_url, about_to=self._about_to)
         self.client = Client(
             token=settings.pagerduty_api_token, from_email=settings.pagerduty_from,
-            api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url,
+            api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url, about_to=self._about_to,
         )  # fmt: skip
         self.reports = Reports(client=self.client, store=self.store, clock=clock)
         self.on_call = OnCallList(client=self.client, reports=self.reports, store=self.store, clock=clock)
@@ -291,6 +293,11 @@ class Bot:
         self._socket: SocketMode | None = None
         self._server: Server | None = None
         self._watch: Scheduler | None = None
+
+    def _about_to(self, call: str) -> None:
+        """Before each call to a neighbour: a worker that stood still must not make it in somebody else's place."""
+        points.reached(points.before(call))
+        self.leases.check()
 
     def _saved(self, decision: Decision) -> None:
         if decision.effects:
@@ -312,9 +319,15 @@ class Bot:
             delivers = {Lane.PAGER: pager.deliver, Lane.CHAT: slack.deliver, Lane.DOCUMENT: slack.deliver}
             self._worker = Worker(
                 store=self.store,
-                intake=Intake(sources=sources(), report=self.reports.of_ours, store=self.store, door=self.door),
+                intake=Intake(
+                    sources=sources(),
+                    report=self.reports.of_ours,
+                    store=self.store,
+                    door=self.door,
+                    lease=self.leases.lease,
+                ),
                 deliveries={
-                    lane: Deliveries(lanes=[lane], deliver=deliver, store=self.store, door=self.door)
+                    lane: Deliveries(lanes=[lane], deliver=deliver, store=self.store, door=self.door, leases=self.leases)
                     for lane, deliver in delivers.items()
                 },
                 due=DueTimers(store=self.store, door=self.door),
@@ -326,6 +339,7 @@ class Bot:
 
     def _ticks(self) -> list[Tick]:
         return [
+            Tick("leases", self.leases.lease.total_seconds() / 3, self.leases.renew),
             Tick("poll PagerDuty", float(self.settings.pager_poll_seconds), self.poll.run_once),
             Tick("on call", ON_CALL_SECONDS, self.on_call.run_once),
             self._changed_files(),

@@ -3,7 +3,7 @@
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -119,11 +119,18 @@ class Client:
     """PagerDuty as the rest of the edge uses it. Sessions are kept alive, one of each for each thread."""
 
     def __init__(
-        self, *, token: SecretStr, from_email: str, api_url: str, events_url: str, timeout_seconds: float = TIMEOUT_SECONDS
+        self,
+        *,
+        token: SecretStr,
+        from_email: str,
+        api_url: str,
+        events_url: str,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        about_to: Callable[[str], None] = lambda call: None,
     ) -> None:
         self._token, self.from_email, self._timeout_seconds = token, from_email, timeout_seconds
         self._api_url, self._events_url = api_url.rstrip("/"), events_url.rstrip("/")
-        self._local = threading.local()
+        self._local, self._about_to = threading.local(), about_to
 
     @property
     def has_token(self) -> bool:
@@ -132,6 +139,7 @@ class Client:
 
     def enqueue(self, key: str, event: Mapping[str, Any], what: str) -> None:
         """Send an event; returns only when PagerDuty has taken it (202). Raises TryLater, Ambiguous or GaveUp."""
+        self._about_to("enqueue")
         answer = self._call(self._events(key), "POST", "/v2/enqueue", what, json={**event, "routing_key": key})
         if answer.status != 202:
             raise TryLater(f"PagerDuty answered {answer.status} to {what}, which is not 202 Accepted")
@@ -154,6 +162,7 @@ class Client:
     def _rest_call(self, method: str, path: str, what: str, **more: Any) -> dict[str, Any]:
         if not self.has_token:
             raise GaveUp(f"there is no PagerDuty REST token for {what}", MEND_TOKEN)
+        self._about_to(method.lower())
         answer = self._call(self._rest(), method, path, what, **more)
         try:
             body = answer.json()

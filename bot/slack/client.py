@@ -218,7 +218,13 @@ class Slack:
     """The client that everything in this edge shares. No call is made when it is built."""
 
     def __init__(
-        self, *, token: SecretStr, api_url: str, budget: Budget | None = None, timeout_seconds: int = TIMEOUT_SECONDS
+        self,
+        *,
+        token: SecretStr,
+        api_url: str,
+        budget: Budget | None = None,
+        timeout_seconds: int = TIMEOUT_SECONDS,
+        about_to: Callable[[str], None] = lambda call: None,
     ) -> None:
         url = api_url if api_url.endswith("/") else api_url + "/"
         self._token, self._timeout_seconds = token, timeout_seconds
@@ -227,7 +233,7 @@ class Slack:
         self.web: WebClient = _OneAttempt(
             token=token.get_secret_value(), base_url=url, timeout=timeout_seconds, retry_handlers=[], logger=_silent()
         )
-        self._budget = budget or Budget()
+        self._budget, self._about_to = budget or Budget(), about_to
         self._bot_user = ""
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
@@ -236,6 +242,7 @@ class Slack:
             raise TryLater("there is no Slack token", after=timedelta(seconds=60), mend=MEND_TOKEN)
         self._budget.spend(method, str(arguments.get("channel", "")))
         given = {name: value for name, value in arguments.items() if value is not None}
+        self._about_to(method)
         try:
             answer = self.web.api_call(method, json=given) if _takes_json(method) else self.web.api_call(method, params=given)
         except SlackApiError as error:
@@ -270,6 +277,7 @@ class Slack:
 
     def upload(self, url: str, content: bytes) -> None:
         """Send a file's bytes to where Slack wants them. Raises `TryLater`: nothing is shown before it is completed."""
+        self._about_to("upload")
         request = Request(url, data=content, headers={"Content-Type": "application/octet-stream"}, method="POST")
         try:
             status, _, _ = _fetched(request, self._timeout_seconds)

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, or_, select, update
 from sqlalchemy.exc import StatementError
 
+from bot import points
 from bot.alerts.source import Delivery
 from bot.store.database import Conflict, DatabaseDown, database_now, insert_new, notify, writing
 from bot.store.tables import inbox
 
-LEASE = timedelta(seconds=60)
 UNIQUE = ("source", "route", "delivery_id")
 
 
@@ -107,6 +107,7 @@ class InboxWriter:
         except StatementError as error:
             self._commit_apart(batch, error)
             return
+        points.reached(points.INBOX_AFTER)
         self._stored()
         for one in batch:
             # The first of several alike in one batch is the new one.
@@ -129,6 +130,7 @@ class InboxWriter:
             found = connection.execute(statement, [dict(one.values) for one in batch])
             new = {tuple(row) for row in found}
             notify(connection, "firstfive_inbox")
+            points.reached(points.INBOX_BEFORE)
         return new
 
 
@@ -136,8 +138,10 @@ def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(values[name] for name in UNIQUE)
 
 
-def claim(connection: Connection, limit: int) -> list[Received]:
-    """Take deliveries that nobody reads yet, oldest first."""
+def claim(connection: Connection, limit: int, lease: timedelta) -> list[Received]:
+    """Take deliveries that nobody reads yet, oldest first. Two may come to read one that takes longer than `lease`:
+    each of its inputs is handled once all the same.
+    """
     now = database_now(connection)
     free = or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < now)
     new = (
@@ -149,7 +153,7 @@ def claim(connection: Connection, limit: int) -> list[Received]:
         connection.execute(
             update(inbox)
             .where(inbox.c.id.in_([row.id for row in rows]))
-            .values(lease_until=now + LEASE, attempts=inbox.c.attempts + 1)
+            .values(lease_until=now + lease, attempts=inbox.c.attempts + 1)
         )
     return [
         Received(

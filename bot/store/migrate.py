@@ -1,5 +1,6 @@
 """Bringing the schema up to date, from any process, any number of times."""
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -10,26 +11,30 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine
 
+from bot import points
 from bot.errors import Refused
 from bot.store.database import alone, reading, writing
 from bot.store.tables import metadata
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 LOCK = 7_105_000
+ALEMBIC = threading.Lock()
+"""Alembic keeps what it works on in the process, not in the thread: one migration at a time."""
 
 
 def upgrade(engine: Engine, to: str = "head") -> None:
     """To the newest schema. Whoever comes second waits for the first, and finds nothing left to do."""
     _refuse_newer(engine)
-    with writing(engine) as connection:
+    with ALEMBIC, writing(engine) as connection:
         alone(connection, LOCK)
         command.upgrade(_config(connection), to)
+        points.reached(points.MIGRATION)
 
 
 def downgrade(engine: Engine, to: str = "base") -> None:
     """Back to an older schema; what it does not know is lost."""
     _refuse_newer(engine)
-    with writing(engine) as connection:
+    with ALEMBIC, writing(engine) as connection:
         alone(connection, LOCK)
         try:
             command.downgrade(_config(connection), to)

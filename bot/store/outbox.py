@@ -45,8 +45,6 @@ from bot.store.codec import decode_tagged, encode_tagged
 from bot.store.database import database_now
 from bot.store.tables import outbox
 
-LEASE = timedelta(seconds=45)
-"""Longer than any one HTTP attempt: a row still `sending` after it belongs to a process that died or hung."""
 UNFINISHED = ("pending", "sending", "ambiguous")
 FIRST = {Lane.PAGER: 0, Lane.CHAT: 100, Lane.DOCUMENT: 200}
 PAGER_FIRST = {"critical": 0, "error": 10, "warning": 20, "info": 30}
@@ -136,11 +134,20 @@ def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime) -> 
     return connection.execute(_due(kinds, now, database_now(connection)).limit(1)).first() is not None
 
 
-def claim(connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int) -> list[Row]:
-    """Take the first waiting effect of up to `limit` lanes. A row whose lease ran out comes back as ambiguous."""
+def claim(connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int, lease: timedelta) -> list[Row]:
+    """Take the first waiting effect of up to `limit` lanes, for `lease`. One whose lease ran out comes back as ambiguous."""
     leased = database_now(connection)
     due = _due(kinds, now, leased).order_by(outbox.c.priority, outbox.c.seq).limit(limit).with_for_update(skip_locked=True, of=outbox)
-    return [_taken(connection, found, owner, now, leased) for found in connection.execute(due).all()]
+    return [_taken(connection, found, owner, now, leased + lease) for found in connection.execute(due).all()]
+
+
+def renew(connection: Connection, rows: Sequence[Row], lease: timedelta) -> set[int]:
+    """Make claims last for `lease` from now; the `seq` of those that are still ours."""
+    until, kept = database_now(connection) + lease, set()
+    for row in rows:
+        if _settle(connection, row, lease_until=until):
+            kept.add(row.seq)
+    return kept
 
 
 def _due(kinds: Sequence[Lane], now: datetime, leased: datetime) -> Select[Any]:
@@ -163,14 +170,14 @@ def _is_unfinished(table: FromClause) -> ColumnElement[bool]:
     return table.c.state.in_([literal_column(f"'{state}'") for state in UNFINISHED])
 
 
-def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, leased: datetime) -> Row:  # type: ignore[type-arg]
+def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, until: datetime) -> Row:  # type: ignore[type-arg]
     first_tried_at = found.first_tried_at or now
     connection.execute(
         update(outbox)
         .where(outbox.c.seq == found.seq)
         .values(
             state="sending", owner=owner, epoch=found.epoch + 1, attempt=found.attempt + 1,
-            lease_until=leased + LEASE, first_tried_at=first_tried_at,
+            lease_until=until, first_tried_at=first_tried_at,
         )
     )  # fmt: skip
     attempt = Attempt(found.id, found.attempt + 1, found.state != "pending", first_tried_at)

@@ -13,7 +13,7 @@ from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
 from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
-from bot.store import inbox, outbox, reports
+from bot.store import inbox, outbox, queues, reports
 from bot.store.codec import decode, decode_tagged, encode
 from bot.store.database import connect, reading, upsert, writing
 from bot.store.people import Person, people_like, person_where, remember
@@ -21,6 +21,8 @@ from bot.store.tables import digests, drafts, handled, incidents, notes, timers
 from bot.store.work import Work, _read
 
 ON_CALL = "on call"
+LEASE = timedelta(seconds=10)
+"""How long a claim lasts where nobody says otherwise. A page that a dead process had in hand waits no longer."""
 KEPT_OPEN = ("resolved", "closed", "merged", "cancelled")
 
 
@@ -196,13 +198,18 @@ class Store:
 
     # --- outbox -------------------------------------------------------------------------------
 
-    def claim(self, kinds: Sequence[Lane], owner: str, now: datetime, limit: int = 20) -> list[outbox.Row]:
+    def claim(self, kinds: Sequence[Lane], owner: str, now: datetime, limit: int = 20, lease: timedelta = LEASE) -> list[outbox.Row]:
         """Take the first waiting effect of up to `limit` lanes. Committed as `sending` before this returns."""
         with reading(self.engine) as connection:
             if not outbox.is_any_due(connection, kinds, now):
                 return []
         with writing(self.engine) as connection:
-            return outbox.claim(connection, kinds, owner, now, limit)
+            return outbox.claim(connection, kinds, owner, now, limit, lease)
+
+    def renew(self, rows: Sequence[outbox.Row], lease: timedelta) -> set[int]:
+        """Make the claims on these rows last longer; the `seq` of those that are still ours."""
+        with writing(self.engine) as connection:
+            return outbox.renew(connection, rows, lease)
 
     def outbox_depth(self) -> dict[str, int]:
         """How many effects wait, are being sent, are ambiguous, are dead."""
@@ -220,10 +227,10 @@ class Store:
         """A thread that commits deliveries; `stored` is called after each commit."""
         return inbox.InboxWriter(self.engine, stored)
 
-    def claim_deliveries(self, limit: int = 50) -> list[inbox.Received]:
+    def claim_deliveries(self, limit: int = 50, lease: timedelta = LEASE) -> list[inbox.Received]:
         """Take deliveries that nobody reads yet, oldest first."""
         with writing(self.engine) as connection:
-            return inbox.claim(connection, limit)
+            return inbox.claim(connection, limit, lease)
 
     def delivery_waits(self, row: int, reason: str, seconds: float) -> None:
         """Leave a delivery for `seconds` before it is read again."""
@@ -241,6 +248,50 @@ class Store:
         with writing(self.engine) as connection:
             gone = connection.execute(delete(handled).where(handled.c.at < before)).rowcount
             return gone + inbox.sweep(connection, before) + outbox.sweep(connection, before)
+
+    # --- by hand ------------------------------------------------------------------------------
+
+    def deliveries(self, states: tuple[str, ...], limit: int) -> tuple[queues.Delivery, ...]:
+        """The newest deliveries in these states."""
+        with reading(self.engine) as connection:
+            return queues.deliveries(connection, states, limit)
+
+    def delivery(self, number: int) -> queues.Delivery:
+        """One delivery. Raises `Refused`."""
+        with reading(self.engine) as connection:
+            return queues.delivery(connection, number)
+
+    def read_again(self, number: int, by: str) -> None:
+        """Put a delivery that was put aside back in line. Raises `Refused`."""
+        with writing(self.engine) as connection:
+            queues.read_again(connection, number, by)
+
+    def drop_delivery(self, number: int, by: str, reason: str, now: datetime) -> None:
+        """Say that a delivery that was put aside is not wanted. Raises `Refused`."""
+        with writing(self.engine) as connection:
+            queues.drop_delivery(connection, number, by, reason, now)
+
+    def effects(self, states: tuple[str, ...], limit: int) -> tuple[queues.Effect, ...]:
+        """The newest effects in these states."""
+        with reading(self.engine) as connection:
+            return queues.effects(connection, states, limit)
+
+    def effect(self, number: int) -> queues.Effect:
+        """One effect. Raises `Refused`."""
+        with reading(self.engine) as connection:
+            return queues.effect(connection, number)
+
+    def send_again(self, number: int, by: str, now: datetime) -> None:
+        """Put an effect that was given up back in line. Raises `Refused`."""
+        with self.writing() as work:
+            about = queues.effect(work.connection, number).incident
+            incident = None if about is None else work.incident(about)
+            queues.send_again(work.connection, number, by, now, incident)
+
+    def drop_effect(self, number: int, by: str, reason: str, now: datetime) -> None:
+        """Say that an effect that was given up is not wanted. Raises `Refused`."""
+        with writing(self.engine) as connection:
+            queues.drop_effect(connection, number, by, reason, now)
 
     # --- single values ------------------------------------------------------------------------
 

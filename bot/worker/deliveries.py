@@ -13,7 +13,8 @@ from uuid import uuid4
 
 import structlog
 
-from bot.errors import Ambiguous, GaveUp, OverBudget, Refused, TryLater
+from bot import points
+from bot.errors import Ambiguous, GaveUp, OverBudget, Overtaken, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.effects import (
     Attempt,
@@ -37,6 +38,7 @@ from bot.incidents.inputs import (
     TroubleSeen,
 )
 from bot.store import Conflict, DatabaseDown, Row, Store, Work
+from bot.worker.leases import Leases
 from bot.worker.retry import Never, next_try
 
 log = structlog.get_logger()
@@ -50,8 +52,9 @@ BUGGY = 8
 class Deliveries:
     """The work of some lanes. Any number of threads and processes may do it at once."""
 
-    def __init__(self, *, lanes: Sequence[Lane], deliver: Deliver, store: Store, door: Door) -> None:
+    def __init__(self, *, lanes: Sequence[Lane], deliver: Deliver, store: Store, door: Door, leases: Leases) -> None:
         self._lanes, self._deliver, self._store, self._door = tuple(lanes), deliver, store, door
+        self._leases = leases
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._warned: dict[str, float] = {}
         self._trouble: tuple[datetime, str] | None = None
@@ -59,16 +62,22 @@ class Deliveries:
 
     def run_once(self) -> int:
         """Carry one effect out, if one is due. How many it was."""
-        rows = self._store.claim(self._lanes, self._owner, self._door.clock(), limit=1)
+        asked_at = self._leases.now()
+        rows = self._store.claim(self._lanes, self._owner, self._door.clock(), limit=1, lease=self._leases.lease)
         for row in rows:
-            self._carry(row)
+            with self._leases.held(row, asked_at):
+                self._carry(row)
         return len(rows)
 
     def _carry(self, row: Row) -> None:
         name = type(row.effect).__name__
         bound = log.bind(effect=name, incident=row.incident, attempt=row.attempt.number)
         try:
+            points.reached(points.claimed(row.effect))
             result = self._deliver(row.effect, row.attempt)
+            points.reached(points.answered(row.effect))
+        except Overtaken as error:
+            bound.warning("overtaken", reason=error.reason)
         except OverBudget as error:
             bound.debug("not its turn", reason=error.reason)
             self._not_yet(row, error)

@@ -2,6 +2,7 @@
 
 import structlog
 
+from bot import points
 from bot.errors import Refused
 from bot.handle import Door
 from bot.store import Conflict, Store, Work
@@ -26,6 +27,7 @@ class DueTimers:
     def _handle(self, due: Due) -> None:
         def take(work: Work) -> None:
             work.timer_done(due.key, due.due_at)
+            points.reached(points.TIMER_TAKEN)
 
         try:
             self._door.handle(due.input, finish=take)

@@ -1,6 +1,7 @@
 """Reading what came in: each delivery becomes inputs, each input is handled once. What cannot be read is put aside."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 
 import structlog
 
@@ -11,6 +12,7 @@ from bot.handle import Door
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
 from bot.store import Conflict, DatabaseDown, Store
 from bot.store.inbox import Received
+from bot.store.store import LEASE
 from bot.worker.deliveries import guarded
 
 log = structlog.get_logger()
@@ -30,12 +32,13 @@ class Intake:
         report: Callable[[PagerReport], PagerReported | str],
         store: Store,
         door: Door,
+        lease: timedelta = LEASE,
     ) -> None:
-        self._sources, self._report, self._store, self._door = sources, report, store, door
+        self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
 
     def run_once(self) -> int:
         """Read what waits. How many deliveries it was."""
-        received = self._store.claim_deliveries(BATCH)
+        received = self._store.claim_deliveries(BATCH, self._lease)
         for one in received:
             self._take(one)
         return len(received)

@@ -13,6 +13,7 @@ from bot.incidents.effects import InvitePeople, Lane, PageOnCall, ResolvePage, S
 from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.store.database import Turns, notify
+from bot.store.store import LEASE
 from bot.store.wakeups import Listener, Wakeup
 from bot.worker.worker import HEAD_START_SECONDS, Wakeups
 from tests.builders import NOON
@@ -161,7 +162,7 @@ def test_what_somebody_is_claiming_does_not_count_as_waiting(store, waiting, new
 
     thread = threading.Thread(target=save)
     with store.writing() as work:
-        assert len(outbox_rows.claim(work.connection, [waiting.lane], "me", NOON, 1)) == 1
+        assert len(outbox_rows.claim(work.connection, [waiting.lane], "me", NOON, 1, LEASE)) == 1
         thread.start()
         # As long as the claim is not committed, nobody can tell whether it comes before or after.
         thread.join(timeout=0.3)

@@ -1,13 +1,14 @@
 """Carrying effects out, on both databases: whatever a deliverer does, the effect is neither lost nor done twice unawares."""
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from bot.errors import Ambiguous, GaveUp, OverBudget, Refused, TryLater
+from bot.errors import Ambiguous, GaveUp, OverBudget, Overtaken, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.decision import Decision
 from bot.incidents.effects import Attempt, Effect, Lane, PageOnCall, RaiseAlarm, ShowSummary
@@ -17,11 +18,16 @@ from bot.incidents.policy import Policy
 from bot.store import Store
 from bot.store import outbox as outbox_rows
 from bot.worker.deliveries import BUGGY, Deliveries, Steady
+from bot.worker.leases import LONGEST, Leases
 from tests.builders import NOON, POLICY, after, incident
 
 KEY = incident().episode.dedup_key
 PAGE = PageOnCall(incident=7, dedup_key=KEY, pager="default", summary="s", severity="critical", source="x")
 ACCEPTED = PageAccepted(7, KEY, after(seconds=1))
+
+
+def leases(store: Store, steady: Callable[[], float] = time.monotonic) -> Leases:
+    return Leases(store, timedelta(seconds=10), steady)
 
 
 class Lanes:
@@ -31,7 +37,7 @@ class Lanes:
         self.store, self.now, self.tried = store, NOON, list[Attempt]()
         self.does: Callable[[Effect], Any] = lambda effect: None
         self.door = Door(store, lambda: self.now, lambda: policy, lambda: ())
-        self.work = Deliveries(lanes=list(Lane), deliver=self._deliver, store=store, door=self.door)
+        self.work = Deliveries(lanes=list(Lane), deliver=self._deliver, store=store, door=self.door, leases=leases(store))
         with store.writing() as work:
             work.save(Decision(incident=incident(episode={"page": PageState.REQUESTED, "accepted_at": None}), effects=effects), NOON)
 
@@ -161,7 +167,9 @@ def test_a_neighbour_that_fails_holds_up_its_own_lane_only(store):
 @pytest.mark.parametrize("ends", ["well", "later", "given up", "over budget", "in a bug"])
 def test_a_claim_that_was_overtaken_changes_nothing(store, ends):
     lanes = Lanes(store, PAGE)
-    second = Deliveries(lanes=[Lane.PAGER], deliver=lambda effect, attempt: ACCEPTED, store=store, door=lanes.door)
+    second = Deliveries(
+        lanes=[Lane.PAGER], deliver=lambda effect, attempt: ACCEPTED, store=store, door=lanes.door, leases=leases(store)
+    )
     errors = {
         "later": TryLater("502"),
         "given up": GaveUp("no"),
@@ -225,7 +233,7 @@ def test_a_result_that_the_rules_refuse_still_settles_the_effect(store):
 
     work = Deliveries(
         lanes=[Lane.PAGER], deliver=lambda effect, attempt: ACCEPTED, store=store,
-        door=Strict(store, lambda: NOON, lambda: POLICY, lambda: ()),
+        door=Strict(store, lambda: NOON, lambda: POLICY, lambda: ()), leases=leases(store),
     )  # fmt: skip
     work.run_once()
 
@@ -246,3 +254,67 @@ def test_no_exception_ends_a_worker_s_thread():
     assert stop.wait(10)
     thread.stop()
     thread.join()
+
+
+# --- leases -----------------------------------------------------------------------------------
+
+
+def held(store):
+    """A page in hand, its leases, and a steady clock in a list."""
+    lanes, clock = Lanes(store, PAGE), [0.0]
+    made = leases(store, lambda: clock[0])
+    [row] = store.claim([Lane.PAGER], "me", NOON, limit=1, lease=made.lease)
+    return lanes, clock, made, row
+
+
+def test_a_lease_that_is_renewed_goes_on_for_as_long_again(store):
+    _lanes, clock, made, row = held(store)
+
+    with made.held(row, 0.0):
+        clock[0] = 9.0
+        assert made.renew() == 1
+        clock[0] = 18.9
+        made.check()
+        clock[0] = 19.0
+        with pytest.raises(Overtaken):
+            made.check()
+
+
+def test_a_worker_that_stood_still_for_longer_than_its_lease_makes_no_call(store):
+    _lanes, clock, made, row = held(store)
+
+    with made.held(row, 0.0):
+        clock[0] = 10.0
+        with pytest.raises(Overtaken, match="stood still"):
+            made.check()
+    made.check()
+
+
+def test_what_another_worker_has_taken_over_is_not_renewed(store):
+    lanes, clock, made, row = held(store)
+    lanes.lease_runs_out()
+    [successor] = store.claim([Lane.PAGER], "other", NOON, limit=1)
+
+    with made.held(row, 0.0):
+        assert made.renew() == 0
+        clock[0] = 11.0
+        with pytest.raises(Overtaken):
+            made.check()
+    assert successor.attempt.is_ambiguous
+
+
+def test_a_thread_that_is_stuck_for_good_does_not_keep_its_lane_for_ever(store):
+    _lanes, clock, made, row = held(store)
+
+    with made.held(row, 0.0):
+        clock[0] = LONGEST.total_seconds()
+        assert made.renew() == 0
+
+
+def test_an_effect_that_was_overtaken_before_its_call_is_left_to_whoever_has_it(store):
+    lanes = Lanes(store, PAGE)
+    lanes.fails(Overtaken("stood still"))
+    lanes.work.run_once()
+
+    assert lanes.states() == ["sending"]
+    assert lanes.types() == []

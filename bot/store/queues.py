@@ -1,0 +1,158 @@
+"""Looking at what waits or was put aside, and deciding by hand what becomes of it. Nothing is taken away in silence.
+
+A row that somebody drops is kept, with who did it and why; an effect of an incident is named on its timeline, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from bot.errors import Refused
+from bot.incidents.incident import Incident
+from bot.store.codec import encode
+from bot.store.tables import entries, inbox, outbox
+
+INBOX_STATES: Mapping[str, tuple[str, ...]] = {"parked": ("parked",), "waiting": ("new",), "dropped": ("dropped",), "done": ("done",)}
+OUTBOX_STATES: Mapping[str, tuple[str, ...]] = {
+    "dead": ("dead",), "waiting": ("pending", "sending", "ambiguous"), "dropped": ("dropped", "put away"), "done": ("done",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row of the inbox, as a person looks at it."""
+
+    number: int
+    state: str
+    source: str
+    route: str
+    delivery_id: str
+    received_at: datetime
+    attempts: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A row of the outbox, as a person looks at it."""
+
+    number: int
+    state: str
+    kind: str
+    incident: int | None
+    lane: str
+    created_at: datetime
+    attempts: int
+    not_before: datetime
+    reason: str
+    payload: Mapping[str, Any]
+
+
+def deliveries(connection: Connection, states: tuple[str, ...], limit: int) -> tuple[Delivery, ...]:
+    """The newest deliveries in these states."""
+    rows = connection.execute(select(inbox).where(inbox.c.state.in_(states)).order_by(inbox.c.id.desc()).limit(limit))
+    return tuple(_delivery(row) for row in rows)
+
+
+def delivery(connection: Connection, number: int) -> Delivery:
+    """One delivery. Raises `Refused`."""
+    row = connection.execute(select(inbox).where(inbox.c.id == number)).first()
+    if row is None:
+        raise Refused(f"the inbox has no delivery {number}; `bot inbox list` shows what there is")
+    return _delivery(row)
+
+
+def effects(connection: Connection, states: tuple[str, ...], limit: int) -> tuple[Effect, ...]:
+    """The newest effects in these states."""
+    rows = connection.execute(select(outbox).where(outbox.c.state.in_(states)).order_by(outbox.c.seq.desc()).limit(limit))
+    return tuple(_effect(row) for row in rows)
+
+
+def effect(connection: Connection, number: int) -> Effect:
+    """One effect. Raises `Refused`."""
+    row = connection.execute(select(outbox).where(outbox.c.seq == number)).first()
+    if row is None:
+        raise Refused(f"the outbox has no effect {number}; `bot outbox list` shows what there is")
+    return _effect(row)
+
+
+def read_again(connection: Connection, number: int, by: str) -> None:
+    """Put a parked delivery back in line. Raises `Refused` for one that is not parked."""
+    one = delivery(connection, number)
+    if one.state not in ("parked", "dropped"):
+        raise Refused(f"delivery {number} is {one.state}; only what was put aside is read again")
+    said = f"read again by {by}; before: {one.reason}"
+    connection.execute(
+        update(inbox).where(inbox.c.id == number).values(state="new", attempts=0, lease_until=None, reason=said[:2000])
+    )
+
+
+def drop_delivery(connection: Connection, number: int, by: str, reason: str, now: datetime) -> None:
+    """Say that a parked delivery is not wanted. It is kept. Raises `Refused` for one that is not parked."""
+    one = delivery(connection, number)
+    if one.state != "parked":
+        raise Refused(f"delivery {number} is {one.state}; only what was put aside can be dropped")
+    said = f"dropped by {by} at {now.isoformat()}: {reason}; before: {one.reason}"
+    connection.execute(update(inbox).where(inbox.c.id == number).values(state="dropped", reason=said[:2000]))
+
+
+def send_again(connection: Connection, number: int, by: str, now: datetime, incident: Incident | None) -> None:
+    """Put an effect that was given up back in line. It looks first whether an earlier try arrived.
+
+    Raises `Refused` for one that was not given up, and for a page that would wake somebody for what is over.
+    """
+    one = effect(connection, number)
+    if one.state != "dead":
+        raise Refused(f"effect {number} is {one.state}; only what was given up is sent again")
+    key = str(one.payload.get("dedup_key", ""))
+    episode = incident.episode_keyed(key) if incident is not None else None
+    if one.kind == "PageOnCall" and incident is not None and (not incident.is_open or episode is None or episode.ended_at):
+        raise Refused(f"{incident.ref} is {incident.status.value}: nobody is to be woken for it. Drop the effect instead.")
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.seq == number, outbox.c.state == "dead")
+        .values(state="ambiguous", attempt=0, not_before=now, done_at=None, reason=f"sent again by {by}; before: {one.reason}"[:2000])
+    )
+    _told(connection, one, now, by, "effect_retried", "")
+
+
+def drop_effect(connection: Connection, number: int, by: str, reason: str, now: datetime) -> None:
+    """Say that an effect that was given up is not wanted. It is kept. Raises `Refused` for one that was not given up."""
+    one = effect(connection, number)
+    if one.state != "dead":
+        raise Refused(f"effect {number} is {one.state}; only what was given up can be dropped")
+    said = f"dropped by {by} at {now.isoformat()}: {reason}; before: {one.reason}"
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.seq == number, outbox.c.state == "dead")
+        .values(state="put away", done_at=now, reason=said[:2000])
+    )
+    _told(connection, one, now, by, "effect_dropped", reason)
+
+
+def _told(connection: Connection, one: Effect, now: datetime, by: str, type_: str, reason: str) -> None:
+    if one.incident is None:
+        return
+    fields = {"what": one.kind, "number": one.number, **({"reason": reason} if reason else {})}
+    connection.execute(
+        insert(entries).values(incident=f"INC-{one.incident}", at=now, type=type_, by=by, fields=encode(fields), recorded_at=now)
+    )
+
+
+def _delivery(row: Any) -> Delivery:
+    return Delivery(
+        row.id, row.state, row.source, row.route, row.delivery_id, row.received_at, row.attempts, row.reason, row.headers,
+        bytes(row.body),
+    )  # fmt: skip
+
+
+def _effect(row: Any) -> Effect:
+    payload = {name: value for name, value in row.payload.items() if name != "kind"}
+    return Effect(
+        row.seq, row.state, row.kind, row.incident, row.lane, row.created_at, row.attempt, row.not_before, row.reason, payload,
+    )  # fmt: skip
