@@ -1,0 +1,150 @@
+"""`inbox`, `outbox`: what waits and what was put aside; read or sent again, or dropped with a reason."""
+
+import argparse
+import getpass
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from bot.clock import wall_clock
+from bot.commands.output import print_json
+from bot.errors import Refused
+from bot.settings import Settings
+from bot.slack.views.text import clean
+from bot.store import queues
+from bot.wiring import open_store
+
+SHOWN_BYTES = 4000
+
+
+def add_to(commands: Any) -> None:
+    """Add the two subcommands."""
+    for name, what, states, run in (
+        ("inbox", "deliveries that came in", queues.INBOX_STATES, run_inbox),
+        ("outbox", "effects on their way out", queues.OUTBOX_STATES, run_outbox),
+    ):
+        aside = next(iter(states))
+        sub = commands.add_parser(
+            name, help=f"{what}: what waits, what was put aside, and what to do with it",
+            description=f"Shows {what}. `retry` puts one that is {aside} back in line; `drop` says that it is not wanted: "
+            "it is kept, with who dropped it and why.",
+        )  # fmt: skip
+        sub.add_argument("action", choices=("list", "show", "retry", "drop"))
+        sub.add_argument("number", nargs="?", type=int, help="which one, as `list` shows it")
+        sub.add_argument("--state", choices=(*states, "all"), default=aside, help=f"what to list (default: {aside})")
+        sub.add_argument("--limit", type=int, default=50, help="how many to list, newest first (default: 50)")
+        sub.add_argument("--reason", default="", help="why it is dropped; kept with it")
+        sub.add_argument("--by", default="", help="who decides (default: the user of this machine)")
+        sub.add_argument("--json", action="store_true", help="machine-readable output")
+        sub.set_defaults(run=run)
+
+
+def run_inbox(given: argparse.Namespace, settings: Settings) -> int:
+    """Deliveries."""
+    with open_store(settings) as store:
+        if given.action == "list":
+            found = store.deliveries(_states(given.state, queues.INBOX_STATES), given.limit)
+            return _listed(given, [_delivery_line(one) for one in found], [_plain(one) for one in found])
+        number = _number(given)
+        if given.action == "show":
+            return _shown(given, _plain(store.delivery(number)))
+        if given.action == "retry":
+            store.read_again(number, _by(given))
+            print(f"Delivery {number} is in line again.")
+        else:
+            store.drop_delivery(number, _by(given), _reason(given), wall_clock())
+            print(f"Delivery {number} is dropped; it is kept, with the reason.")
+    return 0
+
+
+def run_outbox(given: argparse.Namespace, settings: Settings) -> int:
+    """Effects."""
+    with open_store(settings) as store:
+        if given.action == "list":
+            found = store.effects(_states(given.state, queues.OUTBOX_STATES), given.limit)
+            return _listed(given, [_effect_line(one) for one in found], [_plain(one) for one in found])
+        number = _number(given)
+        if given.action == "show":
+            return _shown(given, _plain(store.effect(number)))
+        if given.action == "retry":
+            store.send_again(number, _by(given), wall_clock())
+            print(f"Effect {number} is in line again; it looks first whether an earlier try arrived.")
+        else:
+            store.drop_effect(number, _by(given), _reason(given), wall_clock())
+            print(f"Effect {number} is dropped; it is kept, with the reason.")
+    return 0
+
+
+def _states(word: str, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(state for states in known.values() for state in states) if word == "all" else known[word]
+
+
+def _number(given: argparse.Namespace) -> int:
+    if given.number is None:
+        raise Refused(f"say which one: `bot {given.command} {given.action} NUMBER`; `bot {given.command} list` shows them")
+    return int(given.number)
+
+
+def _reason(given: argparse.Namespace) -> str:
+    reason = " ".join(str(given.reason).split())
+    if not reason:
+        raise Refused('say why: --reason "…"; it is kept with what is dropped')
+    return reason
+
+
+def _by(given: argparse.Namespace) -> str:
+    if given.by:
+        return str(given.by)
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise Refused("this machine does not know who you are; say it with --by NAME") from None
+
+
+def _listed(given: argparse.Namespace, lines: list[str], plain: list[dict[str, Any]]) -> int:
+    if given.json:
+        print_json(plain)
+    else:
+        print("\n".join(lines) if lines else f"Nothing is {given.state} in the {given.command}.")
+    return 0
+
+
+def _shown(given: argparse.Namespace, plain: dict[str, Any]) -> int:
+    if given.json:
+        print_json(plain)
+        return 0
+    for name, value in plain.items():
+        print(f"{name + ':':14} {_said(value)}")
+    return 0
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "".join(f"\n  {clean(str(name), lines=False)}: {clean(str(one), lines=False)}" for name, one in value.items())
+    return clean(str(value), lines=False)
+
+
+def _delivery_line(one: queues.Delivery) -> str:
+    return f"{one.number:>7}  {_moment(one.received_at)}  {one.source}/{one.route}  {one.state}  {clean(one.reason, lines=False)}"
+
+
+def _effect_line(one: queues.Effect) -> str:
+    about = f"INC-{one.incident}" if one.incident else "–"
+    tries = f"{one.attempts} tries"
+    return f"{one.number:>7}  {_moment(one.created_at)}  {about}  {one.kind}  {one.state}  {tries}  {clean(one.reason, lines=False)}"
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _plain(one: queues.Delivery | queues.Effect) -> dict[str, Any]:
+    plain = asdict(one)
+    for name, value in plain.items():
+        if isinstance(value, datetime):
+            plain[name] = _moment(value)
+    if isinstance(one, queues.Delivery):
+        text = one.body[:SHOWN_BYTES].decode("utf-8", errors="replace")
+        plain["body"] = text + ("…" if len(one.body) > SHOWN_BYTES else "")
+    return plain
