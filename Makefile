@@ -4,9 +4,12 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; 
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PORT ?= 8700
+# Most tests wait more than they work.
+WORKERS ?= 4
+SEEDS ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick check bench docs lock clean
+.PHONY: help setup demo test test-quick check bench faults docs lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +36,7 @@ demo: .venv/run ## the whole thing in a browser, with a local Slack and PagerDut
 	@exec $(BIN)/python -m sandbox --port $(PORT)
 
 test: .venv/dev ## all tests, on SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-quick: .venv/dev ## the pure rules only; seconds
 	@$(BIN)/python -m pytest -q tests/alerts tests/incidents tests/metrics tests/test_digest.py tests/test_journal.py tests/test_runbooks.py tests/test_postmortems.py
@@ -43,6 +46,9 @@ check: .venv/dev ## style, types, architecture, lock files, documents
 
 bench: .venv/dev ## how fast, each figure beside this machine's own floor
 	@$(BIN)/python -m tests.bench
+
+faults: .venv/dev ## kill, freeze and cut off real processes; writes docs/reliability.md (SEEDS=5)
+	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --write docs/reliability.md
 
 docs: .venv/dev ## write the generated parts of docs/ anew
 	@$(BIN)/python -m tests.checks --write

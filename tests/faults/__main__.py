@@ -1,0 +1,76 @@
+"""`make faults`: every fault there is, and `docs/reliability.md` from what came of them."""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bot.clock import wall_clock
+from tests.faults import matrix, report, runs
+from tests.faults.matrix import Plan
+from tests.faults.runs import Databases, Outcome
+
+PARALLEL = 3 * (os.cpu_count() or 2)
+
+
+def main() -> int:
+    """Run, tell, and write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5, help="runs of each kill, on each database (default: 5)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
+    parser.add_argument("--only", default="", help="only faults whose name has these words")
+    parser.add_argument("--parallel", type=int, default=PARALLEL, help=f"runs side by side (default: {PARALLEL})")
+    parser.add_argument("--sample", type=int, help="only so many of them, drawn by the first seed")
+    parser.add_argument("--write", type=Path, help="write the table to this file")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    databases = Databases()
+    try:
+        databases.start()
+        print("A run that nobody disturbs …", flush=True)
+        counts = runs.counted(databases)
+        seeds = range(given.first, given.first + given.seeds)
+        plans = [one for one in _all(seeds, counts) if given.only in one.name]
+        if given.sample:
+            plans = random.Random(given.first).sample(plans, min(given.sample, len(plans)))
+        done = runs.all_of(plans, databases, given.parallel, _teller(len(plans)))
+    finally:
+        databases.close()
+    bad = [one for one in done if one.wrong]
+    print(f"\n{len(done)} runs, {len(bad)} with something wrong, {sum(not one.hits for one in done)} that no fault met.")
+    for one in bad:
+        print(f"- {report.named(one.plan)}")
+        for wrong in one.wrong:
+            print(f"    {wrong.kind}: {wrong.what}")
+    if given.write:
+        given.write.write_text(report.page(done, wall_clock().date()), encoding="utf-8")
+    return 1 if bad else 0
+
+
+def _all(seeds: range, counts: dict[str, int]) -> Iterator[Plan]:
+    yield from matrix.plans(seeds, counts)
+    yield from matrix.doubles(range(seeds.start, seeds.start + 1), counts)
+    yield from matrix.frozen(range(seeds.start, seeds.start + 2), counts)
+
+
+def _teller(total: int) -> Callable[[Outcome, int], None]:
+    began, wrong = time.monotonic(), 0
+
+    def tell(outcome: Outcome, done: int) -> None:
+        nonlocal wrong
+        wrong += bool(outcome.wrong)
+        rest = (time.monotonic() - began) / done * (total - done)
+        said = f"{done}/{total}, {wrong} wrong, {rest / 60:.0f} min left"
+        if outcome.wrong:
+            print(f"\n{outcome.plan.name}: {'; '.join(f'{one.kind}: {one.what}' for one in outcome.wrong)}")
+        print(f"\r{said:50}", end="" if sys.stdout.isatty() else "\n", flush=True)
+
+    return tell
+
+
+if __name__ == "__main__":
+    sys.exit(main())

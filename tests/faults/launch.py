@@ -1,0 +1,54 @@
+"""`python -m bot`, with a hand on the switch: at the n-th time a point is reached, this process gets a signal.
+
+FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAULT_TRACE names a file in which every
+point that is reached is written down, a line each.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+from bot import points
+from bot.commands import main
+
+SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
+
+
+class Switch:
+    """Counts how often the point was reached."""
+
+    def __init__(self, point: str, time: int, signal_: signal.Signals, trace: str) -> None:
+        self._point, self._time, self._signal = point, time, signal_
+        self._trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if trace else None
+        self._lock = threading.Lock()
+
+    def __call__(self, point: str) -> None:
+        with self._lock:
+            if self._trace is not None:
+                os.write(self._trace, f"{point}\n".encode())
+            if point != self._point:
+                return
+            self._time -= 1
+            is_now = self._time == 0
+        if is_now:
+            # To this very thread: a signal to the process may let it go on for a while before it is stopped.
+            signal.pthread_kill(threading.get_ident(), self._signal)
+
+
+def ends_with(parent: int) -> None:
+    """End this process when whoever started it is gone: a run that was cut off leaves nobody behind."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    given = os.environ
+    threading.Thread(target=ends_with, args=(os.getppid(),), daemon=True).start()
+    points.hook = Switch(
+        given.get("FAULT_POINT", ""), int(given.get("FAULT_TIME", "1")), SIGNALS[given.get("FAULT_SIGNAL", "KILL")],
+        given.get("FAULT_TRACE", ""),
+    )  # fmt: skip
+    sys.exit(main())

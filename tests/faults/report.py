@@ -1,0 +1,90 @@
+"""docs/reliability.md: what was done to the bot how often, and what came of it."""
+
+import platform
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date
+
+from tests.faults.matrix import Plan
+from tests.faults.runs import Outcome
+
+KINDS = ("lost", "page", "channel", "message")
+
+HEAD = """\
+# Reliability
+
+<!-- Written by `make faults`. The words are in tests/faults/report.py. -->
+
+Real processes of the bot are killed, frozen and cut off from a Slack and a PagerDuty that keep a ledger of everything
+that was really done, and that answer late, twice, or not at all. An oracle then reads those ledgers and the record, never
+the bot's log, and looks for what is lost and what is there twice. `make faults` does all of it; the same seed does the same.
+
+Each run tells the whole life of an incident: alert, page, channel, card, second level, acknowledgement, responders, update,
+all-clear, resolve, draft, digest, alarm. People and senders in it try again where they are not answered, as they do.
+"""
+
+TAIL = """\
+## What each run is held to
+
+Every delivery that was answered with a 2xx is handled. One incident for one alert, one page for one incident, each level
+paged once, one channel and none left over, one card, pinned; every message exactly once, by the effect that it carries in
+its metadata; the first acknowledgement, on both sides; one draft, one digest; nothing waits and no timer is left.
+
+## What cannot be had
+
+- **A message may be there twice** if Slack carries out a post whose answer was lost *after* the bot has looked for it. No
+  run has met it, because the stand-in carries a post out at once or never; [0007](decisions/0007-what-slack-cannot-promise.md)
+  says why nothing in Slack's interface rules it out.
+- **A person's command that was cut off** is shown by Slack as failed though it may have been saved. Typed again, a note is
+  there twice, once for each time it was asked; everything else answers that it was done already.
+- **A process that stands still between its last look at its lease and its call** makes that call in spite of its successor.
+  For a page that is harmless (the same key); a message may be there twice. The window is some microseconds long.
+"""
+
+
+def page(outcomes: Sequence[Outcome], today: date) -> str:
+    """The whole document."""
+    return "\n".join([HEAD, *_summary(outcomes, today), "", *_table(outcomes), "", *_failures(outcomes), TAIL])
+
+
+def _summary(outcomes: Sequence[Outcome], today: date) -> list[str]:
+    met = [one for one in outcomes if one.hits]
+    wrong = {kind: sum(_count(one, kind) for one in outcomes) for kind in KINDS}
+    return [
+        f"**{len(outcomes)} runs** on {today:%-d %B %Y}, in {len(met)} of which the fault came about (in the others the point was "
+        f"not reached as often as the seed asked): **{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} "
+        f"duplicate channels, {wrong['message']} duplicate messages.** {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, SQLite and PostgreSQL, both with every commit synced.",
+    ]
+
+
+def _table(outcomes: Sequence[Outcome]) -> list[str]:
+    rows: dict[str, list[Outcome]] = defaultdict(list)
+    for one in outcomes:
+        rows[one.plan.fault].append(one)
+    lines = ["| fault | runs | lost | duplicate pages | duplicate channels | duplicate messages |", "|---|--:|--:|--:|--:|--:|"]
+    for fault, found in sorted(rows.items()):
+        counts = " | ".join(str(sum(_count(one, kind) for one in found)) for kind in KINDS)
+        lines.append(f"| {fault} | {len(found)} | {counts} |")
+    return lines
+
+
+def _failures(outcomes: Sequence[Outcome]) -> list[str]:
+    bad = [one for one in outcomes if one.wrong]
+    if not bad:
+        return []
+    lines = ["## What went wrong", ""]
+    for one in bad:
+        said = "; ".join(f"{wrong.kind}: {wrong.what}" for wrong in one.wrong)
+        lines.append(f"- {named(one.plan)}: {said}")
+    return [*lines, ""]
+
+
+def named(plan: Plan) -> str:
+    """A plan, with all that is needed to do it again."""
+    at = ", then ".join(f"{kill.point or kill.call} #{kill.time}" for kill in plan.kills)
+    return f"{plan.name} ({at})"
+
+
+def _count(outcome: Outcome, kind: str) -> int:
+    return sum(one.kind == kind for one in outcome.wrong)

@@ -1,0 +1,280 @@
+"""A bot as processes, its neighbours as they really are, and people who try again when something fails."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.alerts.registry import source_named
+from bot.digest import week_before, week_of
+from bot.settings import Settings
+from bot.store import Store, migrate
+from sandbox.__main__ import SECRET, settings_for
+from sandbox.app import Sandbox
+from sandbox.calls import get, post
+from sandbox.serving import running
+from sandbox.world import World
+from tests.bench.processes import free_port
+
+TOP = Path(__file__).parents[2]
+PATIENCE = 60.0
+LEASE_SECONDS = 3
+THAW_SECONDS = 8.0
+"""Longer than the lease of a run, and than anything its successor needs."""
+TEAM_ZONE = ZoneInfo("Europe/Lisbon")
+POLICY = """\
+team: {name: Faults, zone: Europe/Lisbon}
+channels: {announce: incidents, operations: firstfive-ops, digest: incidents}
+severities:
+  SEV1: {means: Everything, pages: true, acknowledge_within: 3s, reminders: [1s], update_every: 2h}
+services:
+  checkout: {title: Checkout, pager: checkout}
+  payments: {title: Payments, pager: payments}
+routes:
+  - {name: told only, match: {severity: [medium, low]}, outcome: announce}
+  - {name: the rest, match: {}, severity: SEV1}
+resolve: {automatic: false, hold: 1s}
+"""
+
+
+class NeverSeen(AssertionError):
+    """Something that had to come did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Where a process gets a signal: the n-th time it reaches `point`; or when a neighbour has committed `call`."""
+
+    point: str = ""
+    call: str = ""
+    time: int = 1
+    signal: str = "KILL"
+
+    @property
+    def name(self) -> str:
+        """As it stands in the table."""
+        return self.point or f"{self.call}: committed, answer not read"
+
+
+@dataclass
+class Bot:
+    """One process of the bot, started again whenever it dies."""
+
+    rig: "Rig"
+    command: str
+    port: int
+    kills: list[Kill] = field(default_factory=list)
+    deaths: int = 0
+    process: "subprocess.Popen[bytes] | None" = None
+    stopped_at: float | None = None
+    stops: int = 0
+
+    def start(self) -> None:
+        """Start it, with the next kill that was planned for it."""
+        kill = self.kills.pop(0) if self.kills else Kill()
+        given = self.rig.environment | {
+            "PORT": str(self.port), "FAULT_POINT": kill.point, "FAULT_TIME": str(kill.time), "FAULT_SIGNAL": kill.signal,
+        }  # fmt: skip
+        if kill.call:
+            self.rig.plan(self, kill)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.launch", self.command, "--migrate"], cwd=TOP, env=given,
+            stdin=subprocess.DEVNULL, stdout=self.rig.log, stderr=self.rig.log,
+        )  # fmt: skip
+
+    def hit(self, number: signal.Signals) -> None:
+        """Send it a signal, if it lives."""
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, number)
+
+    def watch(self) -> None:
+        """Start it again if it died; let it go on where it has stood still for long enough."""
+        if self.process is None:
+            return
+        if self.process.poll() is not None:
+            self.deaths += 1
+            self.start()
+        elif not _stands_still(self.process.pid):
+            self.stopped_at = None
+        elif self.stopped_at is None:
+            self.stopped_at, self.stops = time.monotonic(), self.stops + 1
+        elif time.monotonic() - self.stopped_at > THAW_SECONDS:
+            self.process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """For good."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _stands_still(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state == "T"
+
+
+class Rig:
+    """Everything of one run. People's and senders' actions are repeated until they are answered."""
+
+    def __init__(self, sandbox: Sandbox, database_url: str, folder: Path, **settings: Any) -> None:
+        self.sandbox, self.world, self.database_url, self.folder = sandbox, sandbox.world, database_url, folder
+        self.log = os.open(folder / "bot.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        (folder / "policy.yaml").write_text(POLICY, encoding="utf-8")
+        given = settings_for(sandbox, sandbox.world.origin, database_url) | {
+            "host": "127.0.0.1", "policy_file": folder / "policy.yaml", "log_level": "info", "log_format": "json",
+            "pager_poll_seconds": 5, "lease_seconds": LEASE_SECONDS,
+        } | settings  # fmt: skip
+        ours = {name.upper() for name in Settings.model_fields}
+        kept = {name: value for name, value in os.environ.items() if name.upper().removesuffix("_FILE") not in ours}
+        self.environment = kept | {name.upper(): str(value) for name, value in given.items()} | {"PYTHONPATH": str(TOP)}
+        self.bots: list[Bot] = []
+        self.store = Store.at(database_url)
+        self.accepted: list[bytes] = []
+        """Bodies that were answered with a 2xx."""
+        self._planned: list[tuple[Bot, Kill]] = []
+        self._counts: dict[str, int] = {}
+        self._stop = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self.world.committed = self._committed
+
+    # --- processes ----------------------------------------------------------------------------
+
+    def runs(self, commands: Sequence[str], kills: Sequence[Kill] = (), *, migrated: bool = True) -> None:
+        """Start the bot. The kills are for the process that reaches them: each of `commands` gets them all."""
+        if migrated:
+            migrate.upgrade(self.store.engine)
+            # A bot that was away over Monday owes one digest.
+            now = self.world.clock()
+            self.store.set_note("digest/since", week_before(week_before(week_of(now, TEAM_ZONE))))
+        for command in commands:
+            bot = Bot(self, command, free_port(), list(kills))
+            self.bots.append(bot)
+            if command != "worker":
+                self.world.bot = f"http://127.0.0.1:{bot.port}"
+            bot.start()
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        while not self._stop.wait(0.05):
+            for bot in self.bots:
+                bot.watch()
+
+    def plan(self, bot: Bot, kill: Kill) -> None:
+        """Kill `bot` when a neighbour has committed the n-th call of that name from now on."""
+        self._planned.append((bot, kill))
+        self._counts[kill.call] = 0
+
+    def _committed(self, call: str) -> None:
+        self._counts[call] = self._counts.get(call, 0) + 1
+        for bot, kill in [one for one in self._planned if one[1].call == call]:
+            if self._counts[call] == kill.time:
+                self._planned.remove((bot, kill))
+                bot.hit(signal.Signals[f"SIG{kill.signal}"])
+
+    def frozen(self) -> bool:
+        """Whether some process stands still."""
+        return any(bot.stopped_at is not None for bot in self.bots)
+
+    def hits(self) -> int:
+        """How often a process died, or stood still."""
+        return sum(bot.deaths + bot.stops for bot in self.bots)
+
+    def calls(self) -> "Counter[str]":
+        """How often each call has changed something outside."""
+        return Counter(self._counts)
+
+    def close(self) -> None:
+        """End every process."""
+        self._stop.set()
+        if self._keeper.is_alive():
+            self._keeper.join(timeout=5)
+        for bot in self.bots:
+            bot.end()
+        self.store.close()
+        os.close(self.log)
+
+    # --- what people and senders do -----------------------------------------------------------
+
+    def fires(self, example: str) -> None:
+        """An alert is sent until it is taken, as Alertmanager does."""
+        source = source_named("alertmanager")
+        body = next(one for one in source.examples if one.name == example).body_at(self.world.clock())
+        headers = {"Content-Type": "application/json", **source.sign(body, SECRET, self.world.clock())}
+        self.sends("/hooks/alertmanager/main", body, headers, example)
+
+    def sends(self, path: str, body: bytes, headers: Mapping[str, str], what: str) -> None:
+        """Post until it is taken."""
+        self.until(lambda: 200 <= post(f"{self.world.bot}{path}", body, headers, 5).status < 300, f"{what} taken")
+        self.accepted.append(body)
+
+    def types(self, person: str, text: str, channel: str = "incidents") -> None:
+        """A slash command, typed again where Slack shows an error."""
+
+        def tried() -> bool:
+            seen = self.sandbox.people.slash({"person": person, "channel": channel, "text": text})
+            said = str((seen.get("ephemeral") or {}).get("text") or "")
+            return not seen.get("error") and "ot saved" not in said
+
+        self.until(tried, f"{text!r} answered")
+
+    # --- what is seen -------------------------------------------------------------------------
+
+    def until(self, seen: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+        """Wait for something. Raises `NeverSeen`."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = seen()
+            if found:
+                return found
+            time.sleep(0.05)
+        raise NeverSeen(what)
+
+    def messages(self, channel: str | None = None) -> list[dict[str, Any]]:
+        """Every message of the bot's, or of one channel."""
+        with self.world.lock:
+            channels = [one for one in self.sandbox.space.channels.values() if channel is None or one.name == channel]
+            return [message for one in channels for message in one.messages if message.get("bot_id")]
+
+    def says(self, words: str) -> None:
+        """A message with these words is somewhere."""
+        self.until(lambda: any(words in one["text"] for one in self.messages()), f"a message with “{words}”")
+
+    def is_quiet(self) -> bool:
+        """Whether nothing waits: no delivery unread, no effect undone."""
+        depth = self.store.outbox_depth()
+        depth.pop("dead", None)
+        return not depth and not self.store.inbox_depth().get("new", 0)
+
+    def is_up(self) -> bool:
+        """Whether the web answers."""
+        return get(f"{self.world.bot}/health/live", 1).status == 200
+
+
+@contextmanager
+def rigged(database_url: str, folder: Path, **settings: Any) -> Iterator[Rig]:
+    """A rig for as long as the context lasts."""
+    with running(World()) as sandbox:
+        rig = Rig(sandbox, database_url, folder, **settings)
+        try:
+            yield rig
+        finally:
+            rig.close()

@@ -1,0 +1,68 @@
+"""The life of an incident, told by people and senders who do not give up: it meets every effect that there is."""
+
+import hmac
+from hashlib import sha256
+from typing import Any
+
+from tests.faults.rig import Rig
+
+EXPECTED_NOTES = ("seen on the dashboard",)
+
+
+def told(rig: Rig) -> None:
+    """From the first alert to the draft. Raises `NeverSeen` where something that had to come did not."""
+    rig.fires("checkout-errors")
+    rig.fires("latency")
+    garbled(rig)
+    channel = rig.until(lambda: channel_of(rig), "the channel of INC-1")
+    rig.until(lambda: escalations(rig), "the second level is asked for")
+    rig.types("ana", "/incident ack INC-1")
+    rig.types("ana", f"/incident note INC-1 {EXPECTED_NOTES[0]}")
+    rig.types("ana", "/incident role INC-1 commander @ana")
+    rig.types("ana", "/incident page INC-1 @chloe")
+    rig.types("ana", "/incident page INC-1 payments")
+    rig.types("ana", "/incident update INC-1 Orders fail; rolling back")
+    rig.until(lambda: status_of(rig) == "acknowledged", "PagerDuty knows that it is acknowledged")
+    rig.fires("checkout-errors-resolved")
+    rig.says("Is it over?")
+    rig.types("ana", "/incident resolve INC-1 rolled back")
+    rig.until(lambda: status_of(rig) == "resolved", "PagerDuty knows that it is over")
+    rig.until(lambda: drafts(rig, channel), "the draft is posted")
+    rig.until(rig.is_quiet, "nothing waits")
+
+
+def garbled(rig: Rig) -> None:
+    """A signed webhook of PagerDuty's that nobody can read: kept, and an alarm."""
+    body = b"\xff not what it should be"
+    mac = hmac.new(rig.world.webhook_secret.encode(), body, sha256).hexdigest()
+    headers = {"X-PagerDuty-Signature": f"v1={mac}", "X-Webhook-Id": "garbled-1"}
+    rig.sends("/hooks/pagerduty/main", body, headers, "what nobody can read")
+
+
+def channel_of(rig: Rig) -> str:
+    """The name of the incident's channel, once there is one; empty before."""
+    with rig.world.lock:
+        return next((one.name for one in rig.sandbox.space.channels.values() if one.name.startswith("inc-1-")), "")
+
+
+def pages(rig: Rig) -> list[Any]:
+    """PagerDuty's incidents of the checkout service."""
+    with rig.world.lock:
+        return [one for one in rig.sandbox.account.incidents if one.service.name == "checkout"]
+
+
+def status_of(rig: Rig) -> str:
+    """How PagerDuty's incident stands."""
+    found = pages(rig)
+    return found[0].status if found else ""
+
+
+def escalations(rig: Rig) -> list[dict[str, Any]]:
+    """What PagerDuty's log says of escalations of the page."""
+    with rig.world.lock:
+        return [one for page in pages(rig) for one in page.log if one["type"] == "escalate_log_entry"]
+
+
+def drafts(rig: Rig, channel: str) -> list[dict[str, Any]]:
+    """The messages with a draft."""
+    return [one for one in rig.messages(channel) if one.get("files")]
