@@ -278,13 +278,7 @@ class Slack:
     def upload(self, url: str, content: bytes) -> None:
         """Send a file's bytes to where Slack wants them. Raises `TryLater`: nothing is shown before it is completed."""
         self._about_to("upload")
-        request = Request(url, data=content, headers={"Content-Type": "application/octet-stream"}, method="POST")
-        try:
-            status, _, _ = _fetched(request, self._timeout_seconds)
-        except (HTTPException, OSError) as error:
-            raise TryLater(f"Slack did not take the file ({_name(error)})") from None
-        if status >= 300:
-            raise TryLater(f"Slack did not take the file ({status})")
+        self._post(url, content, "application/octet-stream", "the file")
 
     def respond(self, url: str, text: str, blocks: list[dict[str, Any]]) -> None:
         """Answer one person at the `response_url` of what they did. Works where the bot is no member. Raises `TryLater`.
@@ -292,13 +286,17 @@ class Slack:
         https://docs.slack.dev/interactivity/handling-user-interaction
         """
         said = {"response_type": "ephemeral", "replace_original": False, "text": text, "blocks": blocks}
-        request = Request(url, data=orjson.dumps(said), headers={"Content-Type": "application/json"}, method="POST")
+        self._post(url, orjson.dumps(said), "application/json", "the answer")
+
+    def _post(self, url: str, body: bytes, content_type: str, what: str) -> None:
+        """Post to an address that Slack gave us, which is itself the permission: no token goes along."""
+        request = Request(url, data=body, headers={"Content-Type": content_type}, method="POST")
         try:
             status, _, _ = _fetched(request, self._timeout_seconds)
         except (HTTPException, OSError) as error:
-            raise TryLater(f"Slack did not take the answer ({_name(error)})") from None
+            raise TryLater(f"Slack did not take {what} ({_name(error)})") from None
         if status >= 300:
-            raise TryLater(f"Slack did not take the answer ({status})")
+            raise TryLater(f"Slack did not take {what} ({status})")
 
 
 def error_in(error: GaveUp) -> str:
