@@ -19,6 +19,7 @@ class Measures:
             "firstfive_deliveries_total", "Webhook deliveries by source and answer.", ["source", "status"],
             registry=self.registry,
         )  # fmt: skip
+        self._of: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._seconds = Histogram(
             "firstfive_delivery_seconds", "Time to answer a webhook, its commit included.", ["source"],
             buckets=FAST, registry=self.registry,
@@ -39,8 +40,14 @@ class Measures:
 
     def delivery(self, source: str, status: int, seconds: float) -> None:
         """Count one webhook delivery."""
-        self._deliveries.labels(source, str(status)).inc()
-        self._seconds.labels(source).observe(seconds)
+        known = self._of.get((source, status))
+        if known is None:
+            # Found once: looking labels up costs as much as verifying the delivery.
+            known = self._deliveries.labels(source, str(status)), self._seconds.labels(source)
+            self._of[source, status] = known
+        count, lasted = known
+        count.inc()
+        lasted.observe(seconds)
 
     def slack(self, status: int, seconds: float) -> None:
         """Count one request of Slack's."""

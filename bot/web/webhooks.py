@@ -5,7 +5,10 @@ Read the bytes, verify them, see that they can be read at all, commit them, answ
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -13,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 import orjson
 import structlog
 
-from bot.alerts.source import Delivery, Source
+from bot.alerts.source import Checks, Delivery, Source
 from bot.clock import Clock
 from bot.errors import Unreadable, Unverified
 from bot.store import DatabaseDown
@@ -59,6 +62,8 @@ class Webhooks:
         self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
         self._measures, self._read_seconds = measures, read_seconds
+        self._checks = {name: one.check if isinstance(one, Checks) else one.parse for name, one in sources.items()}
+        self._mailbox: Mailbox | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -87,13 +92,20 @@ class Webhooks:
         identity = self._identity(source, delivery)
         try:
             kept = replace(delivery, headers=_kept(delivery.headers))
-            is_new = await asyncio.wrap_future(self._inbox.put(source.name, kept, identity))
+            is_new = await self._mail().arrives(self._inbox.put(source.name, kept, identity))
         except InboxFull as error:
             raise Answer(503, f"not taken: {error}; try again in a few seconds") from None
         except DatabaseDown as error:
             log.warning("delivery not saved", source=name, reason=str(error))
             raise Answer(503, "not saved: the database is away; try again in a few seconds") from None
         return ({"accepted": identity} if is_new else {"accepted": identity, "seen": True}), 202
+
+    def _mail(self) -> "Mailbox":
+        """The loop's own; made when the first delivery comes, because there is no loop before."""
+        loop = asyncio.get_running_loop()
+        if self._mailbox is None or self._mailbox.loop is not loop:
+            self._mailbox = Mailbox(loop)
+        return self._mailbox
 
     def _endpoint(self, scope: Scope, name: str, route: str) -> tuple[Source, tuple[str, ...]]:
         source = self._sources.get(name)
@@ -121,7 +133,7 @@ class Webhooks:
         if source.identity_window_seconds is None:
             return
         try:
-            source.parse(delivery, self._mapping_of(delivery.route))
+            self._checks[source.name](delivery, self._mapping_of(delivery.route))
         except Unreadable as error:
             raise Answer(400, error.reason) from None
 
@@ -132,6 +144,45 @@ class Webhooks:
         if window is None:
             return identity
         return f"{identity}@{int(delivery.received_at.timestamp()) // window}"
+
+
+class Mailbox:
+    """Brings answers from the thread that commits to the loop that answers: one wake-up for all that come at once.
+
+    A wake-up for each costs both threads more than their share of the commit.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._arrived: deque[tuple[Future[bool], asyncio.Future[bool]]] = deque()
+        self._is_called = False
+
+    def arrives(self, answer: "Future[bool]") -> "asyncio.Future[bool]":
+        """The same answer, for somebody on the loop to wait for."""
+        mine: asyncio.Future[bool] = self.loop.create_future()
+        answer.add_done_callback(lambda done: self._put(done, mine))
+        return mine
+
+    def _put(self, done: "Future[bool]", mine: "asyncio.Future[bool]") -> None:
+        self._arrived.append((done, mine))
+        if not self._is_called:
+            self._is_called = True
+            # Closed: the web has stopped, and nobody waits any more.
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._hand_out)
+
+    def _hand_out(self) -> None:
+        # First: what comes from here on calls again.
+        self._is_called = False
+        while self._arrived:
+            done, mine = self._arrived.popleft()
+            if mine.done():
+                continue
+            error = done.exception()
+            if error is None:
+                mine.set_result(done.result())
+            else:
+                mine.set_exception(error)
 
 
 def _place(path: str) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from bot.alerts.alert import Severity, Status
 from bot.alerts.reading import moment, severity_of, web_url
 from bot.alerts.registry import OURS, source_named, sources
-from bot.alerts.source import Delivery, Example, Source
+from bot.alerts.source import Checks, Delivery, Example, Source
 from bot.errors import Refused, Unreadable, Unverified
 
 NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
@@ -140,6 +140,24 @@ def test_no_json_at_all_is_an_error_of_ours(source, body):
         assert error.reason
     else:
         assert all(one.started_at.tzinfo for one in reading.alerts)
+
+
+def said_by(read, body):
+    """What a reader says against a body; empty where it takes it."""
+    try:
+        read(delivery(body), {})
+    except Unreadable as error:
+        return error.reason
+    return ""
+
+
+@pytest.mark.parametrize("name", [one.name for one in OURS if isinstance(one, Checks)])
+@given(body=some.one_of(JSON, SHAPED).map(lambda one: json.dumps(one).encode()) | some.binary(max_size=60))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_quick_look_refuses_what_reading_would_refuse_and_nothing_else(name, body):
+    source = source_named(name)
+
+    assert said_by(source.check, body) == said_by(source.parse, body)
 
 
 @every_source

@@ -1,6 +1,6 @@
 """Prometheus Alertmanager's webhook, version 4 (and 3). https://prometheus.io/docs/alerting/latest/configuration/#webhook_config"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -77,17 +77,30 @@ class Alertmanager:
         """Each alert of the group."""
         return Reading(alerts=group(json_object(delivery.body), self.name, delivery))
 
+    def check(self, delivery: Delivery, mapping: Mapping[str, str]) -> None:
+        """The shape of it; what is in it is read later."""
+        check_group(json_object(delivery.body))
+
 
 def group(body: Mapping[str, Any], source: str, delivery: Delivery) -> tuple[Alert, ...]:
     """The alerts of a group, as Alertmanager and what took its format over write them."""
+    truncated = body.get("truncatedAlerts")
+    return tuple(one_alert(one, body, source, delivery, place, truncated) for place, one in _places(body))
+
+
+def check_group(body: Mapping[str, Any]) -> None:
+    """Raise `Unreadable` wherever `group` would."""
+    for place, one in _places(body):
+        for name in ("labels", "annotations"):
+            object_at(one.get(name), f"{place}.{name}")
+
+
+def _places(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each alert of a group, and where it stands."""
     if "alerts" not in body:
         raise Unreadable("alerts: missing; a custom payload cannot be read, remove `payload` from the receiver")
-    truncated = body.get("truncatedAlerts")
-    given = list_at(body["alerts"], "alerts")
-    return tuple(
-        one_alert(object_at(one, f"alerts[{index}]"), body, source, delivery, f"alerts[{index}]", truncated)
-        for index, one in enumerate(given)
-    )
+    for index, one in enumerate(list_at(body["alerts"], "alerts")):
+        yield f"alerts[{index}]", object_at(one, f"alerts[{index}]")
 
 
 def one_alert(

@@ -105,6 +105,14 @@ class Grafana:
             return Reading(alerts=(_legacy(body, delivery),))
         raise Unreadable("alerts: missing; a custom payload cannot be read, remove the template from the contact point")
 
+    def check(self, delivery: Delivery, mapping: Mapping[str, str]) -> None:
+        """The shape of it; what is in it is read later."""
+        body = json_object(delivery.body)
+        if "alerts" in body:
+            alertmanager.check_group(body)
+        else:
+            self.parse(delivery, mapping)
+
 
 def _grafana(alert: Alert, body: Mapping[str, Any]) -> Alert:
     """What Grafana means by some names of alerts, and its organisations."""
