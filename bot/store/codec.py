@@ -33,11 +33,16 @@ def encode_tagged(value: Input | Effect) -> dict[str, Any]:
 
 
 def decode_tagged(stored: Mapping[str, Any]) -> Any:
-    """The input or effect. Raises ValueError for a name that nothing has."""
+    """The input or effect. Raises ValueError where this version cannot read it: for a name that nothing has, or for
+    fields that are missing or of another kind.
+    """
     kind = NAMES.get(str(stored.get("kind")))
     if kind is None:
         raise ValueError(f"nothing is called {stored.get('kind')!r}; was it renamed without a migration?")
-    return decode(kind, stored)
+    try:
+        return decode(kind, stored)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{kind.__name__}: {error}") from error
 
 
 def encode(value: Any) -> Any:

@@ -7,7 +7,7 @@ pending -> sending -> done
 pending -> dropped                never sent, because its reason went away
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,19 +48,32 @@ from bot.store.tables import outbox
 UNFINISHED = ("pending", "sending", "ambiguous")
 FIRST = {Lane.PAGER: 0, Lane.CHAT: 100, Lane.DOCUMENT: 200}
 PAGER_FIRST = {"critical": 0, "error": 10, "warning": 20, "info": 30}
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """An effect that this version cannot read: a newer one wrote it, or one from before a renaming."""
+
+    kind: str
+    reason: str
+    payload: Mapping[str, Any]
+
+
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A claimed effect. `owner` and `epoch` fence it: only the newest claim may say what became of it."""
+    """A claimed effect. `owner` and `epoch` fence it: only the newest claim may say what became of it.
+
+    `was_lost` says that the try before this one ended without a word: its worker died, or stood still.
+    """
 
     seq: int
     id: str
     incident: int | None
     lane: str
-    effect: Effect
+    effect: Effect | Unread
     attempt: Attempt
     created_at: datetime
+    was_lost: bool = False
     owner: str
     epoch: int
 
@@ -181,8 +194,18 @@ def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, unt
         )
     )  # fmt: skip
     attempt = Attempt(found.id, found.attempt + 1, found.state != "pending", first_tried_at)
-    effect: Effect = decode_tagged(found.payload)
-    return Row(found.seq, found.id, found.incident, found.lane, effect, attempt, found.created_at, owner, found.epoch + 1)
+    return Row(
+        found.seq, found.id, found.incident, found.lane, _read(found.kind, found.payload), attempt, found.created_at, owner,
+        found.epoch + 1, was_lost=found.state == "sending",
+    )  # fmt: skip
+
+
+def _read(kind: str, payload: Mapping[str, Any]) -> Effect | Unread:
+    try:
+        effect: Effect = decode_tagged(payload)
+    except ValueError as error:
+        return Unread(kind, str(error), payload)
+    return effect
 
 
 def finish(connection: Connection, row: Row, now: datetime) -> bool:

@@ -28,11 +28,22 @@ KEPT_OPEN = ("resolved", "closed", "merged", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A timer that is due."""
+    """A timer that is due. Read when it is its turn: one that cannot be read must not stop the others."""
 
     key: str
     due_at: datetime
-    input: Input
+    stored: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What its input is called."""
+        return str(self.stored.get("kind"))
+
+    @property
+    def input(self) -> Input:
+        """What to handle. Raises ValueError where this version cannot read it."""
+        found: Input = decode_tagged(self.stored)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +200,7 @@ class Store:
             rows = connection.execute(
                 select(timers).where(timers.c.due_at <= now).order_by(timers.c.due_at, timers.c.key).limit(limit)
             ).all()
-        return tuple(Due(row.key, row.due_at, decode_tagged(row.input)) for row in rows)
+        return tuple(Due(row.key, row.due_at, row.input) for row in rows)
 
     def timer_set(self, key: str) -> datetime | None:
         """When the timer with that key is due; None where none waits."""

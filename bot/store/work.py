@@ -142,6 +142,12 @@ class Work:
         if gone.rowcount != 1:
             raise Conflict(f"timer {key} was taken by somebody else")
 
+    def move_timer(self, key: str, due_at: datetime, to: datetime) -> None:
+        """Let a timer come due again at `to`. Raises `Conflict` where somebody else took or moved it."""
+        mine = (timers.c.key == key, timers.c.due_at == due_at)
+        if self.connection.execute(update(timers).where(*mine).values(due_at=to)).rowcount != 1:
+            raise Conflict(f"timer {key} was taken by somebody else")
+
     def finish(self, row: outbox_rows.Row, now: datetime) -> None:
         """Mark an effect delivered. Raises `Conflict` where this claim was overtaken by a newer one."""
         if not outbox_rows.finish(self.connection, row, now):

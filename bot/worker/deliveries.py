@@ -38,6 +38,7 @@ from bot.incidents.inputs import (
     TroubleSeen,
 )
 from bot.store import Conflict, DatabaseDown, Row, Store, Work
+from bot.store.outbox import Unread
 from bot.worker.leases import Leases
 from bot.worker.retry import Never, next_try
 
@@ -45,6 +46,7 @@ log = structlog.get_logger()
 
 Deliver = Callable[[Effect, Attempt], Input | None]
 FORGOTTEN = timedelta(minutes=5)
+REPORT = "please report it, with the log's traceback"
 BUGGY = 8
 """Tries after which an effect that always ends in a bug is parked."""
 
@@ -70,12 +72,16 @@ class Deliveries:
         return len(rows)
 
     def _carry(self, row: Row) -> None:
-        name = type(row.effect).__name__
+        effect = row.effect
+        if isinstance(effect, Unread):
+            self._set_aside(row, effect)
+            return
+        name = type(effect).__name__
         bound = log.bind(effect=name, incident=row.incident, attempt=row.attempt.number)
         try:
-            points.reached(points.claimed(row.effect))
-            result = self._deliver(row.effect, row.attempt)
-            points.reached(points.answered(row.effect))
+            points.reached(points.claimed(effect))
+            result = self._deliver(effect, row.attempt)
+            points.reached(points.answered(effect))
         except Overtaken as error:
             bound.warning("overtaken", reason=error.reason)
         except OverBudget as error:
@@ -83,22 +89,24 @@ class Deliveries:
             self._not_yet(row, error)
         except TryLater as error:
             bound.info("try later", reason=error.reason)
-            self._later(row, error)
+            self._later(row, effect, error)
         except GaveUp as error:
             bound.warning("gave up", reason=error.reason)
-            self._give_up(row, error.reason, error.mend)
+            self._give_up(row, effect, error.reason, error.mend)
         except DatabaseDown as error:
             bound.warning("database down while delivering", reason=str(error))
         except Exception as error:
             bound.exception("bug while delivering")
-            self._bug(row, error)
+            self._bug(row, effect, error)
         else:
             bound.debug("delivered")
-            self._done(row, result)
+            self._done(row, effect, result)
 
-    def _done(self, row: Row, result: Input | None) -> None:
+    def _done(self, row: Row, effect: Effect, result: Input | None) -> None:
         """Record the result and that the row is done, in one transaction."""
-        self._settle(result, lambda work: work.finish(row, self._door.clock()))
+        self._settle(
+            row, result, lambda work: work.finish(row, self._door.clock()), lambda error: self._unrecorded(row, effect, error)
+        )
 
     def _not_yet(self, row: Row, error: OverBudget) -> None:
         """Nothing was asked: put it back as it was, for when there is room."""
@@ -107,13 +115,13 @@ class Deliveries:
             if not work.not_tried(row, self._door.clock() + error.wait, error.reason):
                 raise Conflict("claimed by somebody else")
 
-        self._settle(None, put_back)
+        self._settle(row, None, put_back)
 
-    def _later(self, row: Row, error: TryLater) -> None:
+    def _later(self, row: Row, effect: Effect, error: TryLater) -> None:
         now = self._door.clock()
-        following = next_try(row.effect, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random())
+        following = next_try(effect.lane, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random())
         if isinstance(following, Never):
-            self._give_up(row, f"{error.reason}; {following.reason}", error.mend)
+            self._give_up(row, effect, f"{error.reason}; {following.reason}", error.mend)
             return
         if error.mend:
             self._trouble = (now, f"{error.reason}: {error.mend}")
@@ -125,34 +133,63 @@ class Deliveries:
             if not work.try_again(row, following.at, error.reason, is_ambiguous=is_ambiguous):
                 raise Conflict("claimed by somebody else")
 
-        self._settle(self._delay_of(row, error.reason), put_back)
+        self._settle(row, self._delay_of(row, effect, error.reason), put_back)
 
-    def _delay_of(self, row: Row, reason: str) -> Input | None:
+    def _delay_of(self, row: Row, effect: Effect, reason: str) -> Input | None:
         """A page that is late is said at the first failure, when people are called by name, and now and then after."""
-        if not isinstance(row.effect, PageOnCall):
+        if not isinstance(effect, PageOnCall):
             return None
         loud = self._door.policy().paging.fallback_after
         number = row.attempt.number
         if number == 1 or number == loud or (number > loud and number % 20 == 0):
-            return PageDelayed(row.effect.incident, row.effect.dedup_key, reason, number)
+            return PageDelayed(effect.incident, effect.dedup_key, reason, number)
         return None
 
-    def _give_up(self, row: Row, reason: str, mend: str) -> None:
-        self._settle(failure_of(row.effect, reason, mend), lambda work: self._park(work, row, reason))
+    def _give_up(self, row: Row, effect: Effect, reason: str, mend: str) -> None:
+        self._settle(row, failure_of(effect, reason, mend), lambda work: self._park(work, row, reason))
+
+    def _set_aside(self, row: Row, unread: Unread) -> None:
+        """This version cannot read it, another can: kept for that one, and said in the words of what it was for."""
+        again = f"start the version that wrote it, then `python -m bot outbox retry {row.seq}`"
+        reason = f"this version cannot read it ({unread.reason}); {again}"
+        log.error("effect cannot be read", effect=unread.kind, incident=row.incident, reason=unread.reason)
+        key = unread.payload.get("dedup_key")
+        if unread.kind == "PageOnCall" and row.incident is not None and isinstance(key, str):
+            said: Input = PageRefused(row.incident, key, reason, again)
+        else:
+            said = EffectParked(row.incident, unread.kind, reason, again)
+        self._settle(row, said, lambda work: self._park(work, row, reason))
 
     def _park(self, work: Work, row: Row, reason: str) -> None:
         if not work.park(row, self._door.clock(), reason):
             raise Conflict("claimed by somebody else")
 
-    def _bug(self, row: Row, error: Exception) -> None:
-        reason = f"a bug: {type(error).__name__}: {error}"
+    def _bug(self, row: Row, effect: Effect, error: Exception) -> None:
         if row.attempt.number >= BUGGY:
-            self._give_up(row, reason, "please report it, with the log's traceback")
+            self._give_up(row, effect, a_bug(error), REPORT)
         else:
-            self._later(row, TryLater(reason))
+            self._later(row, effect, TryLater(a_bug(error)))
 
-    def _settle(self, result: Input | None, finish: Callable[[Work], None]) -> None:
-        """Handle what came of it together with the row. A claim that was overtaken changes nothing."""
+    def _unrecorded(self, row: Row, effect: Effect, error: Exception) -> None:
+        """It was delivered, and a bug keeps that out of the record. A bug like any other; whoever tries next looks first."""
+        reason = f"it was delivered, but that cannot be recorded; {a_bug(error)}"
+        if row.attempt.number >= BUGGY:
+            self._give_up(row, effect, reason, REPORT)
+        else:
+            self._later(row, effect, Ambiguous(reason))
+
+    def _settle(
+        self,
+        row: Row,
+        result: Input | None,
+        finish: Callable[[Work], None],
+        unrecorded: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Handle what came of it together with the row. A claim that was overtaken changes nothing.
+
+        Where a bug is in the way: `unrecorded` decides, else the row is settled all the same, with an alarm in place of
+        what was to be told.
+        """
         try:
             if result is not None:
                 self._door.handle(result, finish=finish)
@@ -161,12 +198,19 @@ class Deliveries:
                     finish(work)
         except Refused as error:
             log.warning("result not taken", reason=error.reason)
-            self._settle(None, finish)
+            self._settle(row, None, finish)
         except Conflict:
             log.warning("overtaken: another worker has this effect now")
         except DatabaseDown as error:
             # The row stays `sending`; when its lease runs out it comes back as ambiguous, and is looked into.
             log.warning("not recorded", reason=str(error))
+        except Exception as error:
+            log.exception("bug while recording what came of an effect", effect=type(row.effect).__name__, incident=row.incident)
+            if unrecorded is not None:
+                unrecorded(error)
+            elif not isinstance(result, TroubleSeen):
+                told = f"{type(result).__name__} of INC-{row.incident} could not be handled: {a_bug(error)}"
+                self._settle(row, TroubleSeen(told, REPORT), finish)
 
     def _warn(self, reason: str, mend: str) -> None:
         """Raise an alarm that a person has to act, once an hour for each reason."""
@@ -189,6 +233,11 @@ class Deliveries:
             self._door.handle(TroubleSeen(reason, mend), once=f"trouble:{int(hour)}:{reason}"[:250])
         except DatabaseDown as error:
             log.warning("alarm not raised", reason=str(error))
+
+
+def a_bug(error: Exception) -> str:
+    """A bug in the words of a reason."""
+    return f"a bug: {type(error).__name__}: {error}"
 
 
 def failure_of(effect: Effect, reason: str, mend: str) -> Input:
@@ -238,6 +287,21 @@ class Steady:
     def attempt(self) -> int:
         """One round; how much was done. What goes wrong is logged."""
         return guarded(self._run_once)
+
+
+def bug_in(work: Callable[[], None]) -> str:
+    """Do some work; the bug that it ended in, in words, and empty where it ended well.
+
+    Raises `Refused`, `Conflict` and `DatabaseDown` as they come: those are no bugs.
+    """
+    try:
+        work()
+    except (Refused, Conflict, DatabaseDown):
+        raise
+    except Exception as error:
+        log.exception("bug in a worker; it goes on")
+        return a_bug(error)
+    return ""
 
 
 def guarded(work: Callable[[], int]) -> int:

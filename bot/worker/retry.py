@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.incidents.effects import Effect, Lane
+from bot.incidents.effects import Lane
 
 FIRST = timedelta(seconds=1)
 LONGEST = {Lane.PAGER: timedelta(seconds=30), Lane.CHAT: timedelta(minutes=2), Lane.DOCUMENT: timedelta(minutes=5)}
@@ -28,14 +28,13 @@ class Never:
 
 
 def next_try(
-    effect: Effect, attempt: int, first_tried_at: datetime, now: datetime, asked: timedelta | None, luck: float
+    lane: Lane, attempt: int, first_tried_at: datetime, now: datetime, asked: timedelta | None, luck: float
 ) -> Again | Never:
-    """When to try `effect` again after its `attempt`-th try failed (counted from 1).
+    """When to try an effect of `lane` again after its `attempt`-th try failed (counted from 1).
 
     Doubling waits, each drawn between half and the whole of it by `luck` (0 to 1), so that many do not come back at
     once. A wait that the neighbour asked for (`asked`) is never cut short.
     """
-    lane = effect.lane
     wait = min(LONGEST[lane], FIRST * 2 ** min(attempt - 1, 16))
     wait = wait * (0.5 + luck / 2)
     if asked is not None:

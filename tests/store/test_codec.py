@@ -301,7 +301,7 @@ def test_a_row_without_its_name_is_refused():
 
 
 def test_a_row_that_lacks_what_has_no_default_is_refused_and_never_filled_in():
-    with pytest.raises(TypeError, match="by"):
+    with pytest.raises(ValueError, match="by"):
         decode_tagged({"kind": "Acknowledge", "incident": 7})
 
 

@@ -256,6 +256,90 @@ def test_no_exception_ends_a_worker_s_thread():
     thread.join()
 
 
+@pytest.mark.parametrize("kind", ["GoneEffect", "PageOnCall"])
+def test_an_effect_that_cannot_be_read_is_parked_with_an_alarm_and_its_neighbours_go_on(store, kind):
+    lanes = Lanes(store, PAGE, ShowSummary(7))
+    with store.writing() as work:
+        rows = outbox_rows.outbox
+        odd = {"kind": kind, "incident": 7, "dedup_key": KEY}
+        work.connection.execute(rows.update().where(rows.c.kind == "PageOnCall").values(payload=odd, kind=kind))
+
+    for _ in range(9):
+        lanes.work.run_once()
+
+    assert lanes.states()[:2] == ["dead", "done"]
+    assert lanes.tried[0].number == 1
+    assert any("INC-7" in text for text in lanes.alarms())
+    [found] = store.effects(("dead",), 9)
+    assert (found.kind, found.payload["dedup_key"]) == (kind, KEY)
+    assert f"bot outbox retry {found.number}" in found.reason
+    assert ("effect_parked" in lanes.types()) == (kind == "GoneEffect")
+    assert ("page_failed" in lanes.types()) == (kind == "PageOnCall")
+
+
+def test_a_parked_effect_of_a_newer_version_is_sent_once_that_version_runs(store):
+    lanes = Lanes(store, ShowSummary(7))
+    rows = outbox_rows.outbox
+    for kind in ("Newer", "ShowSummary"):
+        with store.writing() as work:
+            work.connection.execute(rows.update().where(rows.c.seq == 1).values(payload={"kind": kind, "incident": 7}))
+        lanes.passes(seconds=1)
+        lanes.passes(seconds=1)
+        if kind == "Newer":
+            assert lanes.states() == ["dead"]
+    store.send_again(1, "ana", lanes.now)
+    lanes.passes(seconds=1)
+
+    assert lanes.states()[0] == "done"
+
+
+class Spoilt(Door):
+    """A door with a bug in what it decides about some inputs."""
+
+    def handle(self, input: Any, **more: Any) -> Any:
+        if type(input).__name__ in ("PageAccepted", "PageDelayed", "PageRefused"):
+            raise ZeroDivisionError("a bug in decide")
+        return super().handle(input, **more)
+
+
+def spoilt(store: Store) -> Lanes:
+    lanes = Lanes(store, PAGE)
+    door = Spoilt(store, lambda: lanes.now, lambda: POLICY, lambda: ())
+    lanes.work = Deliveries(lanes=list(Lane), deliver=lanes._deliver, store=store, door=door, leases=leases(store))
+    return lanes
+
+
+def test_a_bug_in_handling_a_result_is_counted_and_parked_with_an_alarm(store):
+    lanes = spoilt(store)
+    lanes.does = lambda effect: ACCEPTED if isinstance(effect, PageOnCall) else None
+
+    for _ in range(BUGGY + 3):
+        lanes.passes(minutes=2)
+
+    [dead] = store.effects(("dead",), 9)
+    pages = [one for one in lanes.tried if one.id == lanes.tried[0].id]
+    assert lanes.states()[0] == "dead"
+    assert len(pages) == BUGGY
+    assert "ZeroDivisionError" in dead.reason
+    assert any("INC-7" in text and "ZeroDivisionError" in text for text in lanes.alarms())
+    assert [one.is_ambiguous for one in pages[1:]] == [True] * (BUGGY - 1)
+
+
+@pytest.mark.parametrize(("error", "state"), [(TryLater("502"), "pending"), (GaveUp("no"), "dead")])
+def test_a_bug_in_telling_of_a_failure_neither_ends_nor_hides_the_effect(store, error, state):
+    lanes = spoilt(store)
+
+    def fails(effect: Effect) -> None:
+        if isinstance(effect, PageOnCall):
+            raise error
+
+    lanes.does = fails
+    lanes.work.run_once()
+
+    assert lanes.states() == [state]
+    assert any("INC-7" in text and "ZeroDivisionError" in text for text in lanes.alarms())
+
+
 # --- leases -----------------------------------------------------------------------------------
 
 

@@ -3,12 +3,16 @@
 import threading
 from datetime import timedelta
 
+import pytest
+
 from bot.handle import Door
 from bot.incidents.decision import Decision, Timer
 from bot.incidents.inputs import AlertReported, DigestDue, ReminderDue
 from bot.incidents.policy import Policy, RouteRule
-from bot.store import Store
-from bot.worker.due import DueTimers
+from bot.store import DatabaseDown, Store
+from bot.store.tables import outbox
+from bot.store.tables import timers as timer_rows
+from bot.worker.due import LONGEST_WAIT, DueTimers
 from tests.builders import NOON, after, alert
 
 OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
@@ -106,3 +110,80 @@ def test_a_timer_that_was_moved_meanwhile_stays_at_its_new_time(store):
     assert store.timer_set("k") == after(9)
     assert store.outbox_depth() == {}
     assert store.due(after(9))[0].due_at - after(1) == timedelta(minutes=8)
+
+
+UNREADABLE = {
+    "unknown": {"kind": "Renamed", "incident": 1},
+    "bare": {"kind": "DigestDue"},
+    "odd": {"kind": "UpdateDue", "incident": 1, "promised_at": 3},
+}
+
+
+def spoilt(store: Store, key: str, stored: dict) -> None:
+    """A timer that this version cannot read, due before any other."""
+    with store.writing() as work:
+        work.connection.execute(timer_rows.insert().values(key=key, incident=None, due_at=after(-100), input=stored))
+
+
+def alarms(store: Store) -> list[str]:
+    with store.reading() as work:
+        return [row.payload["text"] for row in work.connection.execute(outbox.select().where(outbox.c.kind == "RaiseAlarm"))]
+
+
+@pytest.mark.parametrize("stored", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_timer_that_cannot_be_read_stops_no_other_clock_and_raises_an_alarm_once_an_hour(store, stored):
+    opened(store)
+    spoilt(store, "odd one", stored)
+    timers = due(store, after(5))
+
+    until_quiet(timers)
+
+    assert types(store).count("ack_breached") == 1
+    assert after(5) < store.timer_set("odd one") <= after(5) + LONGEST_WAIT
+    [alarm] = alarms(store)
+    assert "odd one" in alarm
+    until_quiet(due(store, after(9)))
+    assert len(alarms(store)) == 1
+    until_quiet(due(store, after(69)))
+    assert len(alarms(store)) == 2
+
+
+class Buggy(Door):
+    """A door with a bug in what it decides about digests."""
+
+    def handle(self, input, **more):  # type: ignore[no-untyped-def]
+        if isinstance(input, DigestDue):
+            raise ZeroDivisionError("a bug")
+        return super().handle(input, **more)
+
+
+def test_a_timer_that_ends_in_a_bug_waits_longer_each_time_and_its_neighbours_are_handled(store):
+    opened(store)
+    with store.writing() as work:
+        work.set_timers([Timer("digest", after(-1), DigestDue("2026-W24"))])
+    now = [after(5)]
+    timers = DueTimers(store=store, door=Buggy(store, lambda: now[0], lambda: OPENS, lambda: ()))
+
+    waits = []
+    for _ in range(9):
+        until_quiet(timers)
+        waits.append(store.timer_set("digest") - now[0])
+        now[0] = store.timer_set("digest")
+
+    assert waits == sorted(waits)
+    assert waits[0] < waits[1] < waits[-1] == LONGEST_WAIT
+    assert types(store).count("ack_breached") == 1
+    assert "ZeroDivisionError" in alarms(store)[0]
+
+
+def test_while_the_database_is_away_no_timer_is_moved(store):
+    class Away(Door):
+        def handle(self, *_, **__):  # type: ignore[no-untyped-def]
+            raise DatabaseDown("gone")
+
+    with store.writing() as work:
+        work.set_timers([Timer("digest", NOON, DigestDue("2026-W24"))])
+    with pytest.raises(DatabaseDown):
+        DueTimers(store=store, door=Away(store, lambda: after(5), lambda: OPENS, lambda: ())).run_once()
+
+    assert store.timer_set("digest") == NOON

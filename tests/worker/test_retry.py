@@ -14,7 +14,7 @@ DRAFT = PostDraft(7)
 
 
 def wait(effect, attempt, *, luck=1.0, asked=None, after=timedelta()):
-    found = next_try(effect, attempt, NOON, NOON + after, asked, luck)
+    found = next_try(effect.lane, attempt, NOON, NOON + after, asked, luck)
     return (found.at - NOON - after).total_seconds() if isinstance(found, Again) else found
 
 
