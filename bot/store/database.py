@@ -21,6 +21,8 @@ WAIT_SECONDS = 2.5
 RETRIED = frozenset({"40001", "40P01", "55P03"})
 """PostgreSQL: serialization failure, deadlock, lock not available. Decide anew."""
 
+UNIQUE_VIOLATION = "23505"
+
 
 class DatabaseDown(Exception):
     """Nothing could be saved or read now. The text says why, for whoever runs the bot; it holds no password."""
@@ -158,7 +160,10 @@ def _named() -> Iterator[None]:
     try:
         yield
     except exc.IntegrityError as error:
-        raise Conflict(str(error.orig)) from error
+        if _is_there_already(error):
+            raise Conflict(str(error.orig)) from error
+        # A value that the table does not allow: a bug of ours, whoever comes first.
+        raise
     except exc.TimeoutError as error:
         raise DatabaseDown("every connection to the database is in use") from error
     except exc.DataError:
@@ -168,6 +173,16 @@ def _named() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) in RETRIED:
             raise Conflict(str(error.orig)) from error
         raise DatabaseDown(_why(error)) from error
+
+
+def _is_there_already(error: exc.IntegrityError) -> bool:
+    """Whether it is about a row that somebody else put there first.
+
+    https://www.sqlite.org/rescode.html#constraint_unique
+    """
+    if isinstance(error.orig, sqlite3.IntegrityError):
+        return error.orig.sqlite_errorname in ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+    return getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION
 
 
 def _why(error: exc.DBAPIError) -> str:
