@@ -44,6 +44,7 @@ from bot.incidents.inputs import (
     Merge,
     PageAccepted,
     PageDelayed,
+    PageDropped,
     PageRefused,
     PagerReported,
     PageSomeone,
@@ -107,6 +108,7 @@ def _of_incident(
     | PageAccepted
     | PageDelayed
     | PageRefused
+    | PageDropped
     | LevelAsked
     | LevelNotAsked
     | SomeoneAsked
@@ -165,6 +167,8 @@ def _of_incident(
             return paging.delayed(incident, input, now, policy)
         case PageRefused():
             return paging.refused(incident, input, now, policy)
+        case PageDropped():
+            return paging.dropped(incident, input, now)
         case LevelAsked():
             return paging.level_asked(incident, input)
         case LevelNotAsked():

@@ -139,7 +139,7 @@ class AcknowledgePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvePage:
-    """Tell PagerDuty that it is over. A trigger with this key that was never sent is dropped instead."""
+    """Tell PagerDuty that it is over. Harmless where PagerDuty never had it."""
 
     lane: ClassVar[Lane] = Lane.PAGER
     incident: int

@@ -46,13 +46,17 @@ class Role(StrEnum):
 
 
 class PageState(StrEnum):
-    """What is known about a page. Only ACCEPTED may be shown as "paged"."""
+    """What is known about a page. Only ACCEPTED may be shown as "paged".
+
+    DROPPED: it was over, or somebody was on it, before PagerDuty was known to have it; nobody is woken for it any more.
+    """
 
     NOT_NEEDED = "not_needed"
     REQUESTED = "requested"
     DELAYED = "delayed"
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True, slots=True)

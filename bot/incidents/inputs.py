@@ -229,6 +229,19 @@ class PageRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class PageDropped:
+    """The trigger was not sent (again): its reason went away first. `reason` is a sentence without its full stop.
+
+    With `may_have_arrived` the answer to an earlier try was lost; the page was ended in PagerDuty, should it be there.
+    """
+
+    incident: int
+    dedup_key: str
+    reason: str
+    may_have_arrived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LevelAsked:
     """PagerDuty took our escalation to `level`."""
 
@@ -400,6 +413,7 @@ Reported = (
     | PageAccepted
     | PageDelayed
     | PageRefused
+    | PageDropped
     | LevelAsked
     | LevelNotAsked
     | SomeoneAsked

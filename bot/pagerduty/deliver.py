@@ -1,4 +1,4 @@
-"""Carrying pager effects out. Says "accepted" only for a 202, and looks before it wakes the next level."""
+"""Carrying pager effects out. Says "accepted" only for a 202, and looks before it wakes anybody: whoever is woken is needed."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -18,7 +18,8 @@ from bot.incidents.effects import (
     PageService,
     ResolvePage,
 )
-from bot.incidents.inputs import Input, LevelAsked, LevelNotAsked, PageAccepted, SomeoneAsked, SomeoneNotAsked
+from bot.incidents.incident import Episode, Incident, PageState
+from bot.incidents.inputs import Input, LevelAsked, LevelNotAsked, PageAccepted, PageDropped, SomeoneAsked, SomeoneNotAsked
 from bot.pagerduty.client import MEND_KEY, MEND_TOKEN, Client
 from bot.pagerduty.limits import Budget
 from bot.pagerduty.reports import Reports, level_in
@@ -47,10 +48,14 @@ class PagerDeliverer:
         self._key_named, self._budget, self._reports = key_named, budget, reports
 
     def deliver(self, effect: Effect, attempt: Attempt) -> Input | None:
-        """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`; sending any of these again is harmless."""
+        """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`.
+
+        PagerDuty takes one key for one alert, so what it has is harmless to send again while it is open. Sent again after
+        its end it would ring anew: a page looks into the record first, each time, whether anybody is still to be woken.
+        """
         match effect:
             case PageOnCall():
-                return self._page(effect)
+                return self._page(effect, attempt)
             case PageNextLevel():
                 return self._next_level(effect)
             case PagePerson():
@@ -65,7 +70,14 @@ class PagerDeliverer:
                 raise GaveUp(f"{type(effect).__name__} is nothing for PagerDuty")
         return None
 
-    def _page(self, effect: PageOnCall) -> Input:
+    def _page(self, effect: PageOnCall, attempt: Attempt) -> Input | None:
+        incident = self._store.incident(effect.incident)
+        episode = incident.episode_keyed(effect.dedup_key) if incident else None
+        if incident is not None and episode is not None:
+            if episode.page is PageState.ACCEPTED:
+                return None
+            if _is_over(incident, episode) or _is_taken(episode):
+                return self._drop(effect, attempt, incident, episode)
         event = {
             "event_action": "trigger",
             "dedup_key": effect.dedup_key,
@@ -78,6 +90,22 @@ class PagerDeliverer:
         }
         self._send(effect.pager, event, "a page")
         return PageAccepted(effect.incident, effect.dedup_key, self._clock())
+
+    def _drop(self, effect: PageOnCall, attempt: Attempt, incident: Incident, episode: Episode) -> Input:
+        """Wake nobody. PagerDuty may have the page where an answer was lost: then it is told, so that nothing rings on."""
+        is_over = _is_over(incident, episode)
+        first = f"{incident.ref} was over" if is_over else "it was acknowledged"
+        if not attempt.is_ambiguous:
+            return PageDropped(effect.incident, effect.dedup_key, f"PagerDuty never took this page: {first} before it could")
+        event = {"event_action": "resolve" if is_over else "acknowledge", "dedup_key": effect.dedup_key}
+        self._send(effect.pager, event, "the end of a page" if is_over else "an acknowledgement")
+        reason = f"Nobody knows whether PagerDuty took this page: its answer was lost, and {first} before it could be asked again"
+        return PageDropped(effect.incident, effect.dedup_key, reason, may_have_arrived=True)
+
+    def _is_dropped(self, effect: AcknowledgePage | PageNextLevel) -> bool:
+        incident = self._store.incident(effect.incident)
+        episode = incident.episode_keyed(effect.dedup_key) if incident else None
+        return episode is not None and episode.page is PageState.DROPPED
 
     def _service(self, effect: PageService) -> Input:
         payload = _payload(effect.summary, effect.service, effect.severity)
@@ -95,6 +123,8 @@ class PagerDeliverer:
 
     def _acknowledge(self, effect: AcknowledgePage) -> None:
         """In the person's own name where PagerDuty knows them; by the key, which names nobody, where it does not."""
+        if self._is_dropped(effect):
+            return
         person = self._store.person(effect.by)
         if self._client.has_token and person is not None and person.email:
             found = self._incident(effect.dedup_key)
@@ -115,6 +145,8 @@ class PagerDeliverer:
         if not self._client.has_token:
             reason = "without a REST token the bot cannot ask PagerDuty for the next level"
             return LevelNotAsked(effect.incident, effect.dedup_key, effect.level, reason, MEND_TOKEN)
+        if self._is_dropped(effect):
+            return LevelNotAsked(effect.incident, effect.dedup_key, effect.level, "PagerDuty never took this page")
         found = self._incident(effect.dedup_key)
         if found is None:
             raise TryLater(NOT_THERE_YET)
@@ -176,6 +208,15 @@ class PagerDeliverer:
             raise GaveUp(f"PagerDuty wants to know who is {what}", "set PAGERDUTY_FROM to a PagerDuty user's address")
         body = {"incident": {"type": "incident_reference", **change}}
         self._client.put(f"/incidents/{found['id']}", body, what, from_email=email)
+
+
+def _is_over(incident: Incident, episode: Episode) -> bool:
+    return not incident.is_open or episode.ended_at is not None
+
+
+def _is_taken(episode: Episode) -> bool:
+    """Whether somebody is on it: whoever a page would wake now is not needed."""
+    return episode.acknowledged_at is not None and not episode.is_ringing_again
 
 
 def _payload(summary: str, source: str, severity: str) -> dict[str, str]:

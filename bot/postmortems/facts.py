@@ -16,8 +16,8 @@ WEB = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,2000}")
 TARGET_SECONDS = 300.0
 RESTORE_SECONDS = 900.0
 SHOWN = frozenset({
-    "alert_started", "alert_resolved", "opened", "reopened", "page_accepted", "page_failed", "page", "escalated",
-    "escalation_failed", "ack", "unack", "ack_breached", "role", "severity_changed", "status_changed", "status_update",
+    "alert_started", "alert_resolved", "opened", "reopened", "page_accepted", "page_failed", "page_dropped", "page",
+    "escalated", "escalation_failed", "ack", "unack", "ack_breached", "role", "severity_changed", "status_changed", "status_update",
     "update_overdue", "note", "pin", "runbook_step", "rollback", "deploy_caused", "impact_started_set", "mitigated",
     "resolved", "merged", "absorbed", "cancelled",
 })  # fmt: skip
@@ -43,6 +43,8 @@ class Window:
     acked_by: str = ""
     how: str = ""
     is_paged: bool = False
+    dropped: str = ""
+    """Why the page was not sent, where its reason went away before PagerDuty was known to have it."""
 
     @property
     def seconds(self) -> float | None:
@@ -135,6 +137,8 @@ def _window(number: int, begin: Entry, mine: Sequence[Entry], until: datetime) -
         window.acked_at, window.acked_by = first_ack.at, str(first_ack.by)
         window.how = _how_acknowledged(first_ack, later)
     window.is_paged = any(one.type in ("page", "page_accepted") for one in later)
+    unsent = [str(one.fields.get("reason") or "the page was not sent") for one in later if one.type == "page_dropped"]
+    window.dropped = "" if window.is_paged else next(iter(unsent), "")
     return window
 
 
@@ -295,7 +299,7 @@ def _ack_row(window: Window, said: Any) -> dict[str, str]:
         "who": "nobody",
         "after": "–",
         "how": "–",
-        "verdict": "no page was made, so no target applies",
+        "verdict": said(window.dropped) or "no page was made, so no target applies",
     }
     if window.acked_at is not None:
         seconds = (window.acked_at - window.opened_at).total_seconds()
@@ -358,6 +362,7 @@ def _words(entry: Entry, said: Any) -> str:
         "reopened": f"Reopened by {by}",
         "page_accepted": "PagerDuty took the page",
         "page_failed": f"The page was not taken: {said(facts_.get('reason', ''))}",
+        "page_dropped": said(facts_.get("reason") or "The page was not sent"),
         "page": f"Notified {said(facts_.get('to', ''))} (level {said(facts_.get('level', 'MISSING'))}, "
         f"{said(facts_.get('channel') or 'MISSING')})",
         "ack": f"Acknowledged by {by}",

@@ -4,7 +4,6 @@ pending -> sending -> done
                    -> pending     the neighbour could not take it; try later
                    -> ambiguous   the answer was lost, or the lease ran out while sending: look before re-sending
                    -> dead        given up; frees its lane
-pending -> dropped                never sent, because its reason went away
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +38,6 @@ from bot.incidents.effects import (
     PageOnCall,
     PostDigest,
     RaiseAlarm,
-    ResolvePage,
 )
 from bot.store.codec import decode_tagged, encode_tagged
 from bot.store.database import database_now
@@ -97,8 +95,6 @@ def put(connection: Connection, effects: Iterable[Effect], now: datetime) -> Non
     for effect in effects:
         if isinstance(effect, LATEST_WINS) and _waits_already(connection, effect, rows):
             continue
-        if isinstance(effect, ResolvePage):
-            drop_unsent_page(connection, effect, now)
         rows.append(_new_row(effect, now))
     if rows:
         connection.execute(insert(outbox), rows)
@@ -124,22 +120,6 @@ def _waits_already(connection: Connection, effect: Effect, rows: Sequence[dict[s
     )
     # Locked: one that is claimed at this moment draws what was before us, and one that we count on must wait for us.
     return connection.execute(waiting.limit(1).with_for_update()).first() is not None
-
-
-def drop_unsent_page(connection: Connection, effect: ResolvePage, now: datetime) -> None:
-    """A trigger that was never sent must not wake anybody for what is over: it is dropped."""
-    # Locked: one that is claimed at this moment is sent, and is not to be called dropped.
-    waiting = connection.execute(
-        select(outbox.c.seq, outbox.c.payload).where(
-            outbox.c.incident == effect.incident, outbox.c.kind == "PageOnCall", outbox.c.state == "pending",
-            outbox.c.attempt == 0,
-        ).with_for_update()
-    )  # fmt: skip
-    seqs = [row.seq for row in waiting if row.payload.get("dedup_key") == effect.dedup_key]
-    if seqs:
-        connection.execute(
-            update(outbox).where(outbox.c.seq.in_(seqs)).values(state="dropped", done_at=now, reason="resolved before it was sent")
-        )
 
 
 def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime) -> bool:

@@ -268,6 +268,45 @@ def test_an_acknowledgement_on_the_phone_counts_at_its_own_time():
     decision = decided(incident(), pager("acknowledged", after(2), ANA), after(2, 40))
 
     assert decision.incident.episode.acknowledged_at == after(2)
+OVER = {"status": Status.RESOLVED, "episode": {"page": PageState.REQUESTED, "ended_at": after(3)}}
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_nobody_is_called_for_a_late_page_of_what_is_over(attempt):
+    assert decided(incident(**OVER), says.PageDelayed(7, KEY, "503", attempt)).effects == ()
+
+
+def test_a_late_page_of_what_somebody_is_on_is_said_quietly():
+    episode = {"page": PageState.REQUESTED, "acknowledged_at": after(1), "acknowledged_by": BEN, "assignees": (ANA,)}
+    held = acknowledged(episode=episode)
+    said = [one for one in decided(held, says.PageDelayed(7, KEY, "503", 3)).effects if isinstance(one, Say)]
+
+    assert [(one.people, one.facts["holder"]) for one in said] == [((), BEN)]
+
+
+def test_a_refused_page_of_what_is_over_is_an_alarm_and_calls_nobody():
+    decision = decided(incident(**OVER), says.PageRefused(7, KEY, "invalid key", "set PAGERDUTY_KEYS"))
+
+    assert "Say" not in kinds(decision)
+    assert kinds(decision)[-1] == "RaiseAlarm"
+
+
+@pytest.mark.parametrize("page", [PageState.REQUESTED, PageState.DELAYED, PageState.REFUSED])
+def test_a_dropped_page_is_on_the_timeline_and_the_card_and_never_called_paged(page):
+    waiting = acknowledged(episode={"page": page, "acknowledged_at": after(1), "acknowledged_by": BEN})
+    decision = decided(waiting, says.PageDropped(7, KEY, "PagerDuty never took this page"), after(2))
+
+    assert decision.incident.episode.page is PageState.DROPPED
+    assert types(decision) == ["page_dropped"]
+    assert "ShowSummary" in kinds(decision)
+    with pytest.raises(Refused, match="never took this page, so there is no next level"):
+        decided(decision.incident, says.Escalate(7, ANA))
+
+
+def test_a_page_that_was_taken_is_not_dropped():
+    assert decided(incident(), says.PageDropped(7, KEY, "late")).incident is None
+
+
     assert decision.incident.episode.acknowledged_via == "pagerduty"
     assert "AcknowledgePage" not in kinds(decision)
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from bot.incidents.effects import Say, Topic
+from bot.incidents.incident import PageState, Status
 from bot.slack.views import card, messages
-from tests.builders import ANA, BEN, acknowledged, after
+from tests.builders import ANA, BEN, POLICY, acknowledged, after, incident
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,49 @@ def test_who_acknowledges_is_given_no_level_that_is_not_theirs():
     line = card.clock_line(late, after(minutes=12))
     assert f"Acknowledged by <@{BEN}> in" in line
     assert "level" not in line
+
+
+def shown(one):
+    drawn = card.card(one, POLICY, after(60))
+    return "\n".join(block["text"]["text"] for block in drawn.blocks if block["type"] == "section" and "text" in block)
+
+
+REASON = "PagerDuty never took this page: INC-7 was over before it could"
+
+
+@pytest.mark.parametrize("status", [Status.RESOLVED, Status.CLOSED, Status.CANCELLED, Status.MERGED])
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (PageState.REQUESTED, "PagerDuty is not known to have taken this page."),
+        (PageState.DELAYED, "PagerDuty is not known to have taken this page."),
+        (PageState.DROPPED, f"{REASON}."),
+        (PageState.ACCEPTED, "Paged through PagerDuty"),
+    ],
+)
+def test_of_what_is_over_the_card_asks_and_tries_nothing_and_only_a_page_that_was_taken_went_unanswered(status, page, words):
+    episode = {"page": page, "page_reason": REASON, "ended_at": after(9)}
+    text = shown(incident(status=status, merged_into=8, resolved_at=after(9), episode=episode))
+
+    assert words in text
+    assert "Asking PagerDuty" not in text
+    assert "Still trying" not in text
+    assert ("Nobody acknowledged this page" in text) is (page is PageState.ACCEPTED)
+
+
+@pytest.mark.parametrize(("page", "asks"), [(PageState.DROPPED, False), (PageState.ACCEPTED, True)])
+def test_whether_a_page_was_useful_is_asked_only_of_one_that_was_taken(page, asks):
+    one = incident(status=Status.RESOLVED, resolved_at=after(9), episode={"page": page, "ended_at": after(9)})
+    labels = [element["text"]["text"] for block in card.card(one, POLICY, after(60)).blocks for element in block.get("elements", [])
+              if element["type"] == "button"]  # fmt: skip
+
+    assert ("Page was useful" in labels) is asks
+
+
+def test_a_late_page_calls_people_only_while_nobody_is_on_it():
+    facts = {"reason": "503", "attempt": 3}
+    waiting, held = (messages.about(Say(7, Topic.PAGE_DELAYED, facts | more), "INC-7", 7).text for more in ({}, {"holder": ANA}))
+
+    assert "call people" in waiting
+    assert "call people" not in held
+    assert f"<@{ANA}> is on it" in held

@@ -48,6 +48,7 @@ STORED_INPUTS = {
     "PageAccepted": "incident dedup_key at",
     "PageDelayed": "incident dedup_key reason attempt",
     "PageRefused": "incident dedup_key reason mend",
+    "PageDropped": "incident dedup_key reason may_have_arrived",
     "LevelAsked": "incident dedup_key level at",
     "LevelNotAsked": "incident dedup_key level reason mend",
     "SomeoneAsked": "incident who by at",
@@ -95,7 +96,7 @@ STORED_WORDS = {
     incidents.Severity: "SEV1 SEV2 SEV3 SEV4 SEV5",
     incidents.Status: "triggered acknowledged investigating identified monitoring resolved closed merged cancelled",
     incidents.Role: "commander deputy scribe communications expert",
-    incidents.PageState: "not_needed requested delayed accepted refused",
+    incidents.PageState: "not_needed requested delayed accepted refused dropped",
     effects.Lane: "pager chat document",
     effects.Place: "incident announce operations",
     effects.Topic: (

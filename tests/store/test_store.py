@@ -303,23 +303,18 @@ def test_a_card_that_is_being_sent_does_not_serve_for_a_later_one(store):
     assert store.outbox_depth() == {"sending": 1, "pending": 1}
 
 
-def test_a_page_that_was_never_sent_is_dropped_when_it_is_over(store):
+@pytest.mark.parametrize("is_tried", [False, True])
+def test_a_page_stays_in_line_before_its_end_and_whoever_sends_it_looks_whether_it_is_over(store, is_tried):
     saved(store, Decision(effects=(PAGE,)))
-    saved(store, Decision(effects=(ResolvePage(incident=7, dedup_key="k", pager="default"),)))
-
-    [row] = store.claim([Lane.PAGER], "a", NOON)
-    assert isinstance(row.effect, ResolvePage)
-
-
-def test_a_page_that_may_have_been_sent_is_never_dropped(store):
-    saved(store, Decision(effects=(PAGE,)))
-    [row] = store.claim([Lane.PAGER], "a", NOON)
-    with store.writing() as work:
-        work.try_again(row, NOON, "reset", is_ambiguous=True)
+    if is_tried:
+        [row] = store.claim([Lane.PAGER], "a", NOON)
+        with store.writing() as work:
+            work.try_again(row, NOON, "reset", is_ambiguous=True)
     saved(store, Decision(effects=(ResolvePage(incident=7, dedup_key="k", pager="default"),)))
 
     [first] = store.claim([Lane.PAGER], "a", NOON)
     assert isinstance(first.effect, PageOnCall)
+    assert first.attempt.is_ambiguous is is_tried
 
 
 # --- the inbox --------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from bot.incidents.inputs import (
     LevelNotAsked,
     PageAccepted,
     PageDelayed,
+    PageDropped,
     PageRefused,
     PagerReported,
     PageSomeone,
@@ -55,23 +56,28 @@ def accepted(incident: Incident, report: PageAccepted) -> Decision:
 
 
 def delayed(incident: Incident, report: PageDelayed, now: datetime, policy: Policy) -> Decision:
-    """PagerDuty could not take it yet. Said at the first failure, and loudly, by name, once it goes on."""
+    """PagerDuty could not take it yet. Said at the first failure, and loudly, by name, once it goes on.
+
+    Nobody is called for what is over, nor for what somebody is on.
+    """
     episode = incident.episode_keyed(report.dedup_key)
-    if episode is None or episode.page not in (PageState.REQUESTED, PageState.DELAYED):
+    if episode is None or episode.page not in (PageState.REQUESTED, PageState.DELAYED) or _is_over(incident, episode):
         return NOTHING
     changed = incident.with_episode(replace(episode, page=PageState.DELAYED, page_reason=report.reason))
     note = entry(changed, now, "page_failed", BOT, reason=report.reason, attempt=report.attempt, episode=episode.number)
     facts: dict[str, Any] = {"reason": report.reason, "attempt": report.attempt}
-    if report.attempt >= policy.paging.fallback_after:
+    if episode.holder is not None:
+        messages: tuple[Effect, ...] = (say(changed, Topic.PAGE_DELAYED, holder=episode.holder, **facts),)
+    elif report.attempt >= policy.paging.fallback_after:
         people = (*policy.service(changed.service).people, *whoever_is_on_it(changed))
-        messages: tuple[Effect, ...] = loudly(changed, Topic.PAGE_DELAYED, people, **facts)
+        messages = loudly(changed, Topic.PAGE_DELAYED, people, **facts)
     else:
         messages = (say(changed, Topic.PAGE_DELAYED, **facts),)
     return Decision(incident=changed, entries=(note,), effects=(*refreshed(changed), *messages), reason=report.reason)
 
 
 def refused(incident: Incident, report: PageRefused, now: datetime, policy: Policy) -> Decision:
-    """PagerDuty will not take it: nobody was paged, and everybody must know."""
+    """PagerDuty will not take it: nobody was paged, and everybody must know, unless it is over."""
     episode = incident.episode_keyed(report.dedup_key)
     if episode is None or episode.page is PageState.ACCEPTED:
         return NOTHING
@@ -80,7 +86,24 @@ def refused(incident: Incident, report: PageRefused, now: datetime, policy: Poli
     people = (*policy.service(changed.service).people, *whoever_is_on_it(changed))
     alarm = RaiseAlarm(changed.number, f"{changed.ref} paged nobody: {report.reason}", report.mend)
     told = loudly(changed, Topic.PAGE_REFUSED, people, reason=report.reason, mend=report.mend)
+    if _is_over(incident, episode):
+        told = ()
     return Decision(incident=changed, entries=(note,), effects=(*refreshed(changed), *told, alarm), reason=report.reason)
+
+
+def _is_over(incident: Incident, episode: Episode) -> bool:
+    return not incident.is_open or episode.ended_at is not None
+
+
+def dropped(incident: Incident, report: PageDropped, now: datetime) -> Decision:
+    """Nobody is woken by this page any more. Somebody is on it or it is over, so that is said without noise."""
+    episode = incident.episode_keyed(report.dedup_key)
+    if episode is None or episode.page in (PageState.ACCEPTED, PageState.NOT_NEEDED, PageState.DROPPED):
+        return NOTHING
+    changed = incident.with_episode(replace(episode, page=PageState.DROPPED, page_reason=report.reason))
+    fields = {"reason": report.reason, "may_have_arrived": report.may_have_arrived or None, "episode": episode.number}
+    note = entry(changed, now, "page_dropped", BOT, **fields)
+    return Decision(incident=changed, entries=(note,), effects=refreshed(changed), reason=report.reason)
 
 
 def escalate(incident: Incident, wish: Escalate, policy: Policy) -> Decision:
@@ -90,6 +113,8 @@ def escalate(incident: Incident, wish: Escalate, policy: Policy) -> Decision:
     level = max(episode.level, episode.asked_level) + 1
     if not episode.pages:
         raise Refused(f"{incident.ref} paged nobody ({incident.severity.value}), so there is no next level to page.")
+    if episode.page is PageState.DROPPED:
+        raise Refused(f"{episode.page_reason}, so there is no next level. `/incident page SERVICE` wakes a service's on-call.")
     if level > policy.paging.highest_level:
         raise Refused(f"Level {level - 1} is the last one that the policy knows. Use `/incident page @someone` to ask a person.")
     changed = incident.with_episode(replace(episode, asked_level=level))
@@ -227,7 +252,7 @@ def _taken(incident: Incident, episode: Episode, input: PagerReported) -> tuple[
     report = input.report
     is_newest = episode.number == incident.episode.number
     entries: tuple[Entry, ...] = ()
-    if episode.pages and episode.page in (PageState.REQUESTED, PageState.DELAYED):
+    if episode.pages and episode.page in (PageState.REQUESTED, PageState.DELAYED, PageState.DROPPED):
         episode = replace(episode, page=PageState.ACCEPTED, accepted_at=report.at, page_reason="")
         entries = (entry(incident, report.at, "page_accepted", BOT, dedup_key=report.key, episode=episode.number),)
     if input.assignees:

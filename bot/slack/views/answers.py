@@ -104,6 +104,8 @@ def entry_words(entry: Entry) -> str:
             return "📟 *PagerDuty took the page*"
         case "page_failed":
             return f"⚠️ page not taken: {escape(str(facts.get('reason', '')), 200)}"
+        case "page_dropped":
+            return f"⚠️ page not sent: {escape(str(facts.get('reason', '')), 200)}"
         case "page":
             return f"📟 PagerDuty notified {person(facts.get('to'))} (level {fact('level')}, {fact('channel')})"
         case "ack":
@@ -138,7 +140,7 @@ def who(incident: Incident, now: datetime, seen: OnCall | None) -> Message:
     """Who was paged, who is on it, who has which role."""
     held = [f"*{role.value.capitalize()}*\n{people(incident.roles[role])}" for role in Role if incident.roles.get(role)]
     roles = fields(*held) if held else context("Nobody has a role yet: `/incident role commander me`")
-    lines = f"*{incident.ref}* {escape(incident.title, 150)}\n{clock_line(incident, now)}\n{page_line(incident, now)}"
+    lines = f"*{incident.ref}* {escape(incident.title, 150)}\n{clock_line(incident, now)}\n{page_line(incident)}"
     rota = seen.rota(incident.escalation_policy) if seen else None
     turns = section(_turns(rota, now, 2000)) if rota else None
     return message(f"Who is on {incident.ref}", section(lines), roles, turns, context(_asked(seen, rota, now)))

@@ -36,7 +36,7 @@ def card(incident: Incident, policy: Policy, now: datetime) -> Message:
         header(title),
         section(_first_line(incident, policy, now)),
         section(clock_line(incident, now)) if incident.is_open or incident.episode.pages else None,
-        section(page_line(incident, now)),
+        section(page_line(incident)),
         _people(incident),
         _alerts(incident, now),
         _update(incident, now),
@@ -76,7 +76,8 @@ def clock_line(incident: Incident, now: datetime) -> str:
     if not episode.pages or episode.deadline is None:
         return "🕐 No acknowledgement clock: this severity pages nobody."
     if episode.ended_at is not None:
-        return "🕐 *Nobody acknowledged this page* before it ended."
+        what = "this page" if episode.page is PageState.ACCEPTED else "it"
+        return f"🕐 *Nobody acknowledged {what}* before it ended."
     waited = (now - episode.opened_at).total_seconds()
     target = (episode.deadline - episode.opened_at).total_seconds()
     if now >= episode.deadline:
@@ -114,10 +115,13 @@ def _bar(share: float) -> str:
     return "`" + "█" * full + "░" * (20 - full) + "`"
 
 
-def page_line(incident: Incident, now: datetime) -> str:
-    """What is known of the page, and not a word more."""
+def page_line(incident: Incident) -> str:
+    """What is known of the page, and not a word more. Of what is over, nothing is asked and nothing is tried."""
     episode = incident.episode
+    is_over = not incident.is_open or episode.ended_at is not None
     match episode.page:
+        case PageState.REQUESTED | PageState.DELAYED if is_over:
+            return "📟 PagerDuty is not known to have taken this page."
         case PageState.NOT_NEEDED:
             return f"📟 Nobody was paged: {incident.severity.value} pages nobody."
         case PageState.REQUESTED:
@@ -126,6 +130,8 @@ def page_line(incident: Incident, now: datetime) -> str:
             return f"⚠️ *PagerDuty has not taken the page yet*: {escape(episode.page_reason, 300)}. Still trying."
         case PageState.REFUSED:
             return f"🛑 *Nobody was paged.* PagerDuty refused: {escape(episode.page_reason, 300)}"
+        case PageState.DROPPED:
+            return f"📟 {escape(episode.page_reason, 300)}."
         case PageState.ACCEPTED:
             return _accepted(incident, episode)
 
@@ -179,12 +185,13 @@ def _buttons(incident: Incident) -> Block | None:
     if not incident.is_open:
         if incident.status is not Status.RESOLVED:
             return actions(button("Timeline", ids.TIMELINE, value))
+        was_paged = incident.episode.page is PageState.ACCEPTED
         return actions(
             button("Reopen", ids.REOPEN, value),
             button("Post-mortem draft", ids.POSTMORTEM, value),
             button("Timeline", ids.TIMELINE, value),
-            button("Page was useful", ids.PAGE_USEFUL, value) if incident.episode.pages else None,
-            button("… was not", ids.PAGE_USELESS, value) if incident.episode.pages else None,
+            button("Page was useful", ids.PAGE_USEFUL, value) if was_paged else None,
+            button("… was not", ids.PAGE_USELESS, value) if was_paged else None,
         )
     more = overflow(
         ids.MORE,
@@ -238,7 +245,7 @@ def announcement(incident: Incident, now: datetime) -> Message:
         late = episode.breached_at is not None
         stand = "paged, *not acknowledged within the target*" if late else "paged, not acknowledged yet"
     else:
-        stand = page_line(incident, now).partition(" ")[2]
+        stand = page_line(incident).partition(" ")[2]
     line = f"{icon} *{incident.ref}* {escape(incident.title, 200)} · {incident.severity.value} · {stand} · {where}"
     update = incident.update
     below = context(f"💬 {told(update.text, update.by, 500)}") if update and incident.is_open else None

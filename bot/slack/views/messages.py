@@ -58,10 +58,13 @@ def _unacknowledged(facts: Facts, ref: str, number: int) -> Message:
 
 def _delayed(facts: Facts, ref: str, number: int) -> Message:
     tries = int(facts["attempt"])
-    line = (
+    late = (
         f"⚠️ *PagerDuty has not taken the page of {ref}* ({tries} {'try' if tries == 1 else 'tries'}): "
-        f"{escape(str(facts['reason']), 500)}. It is tried again. *Until then nobody is being woken: call people.*"
+        f"{escape(str(facts['reason']), 500)}."
     )
+    if facts.get("holder"):
+        return said(f"{late} {person(str(facts['holder']))} is on it, so nobody else is to be woken.")
+    line = f"{late} It is tried again. *Until then nobody is being woken: call people.*"
     return said(line, actions(button("Acknowledge", ids.ACKNOWLEDGE, number, "primary")))
 
 

@@ -1,0 +1,231 @@
+"""Pages on their way to PagerDuty: nobody is woken for what is over or taken, and nothing is left ringing."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from bot.errors import GaveUp, TryLater
+from bot.handle import Door
+from bot.incidents.decision import Decision
+from bot.incidents.effects import AcknowledgePage, Attempt, Lane, PageNextLevel, PageOnCall, ResolvePage
+from bot.incidents.incident import PageState, Status
+from bot.incidents.inputs import Acknowledge, LevelNotAsked, PageAccepted, PageDropped, PagerReported, Resolve
+from bot.pagerduty.client import Client
+from bot.pagerduty.deliver import PagerDeliverer
+from bot.pagerduty.limits import Budget
+from bot.pagerduty.reports import Reports
+from bot.store.people import Person
+from bot.worker.deliveries import Deliveries
+from bot.worker.leases import Leases
+from tests.builders import ANA, NOON, POLICY, after, incident, pager
+from tests.pagerduty.standin import answer, nobody_there, reset, standing_in
+
+KEY = incident().episode.dedup_key
+PAGE = PageOnCall(incident=7, dedup_key=KEY, pager="default", summary="s", severity="critical", source="x")
+NOT_TAKEN = {"accepted_at": None}
+TAKEN = answer(202, {"status": "success"})
+DOWN = answer(503, {"error": {"message": "down"}})
+FIRST, LOST = Attempt("1", 2, False, NOON), Attempt("1", 2, True, NOON)
+BY_ANA = {"acknowledged_at": after(1), "acknowledged_by": ANA, "acknowledged_via": "slack"}
+
+
+def page_of(state: PageState = PageState.DELAYED, **changes):
+    episode = {"page": state, **NOT_TAKEN, **changes.pop("episode", {})}
+    return incident(episode=episode, **changes)
+
+
+def saved(store, one):
+    with store.writing() as work:
+        work.save(Decision(incident=one), NOON)
+
+
+def deliverer(store, url, token=""):
+    client = Client(token=SecretStr(token), from_email="", api_url=url, events_url=url)
+    return PagerDeliverer(
+        client=client, store=store, clock=lambda: after(9), key_named=lambda name: "k" * 32, budget=Budget(time.monotonic),
+        reports=Reports(client=client, store=store, clock=lambda: after(9)),
+    )  # fmt: skip
+
+
+def sent(neighbour):
+    return [one.json["event_action"] for one in neighbour.asked]
+
+
+OVER = {
+    "resolved": page_of(status=Status.RESOLVED, episode={"ended_at": after(3)}),
+    "cancelled": page_of(PageState.REQUESTED, status=Status.CANCELLED, episode={"ended_at": after(3)}),
+    "merged": page_of(status=Status.MERGED, episode={"ended_at": after(3)}),
+    "taken up in Slack": page_of(status=Status.ACKNOWLEDGED, episode=BY_ANA),
+}
+
+
+@pytest.mark.parametrize("how", OVER)
+def test_a_page_that_pagerduty_never_had_wakes_nobody_once_it_is_over_or_somebody_is_on_it(store, how):
+    saved(store, OVER[how])
+    with standing_in(TAKEN) as neighbour:
+        found = deliverer(store, neighbour.url).deliver(PAGE, FIRST)
+
+    assert isinstance(found, PageDropped)
+    assert (found.may_have_arrived, neighbour.connections) == (False, 0)
+
+
+@pytest.mark.parametrize(("how", "ends"), [(how, "acknowledge" if "Slack" in how else "resolve") for how in OVER])
+def test_a_page_that_may_have_arrived_is_ended_there_too(store, how, ends):
+    saved(store, OVER[how])
+    with standing_in(TAKEN) as neighbour:
+        found = deliverer(store, neighbour.url).deliver(PAGE, LOST)
+
+    assert isinstance(found, PageDropped)
+    assert found.may_have_arrived
+    assert sent(neighbour) == [ends]
+    assert neighbour.asked[0].json["dedup_key"] == KEY
+
+
+@pytest.mark.parametrize("behaviour", [DOWN, reset])
+def test_a_page_that_may_have_arrived_is_not_called_dropped_before_its_end_is_told(store, behaviour):
+    saved(store, OVER["resolved"])
+    with standing_in(behaviour) as neighbour, pytest.raises(TryLater):
+        deliverer(store, neighbour.url).deliver(PAGE, LOST)
+
+
+@pytest.mark.parametrize("attempt", [FIRST, LOST])
+def test_a_page_that_pagerduty_is_known_to_have_is_not_sent_again(store, attempt):
+    saved(store, incident())
+    with standing_in(TAKEN) as neighbour:
+        assert deliverer(store, neighbour.url).deliver(PAGE, attempt) is None
+
+    assert neighbour.connections == 0
+
+
+WAITS = {
+    "asked for": page_of(PageState.REQUESTED),
+    "late": page_of(),
+    "refused once, sent again by hand": page_of(PageState.REFUSED),
+    "rings again": page_of(episode={**BY_ANA, "rings_since": after(2)}),
+}
+
+
+@pytest.mark.parametrize("attempt", [FIRST, LOST])
+@pytest.mark.parametrize("how", WAITS)
+def test_a_page_that_somebody_still_waits_for_is_sent(store, how, attempt):
+    saved(store, WAITS[how])
+    with standing_in(TAKEN) as neighbour:
+        found = deliverer(store, neighbour.url).deliver(PAGE, attempt)
+
+    assert isinstance(found, PageAccepted)
+    assert sent(neighbour) == ["trigger"]
+
+
+def test_an_acknowledgement_of_a_page_that_never_arrived_waits_for_nothing(store):
+    dropped = page_of(PageState.DROPPED, status=Status.ACKNOWLEDGED, episode=BY_ANA)
+    saved(store, dropped)
+    store.remember_people([Person(ANA, email="ana@example.com")], NOON)
+    with standing_in(answer(200, {"incidents": []})) as neighbour:
+        acknowledge = AcknowledgePage(incident=7, dedup_key=KEY, pager="default", by=ANA)
+        assert deliverer(store, neighbour.url, "token").deliver(acknowledge, FIRST) is None
+
+    assert neighbour.connections == 0
+
+
+@pytest.mark.parametrize("state", [PageState.DROPPED])
+def test_a_page_that_never_arrived_has_no_next_level_and_that_is_said(store, state):
+    saved(store, page_of(state, status=Status.ACKNOWLEDGED, episode=BY_ANA))
+    found = deliverer(store, nobody_there(), "token").deliver(PageNextLevel(incident=7, dedup_key=KEY, level=2), FIRST)
+
+    assert isinstance(found, LevelNotAsked)
+    assert "never took" in found.reason
+
+
+def test_what_pagerduty_should_end_is_ended_whatever_became_of_the_page(store):
+    saved(store, page_of(PageState.DROPPED, status=Status.RESOLVED, episode={"ended_at": after(3)}))
+    with standing_in(TAKEN) as neighbour:
+        deliverer(store, neighbour.url).deliver(ResolvePage(incident=7, dedup_key=KEY, pager="default"), FIRST)
+
+    assert sent(neighbour) == ["resolve"]
+
+
+# --- together with the record -----------------------------------------------------------------
+
+
+class Pager:
+    """INC-7 with its page in line, a PagerDuty that may be away, and a clock that moves."""
+
+    def __init__(self, store, url):
+        self.store, self.now = store, NOON
+        self.door = Door(store, lambda: self.now, lambda: POLICY, lambda: ())
+        self.work = Deliveries(
+            lanes=[Lane.PAGER], deliver=deliverer(store, url).deliver, store=store, door=self.door,
+            leases=Leases(store, timedelta(seconds=10)),
+        )  # fmt: skip
+        with store.writing() as work:
+            work.save(Decision(incident=page_of(PageState.REQUESTED), effects=(PAGE,)), NOON)
+
+    def works(self):
+        for _ in range(6):
+            self.work.run_once()
+
+    def types(self):
+        return [one.type for one in self.store.timeline("INC-7")]
+
+
+def test_pagerduty_coming_back_wakes_nobody_for_what_was_resolved_meanwhile(store):
+    with standing_in(DOWN, TAKEN) as neighbour:
+        pager_ = Pager(store, neighbour.url)
+        pager_.works()
+        pager_.door.handle(Acknowledge(7, ANA))
+        pager_.door.handle(Resolve(7, ANA))
+        pager_.now = after(60)
+        pager_.works()
+
+    assert [one for one in sent(neighbour) if one == "trigger"] == ["trigger"], "only the one that was answered with 503"
+    assert store.incident(7).episode.page is PageState.DROPPED
+    assert pager_.types()[-1] == "page_dropped"
+    assert "page_accepted" not in pager_.types()
+    assert store.outbox_depth().keys() <= {"pending"}
+
+
+def test_nothing_rings_for_what_was_resolved_on_the_phone_while_the_sender_was_gone(store):
+    with standing_in(TAKEN) as neighbour:
+        pager_ = Pager(store, neighbour.url)
+        store.claim([Lane.PAGER], "died after the 202", NOON, lease=timedelta(seconds=-1))
+        pager_.now = after(1)
+        pager_.door.handle(pager("resolved", after(seconds=5), ANA))
+        pager_.works()
+
+    assert sent(neighbour) == []
+    assert store.incident(7).status is Status.RESOLVED
+    assert pager_.types()[:2] == ["page_accepted", "resolved"]
+
+
+def test_a_page_over_before_its_first_try_is_said_to_be_dropped(store):
+    with standing_in(TAKEN) as neighbour:
+        pager_ = Pager(store, neighbour.url)
+        pager_.door.handle(Resolve(7, ANA))
+        pager_.works()
+
+    assert sent(neighbour) == ["resolve"]
+    assert pager_.types() == ["resolved", "page_dropped"]
+
+
+def test_a_dropped_page_that_pagerduty_had_after_all_is_called_accepted(store):
+    saved(store, page_of(PageState.DROPPED, status=Status.ACKNOWLEDGED, episode=BY_ANA))
+    door = Door(store, lambda: after(3), lambda: POLICY, lambda: ())
+    told = pager("triggered", after(seconds=2))
+    assert isinstance(told, PagerReported)
+    door.handle(told)
+
+    assert store.incident(7).episode.page is PageState.ACCEPTED
+
+
+def test_without_a_key_a_page_that_may_have_arrived_is_given_up_and_said(store):
+    saved(store, OVER["resolved"])
+    client = Client(token=SecretStr(""), from_email="", api_url=nobody_there(), events_url=nobody_there())
+    keyless = PagerDeliverer(
+        client=client, store=store, clock=lambda: NOON, key_named=lambda name: "", budget=Budget(time.monotonic),
+        reports=Reports(client=client, store=store, clock=lambda: NOON),
+    )  # fmt: skip
+
+    with pytest.raises(GaveUp):
+        keyless.deliver(PAGE, LOST)
