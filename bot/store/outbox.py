@@ -46,6 +46,8 @@ from bot.store.tables import outbox
 UNFINISHED = ("pending", "sending", "ambiguous")
 FIRST = {Lane.PAGER: 0, Lane.CHAT: 100, Lane.DOCUMENT: 200}
 PAGER_FIRST = {"critical": 0, "error": 10, "warning": 20, "info": 30}
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
     """An effect that this version cannot read: a newer one wrote it, or one from before a renaming."""
@@ -53,8 +55,6 @@ class Unread:
     kind: str
     reason: str
     payload: Mapping[str, Any]
-
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class Row:
     effect: Effect | Unread
     attempt: Attempt
     created_at: datetime
-    was_lost: bool = False
     owner: str
     epoch: int
+    was_lost: bool = False
 
 
 def lane_of(effect: Effect) -> str:
