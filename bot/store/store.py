@@ -248,6 +248,11 @@ class Store:
         with writing(self.engine) as connection:
             inbox.wait(connection, row, reason, seconds)
 
+    def put_deliveries_back(self, received: Sequence[inbox.Received]) -> None:
+        """Give claimed deliveries back as they were: nobody tried them."""
+        with writing(self.engine) as connection:
+            inbox.put_back(connection, received)
+
     def inbox_depth(self) -> dict[str, int]:
         """How many deliveries wait to be read, and how many are parked."""
         with reading(self.engine) as connection:

@@ -292,11 +292,11 @@ class Steady:
 def bug_in(work: Callable[[], None]) -> str:
     """Do some work; the bug that it ended in, in words, and empty where it ended well.
 
-    Raises `Refused`, `Conflict` and `DatabaseDown` as they come: those are no bugs.
+    Raises `Conflict` and `DatabaseDown` as they come: those are no bugs.
     """
     try:
         work()
-    except (Refused, Conflict, DatabaseDown):
+    except (Conflict, DatabaseDown):
         raise
     except Exception as error:
         log.exception("bug in a worker; it goes on")

@@ -11,9 +11,9 @@ from bot.errors import Refused, Unreadable
 from bot.handle import Door
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
 from bot.store import Conflict, DatabaseDown, Store
-from bot.store.inbox import Received
+from bot.store.inbox import ENDED_IN_A_BUG, Received
 from bot.store.store import LEASE
-from bot.worker.deliveries import guarded
+from bot.worker.deliveries import bug_in, guarded
 
 log = structlog.get_logger()
 
@@ -39,38 +39,48 @@ class Intake:
     def run_once(self) -> int:
         """Read what waits. How many deliveries it was."""
         received = self._store.claim_deliveries(BATCH, self._lease)
+        held, behind = set[tuple[str, str]](), list[Received]()
         for one in received:
-            self._take(one)
+            route = one.source, one.delivery.route
+            if route in held:
+                behind.append(one)
+            elif not self._take(one):
+                held.add(route)
+        if behind:
+            # What comes after one that has to wait waits, too. Should this fail: their lease runs out.
+            guarded(lambda: self._put_back(behind))
         return len(received)
 
-    def _take(self, received: Received) -> None:
-        if guarded(lambda: self._try(received)):
-            return
-        # A bug: it stays, and is read again later. After some tries it is put aside.
-        if received.attempts >= ATTEMPTS:
-            guarded(lambda: self._put_aside(received, "reading it always ends in a bug; see the log"))
-        else:
-            guarded(lambda: self._wait(received))
-
-    def _try(self, received: Received) -> int:
-        """Read one delivery; where the database went away meanwhile, leave it for later, however often that happens."""
+    def _take(self, received: Received) -> bool:
+        """Read one delivery. False where the database went away meanwhile: it has to wait, however often that happens."""
         try:
-            return self._read(received)
+            bug = bug_in(lambda: self._read(received))
         except (DatabaseDown, Conflict) as error:
             log.warning("waiting for the database", reason=str(error))
-            guarded(lambda: self._wait(received))
-            return 1
+            guarded(lambda: self._wait(received, "could not be handled yet"))
+            return False
+        # A bug: it stays, and is read again later. After some tries it is put aside.
+        if bug and received.attempts >= ATTEMPTS:
+            guarded(lambda: self._put_aside(received, "reading it always ends in a bug; see the log"))
+        elif bug:
+            guarded(lambda: self._wait(received, ENDED_IN_A_BUG))
+        return True
 
-    def _wait(self, received: Received) -> int:
-        self._store.delivery_waits(received.id, "could not be handled yet", min(2.0 * received.attempts, 30.0))
+    def _wait(self, received: Received, reason: str) -> int:
+        self._store.delivery_waits(received.id, reason, min(2.0 * received.attempts, 30.0))
         return 1
 
-    def _read(self, received: Received) -> int:
-        """Handle one delivery whole; 1 when it is settled."""
+    def _put_back(self, behind: list[Received]) -> int:
+        self._store.put_deliveries_back(behind)
+        return len(behind)
+
+    def _read(self, received: Received) -> None:
+        """Handle one delivery whole."""
         try:
             reading = self._parse(received)
         except Unreadable as error:
-            return self._put_aside(received, error.reason)
+            self._put_aside(received, error.reason)
+            return
         notes = [reading.ignored] if reading.ignored else []
         for index, input in enumerate(self._inputs(reading, received, notes)):
             # The poll finds in PagerDuty's log what a webhook told, or the other way round: the first one counts.
@@ -81,7 +91,6 @@ class Intake:
                 notes.append(error.reason)
         with self._store.writing() as work:
             work.delivery_done(received.id, "; ".join(notes))
-        return 1
 
     def _parse(self, received: Received) -> Reading:
         source = self._sources.get(received.source)

@@ -1,9 +1,13 @@
 """Reading the inbox, on both databases: each delivery once, and one that cannot be read is put aside and said."""
 
 import json
+import threading
+import time
 from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from bot.alerts.registry import sources
 from bot.alerts.source import Delivery, PagerReport, Reading
@@ -16,6 +20,7 @@ from bot.incidents.inputs import PagerReported
 from bot.incidents.policy import Policy, RouteRule
 from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
+from bot.store.inbox import ENDED_IN_A_BUG
 from bot.store.tables import inbox
 from bot.worker.intake import ATTEMPTS, Intake
 from tests.builders import NOON, after
@@ -53,11 +58,11 @@ class Desk:
     def _clock(self) -> Clock:
         return self.now
 
-    def gets(self, source: str, *bodies: bytes) -> None:
+    def gets(self, source: str, *bodies: bytes, route: str = "main") -> None:
         writer = self.store.inbox_writer(lambda: None)
         for body in bodies:
             self.count += 1
-            writer.put(source, Delivery(body, {}, "main", self.now), str(self.count)).result(10)
+            writer.put(source, Delivery(body, {}, route, self.now), str(self.count)).result(10)
         writer.close()
 
     def reads(self) -> int:
@@ -119,7 +124,7 @@ def test_a_bug_is_tried_again_and_put_aside_in_the_end_and_holds_nobody_up(desk)
 
     desk.reads()
     assert desk.store.incident(1).title == "neighbour"
-    assert desk.rows()[0] == ("new", "could not be handled yet", 1)
+    assert desk.rows()[0] == ("new", ENDED_IN_A_BUG, 1)
     assert desk.alarms() == []
     assert desk.intake.run_once() == 0
 
@@ -196,3 +201,108 @@ def test_while_the_database_is_away_nothing_is_given_up_however_long_it_takes(de
     desk.reads()
     assert desk.rows()[0][0] == ("parked" if body == b"no json" else "done")
     assert len(desk.alarms()) == (body == b"no json")
+
+
+# --- order ------------------------------------------------------------------------------------
+
+
+def test_while_one_worker_has_a_route_no_other_takes_later_deliveries_of_it(desk):
+    desk.gets("generic", *(alert(name) for name in "abc"))
+    slow = desk.store.claim_deliveries(3)
+    desk.gets("generic", *(alert(name, "resolved") for name in "abc"))
+    desk.gets("generic", alert("elsewhere"), route="other")
+
+    assert desk.intake.run_once() == 1
+    assert [one.title for one in desk.store.incidents()] == ["elsewhere"]
+
+    for one in slow:
+        desk.intake._take(one)
+    assert desk.intake.run_once() == 3
+    assert [bool(one.firing) for one in desk.store.incidents()] == [False, False, False, True]
+
+
+def test_what_a_worker_that_died_had_in_hand_is_read_first_and_in_order(desk):
+    desk.gets("generic", *(alert(name) for name in "ab"), *(alert(name, "resolved") for name in "ab"))
+    desk.store.claim_deliveries(2)
+    assert desk.intake.run_once() == 0
+
+    assert desk.reads() == 4
+    assert not any(one.firing for one in desk.store.incidents())
+
+
+class Hiccup(Door):
+    """A door whose database is away for some inputs."""
+
+    def handle(self, input, **more):  # type: ignore[no-untyped-def]
+        if input.alert.title in AWAY:
+            raise DatabaseDown("the database cannot be used: gone")
+        return super().handle(input, **more)
+
+
+AWAY = set[str]()
+
+
+def test_after_a_hiccup_of_the_database_nothing_later_of_the_same_route_goes_ahead(desk):
+    desk.gets("generic", alert("a"), alert("a", "resolved"), alert("b"))
+    desk.gets("generic", alert("elsewhere"), route="other")
+    desk.intake = Intake(
+        sources=sources(), report=unknown, store=desk.store, door=Hiccup(desk.store, desk.door.clock, lambda: OPENS, lambda: ())
+    )
+    AWAY.add("a")
+    desk.intake.run_once()
+    AWAY.clear()
+
+    assert [one.title for one in desk.store.incidents()] == ["elsewhere"]
+    assert desk.intake.run_once() == 0
+    assert [attempts for _, _, attempts in desk.rows()] == [1, 0, 0, 1]
+
+    assert desk.reads() == 3
+    assert {one.title: bool(one.firing) for one in desk.store.incidents()} == {"elsewhere": True, "a": False, "b": True}
+
+
+def test_what_somebody_else_has_by_now_is_not_given_back(desk):
+    desk.gets("generic", alert("a"), alert("b"))
+    late = desk.store.claim_deliveries(lease=timedelta(seconds=-1))
+    desk.store.claim_deliveries(lease=timedelta(seconds=30))
+
+    desk.store.put_deliveries_back(late)
+
+    assert desk.store.claim_deliveries() == []
+
+
+def test_a_claim_looks_at_what_is_new_and_not_at_all_that_ever_came(desk):
+    if desk.store.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL sees that a bound value stays within the index")
+    seen = list[str]()
+    event.listen(desk.store.engine, "before_cursor_execute", lambda *said: seen.append(said[2]))
+    desk.store.claim_deliveries()
+
+    looks = [one for one in seen if "FROM inbox" in one]
+    with desk.store.reading() as work:
+        plans = [str(work.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", (NOON,) * one.count("?")).all()) for one in looks]
+    assert len(plans) == 2
+    assert all("inbox_new" in one for one in plans), plans
+
+
+def test_many_workers_at_once_keep_the_order_of_a_route(desk):
+    desk.gets("generic", *(alert(str(name), status) for status in ("firing", "resolved") for name in range(30)))
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        mine = Intake(sources=sources(), report=unknown, store=desk.store, door=desk.door)
+        start.wait()
+        for _ in range(400):
+            mine.run_once()
+            if not desk.store.inbox_depth():
+                return
+            time.sleep(0.01)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+
+    assert {state for state, _, _ in desk.rows()} == {"done"}
+    assert len(desk.store.incidents()) == 30
+    assert not any(one.firing for one in desk.store.incidents())
