@@ -132,7 +132,7 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
     """Where the record and the policy put an alert, and why. Changes nothing."""
     routes, aliases = policy.built_routes(), policy.aliases()
     known = work.known_alert(report.alert.fingerprint(report.route))
-    service = service_of(report.alert, report.route, routes, aliases) if known is None else None
+    service = service_of(report.alert, report.route, routes, aliases) if known is None or known.incident is None else None
     candidates = [_candidate(one) for one in work.open_of_service(service)] if service is not None else []
     return place(
         report.alert,

@@ -110,16 +110,17 @@ def place(
     route, why_route = choose_route(alert, endpoint, routes)
     service = route.service or canonical(alert.service, aliases)
     fingerprint = alert.fingerprint(endpoint)
-    if known is not None:
-        return _placed_before(alert, route, service, fingerprint, known, why_route)
+    if known is not None and known.incident is not None:
+        return _in_its_incident(alert, route, service, fingerprint, known.incident)
     if alert.status is not Status.FIRING:
         reason = f"{alert.status.value}, and nothing open waits for it"
         return Placement(route, Outcome.RECORD, service, fingerprint, None, False, reason)
     if alert.kind not in (Kind.ALERT, Kind.QUALITY_GATE, Kind.SECURITY_FINDING):
         reason = f"{alert.kind.value.replace('_', ' ')}: recorded, never paged"
-        return Placement(route, Outcome.RECORD, service, fingerprint, None, False, reason)
+        return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, reason)
     if route.outcome is not Outcome.OPEN:
-        return Placement(route, route.outcome, service, fingerprint, None, False, why_route)
+        return _without_incident(route, service, fingerprint, known, why_route)
+    # Whatever was announced or recorded of it before: it may have got worse since.
     joined, why_joined = _join(service, route, grouping, candidates, now)
     return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}")
 
@@ -177,15 +178,18 @@ def _said(route: Route) -> str:
     return ", ".join(parts) or "it takes everything"
 
 
-def _placed_before(alert: Alert, route: Route, service: str | None, fingerprint: str, known: Known, why_route: str) -> Placement:
+def _in_its_incident(alert: Alert, route: Route, service: str | None, fingerprint: str, incident: int) -> Placement:
     is_firing = alert.status is Status.FIRING
-    if known.incident is not None:
-        verb = "fires again" if is_firing else alert.status.value
-        reason = f"the same alert is open in INC-{known.incident}: {verb}"
-        return Placement(route, Outcome.OPEN, service, fingerprint, known.incident, is_firing, reason)
-    if is_firing and route.outcome is Outcome.OPEN and not known.is_announced:
-        return Placement(route, Outcome.OPEN, service, fingerprint, None, False, why_route)
-    return Placement(route, Outcome.RECORD, service, fingerprint, None, is_firing, "seen before; no incident belongs to it")
+    verb = "fires again" if is_firing else alert.status.value
+    reason = f"the same alert is open in INC-{incident}: {verb}"
+    return Placement(route, Outcome.OPEN, service, fingerprint, incident, is_firing, reason)
+
+
+def _without_incident(route: Route, service: str | None, fingerprint: str, known: Known | None, why_route: str) -> Placement:
+    """Announced once for as long as it fires, however often it comes and whatever it says by then."""
+    if known is None or (route.outcome is Outcome.ANNOUNCE and not known.is_announced):
+        return Placement(route, route.outcome, service, fingerprint, None, False, why_route)
+    return Placement(route, Outcome.RECORD, service, fingerprint, None, True, "seen before; no incident belongs to it")
 
 
 def _join(

@@ -131,6 +131,8 @@ class AlertState:
     changed_at: datetime
     fires: int = 1
     url: str | None = None
+    severity: Severity | None = None
+    """The worst that its route made of it while it fires; None where it opens nothing by itself, or nobody kept it."""
     filled_in: tuple[str, ...] = ()
     """What its sender left out or garbled and we filled in: `started_at`, `status`, `title` …; shown as such."""
 

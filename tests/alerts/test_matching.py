@@ -125,6 +125,28 @@ def test_an_alert_announced_before_is_only_recorded_again():
     assert placed(alert(severity=Severity.LOW), known=known).outcome is Outcome.RECORD
 
 
+@pytest.mark.parametrize("known", [Known(None), Known(None, is_announced=True)])
+@pytest.mark.parametrize(("candidates", "incident"), [((), None), ((NEAR,), 4)])
+def test_an_alert_seen_before_that_got_worse_opens_or_joins_like_a_new_one(known, candidates, incident):
+    placement = placed(alert(severity=Severity.CRITICAL), known=known, candidates=candidates)
+
+    assert (placement.outcome, placement.incident, placement.is_repeat) == (Outcome.OPEN, incident, False)
+    assert "critical" in placement.reason
+
+
+@pytest.mark.parametrize(("is_announced", "outcome"), [(False, Outcome.ANNOUNCE), (True, Outcome.RECORD)])
+def test_what_was_only_recorded_is_announced_once_where_its_route_now_says_so(is_announced, outcome):
+    placement = placed(alert(severity=Severity.MEDIUM), known=Known(None, is_announced))
+
+    assert placement.outcome is outcome
+    assert placement.is_repeat is is_announced
+
+
+@pytest.mark.parametrize("known", [None, Known(None), Known(None, is_announced=True)])
+def test_a_test_notification_opens_nothing_however_often_it_comes(known):
+    assert placed(alert(kind=Kind.TEST), known=known).outcome is Outcome.RECORD
+
+
 def test_the_fingerprint_is_the_same_firing_and_resolved_and_differs_by_route():
     assert alert().fingerprint("main") == alert(status=Status.RESOLVED, title="x").fingerprint("main")
     assert alert().fingerprint("main") != alert().fingerprint("other")

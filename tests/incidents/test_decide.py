@@ -138,6 +138,66 @@ def test_a_repeat_changes_nothing_but_the_record():
     assert decision.alert.incident == 7
 
 
+BY_WORD = Route("by its word", Matcher(), Outcome.OPEN)
+SILENT = {"page": PageState.NOT_NEEDED, "target": None}
+
+
+def reported_as(severity, route=BY_WORD, **changes):
+    return report(alert(severity=severity, **changes), Known(7), route, now=after(3))
+
+
+def opened_as(severity):
+    """INC-7 as an alert of that severity opened it."""
+    return decided(None, report(alert(severity=severity), route=BY_WORD)).incident
+
+
+def test_a_known_alert_that_gets_worse_raises_the_severity_and_pages_where_nobody_was_paged():
+    decision = decided(opened_as(AlertSeverity.LOW), reported_as(AlertSeverity.CRITICAL), after(3))
+
+    assert (decision.incident.severity, decision.incident.episode.deadline) == (Severity.SEV1, after(8))
+    assert kinds(decision)[0] == "PageOnCall"
+    assert types(decision) == ["severity_changed", "page_requested"]
+    assert decision.incident.firing[0].fires == 1
+
+
+def test_a_known_alert_that_gets_worse_says_why_and_pages_nobody_twice():
+    decision = decided(opened_as(AlertSeverity.HIGH), reported_as(AlertSeverity.CRITICAL), after(3))
+
+    assert types(decision) == ["severity_changed"]
+    assert "PageOnCall" not in kinds(decision)
+    told = next(one for one in decision.effects if isinstance(one, Say))
+    assert told.facts["reason"] == decision.entries[0].fields["reason"] == "alert CheckoutErrorRateHigh"
+
+
+@pytest.mark.parametrize("severity", [AlertSeverity.HIGH, AlertSeverity.LOW])
+def test_a_repeat_that_is_no_worse_changes_nothing_but_the_record(severity):
+    decision = decided(opened_as(AlertSeverity.HIGH), reported_as(severity), after(3))
+
+    assert (decision.incident, decision.effects, decision.alert.incident) == (None, (), 7)
+
+
+def test_a_repeat_does_not_raise_again_what_people_lowered():
+    lowered = decided(opened_as(AlertSeverity.CRITICAL), says.ChangeSeverity(7, Severity.SEV4, ANA), after(1)).incident
+
+    assert decided(lowered, reported_as(AlertSeverity.CRITICAL), after(3)).incident is None
+
+
+def test_how_bad_an_alert_was_is_remembered_also_where_the_incident_was_worse_already():
+    raised = decided(opened_as(AlertSeverity.HIGH), says.ChangeSeverity(7, Severity.SEV1, ANA), after(1)).incident
+    worse = decided(raised, reported_as(AlertSeverity.CRITICAL), after(3))
+    lowered = decided(worse.incident, says.ChangeSeverity(7, Severity.SEV3, ANA), after(4)).incident
+
+    assert (types(worse), worse.effects) == ([], ())
+    assert decided(lowered, reported_as(AlertSeverity.CRITICAL), after(5)).incident is None
+
+
+def test_an_alert_that_opens_nothing_raises_nothing():
+    declared = incident(severity=Severity.SEV4, episode=SILENT)
+    only_announced = Route("w", Matcher(), Outcome.ANNOUNCE)
+
+    assert decided(declared, reported_as(AlertSeverity.CRITICAL, only_announced), after(3)).incident is None
+
+
 def test_another_alert_of_the_service_joins():
     other = report(alert(identity="f2"), candidates=(Candidate(7, "checkout", NOON),), now=after(3))
     decision = decided(incident(), other, after(3))
@@ -208,6 +268,45 @@ def test_a_late_page_is_said_and_called_out_by_name_once_it_goes_on():
     assert [one.people for one in third.effects if isinstance(one, Say)] == [(ANA,), (ANA,)]
 
 
+OVER = {"status": Status.RESOLVED, "episode": {"page": PageState.REQUESTED, "ended_at": after(3)}}
+
+
+@pytest.mark.parametrize("attempt", [1, 3])
+def test_nobody_is_called_for_a_late_page_of_what_is_over(attempt):
+    assert decided(incident(**OVER), says.PageDelayed(7, KEY, "503", attempt)).effects == ()
+
+
+def test_a_late_page_of_what_somebody_is_on_is_said_quietly():
+    episode = {"page": PageState.REQUESTED, "acknowledged_at": after(1), "acknowledged_by": BEN, "assignees": (ANA,)}
+    held = acknowledged(episode=episode)
+    said = [one for one in decided(held, says.PageDelayed(7, KEY, "503", 3)).effects if isinstance(one, Say)]
+
+    assert [(one.people, one.facts["holder"]) for one in said] == [((), BEN)]
+
+
+def test_a_refused_page_of_what_is_over_is_an_alarm_and_calls_nobody():
+    decision = decided(incident(**OVER), says.PageRefused(7, KEY, "invalid key", "set PAGERDUTY_KEYS"))
+
+    assert "Say" not in kinds(decision)
+    assert kinds(decision)[-1] == "RaiseAlarm"
+
+
+@pytest.mark.parametrize("page", [PageState.REQUESTED, PageState.DELAYED, PageState.REFUSED])
+def test_a_dropped_page_is_on_the_timeline_and_the_card_and_never_called_paged(page):
+    waiting = acknowledged(episode={"page": page, "acknowledged_at": after(1), "acknowledged_by": BEN})
+    decision = decided(waiting, says.PageDropped(7, KEY, "PagerDuty never took this page"), after(2))
+
+    assert decision.incident.episode.page is PageState.DROPPED
+    assert types(decision) == ["page_dropped"]
+    assert "ShowSummary" in kinds(decision)
+    with pytest.raises(Refused, match="never took this page, so there is no next level"):
+        decided(decision.incident, says.Escalate(7, ANA))
+
+
+def test_a_page_that_was_taken_is_not_dropped():
+    assert decided(incident(), says.PageDropped(7, KEY, "late")).incident is None
+
+
 def test_a_refused_page_is_never_called_paged():
     waiting = incident(episode={"page": PageState.REQUESTED})
     decision = decided(waiting, says.PageRefused(7, KEY, "invalid key", "set PAGERDUTY_KEYS"))
@@ -268,45 +367,6 @@ def test_an_acknowledgement_on_the_phone_counts_at_its_own_time():
     decision = decided(incident(), pager("acknowledged", after(2), ANA), after(2, 40))
 
     assert decision.incident.episode.acknowledged_at == after(2)
-OVER = {"status": Status.RESOLVED, "episode": {"page": PageState.REQUESTED, "ended_at": after(3)}}
-
-
-@pytest.mark.parametrize("attempt", [1, 3])
-def test_nobody_is_called_for_a_late_page_of_what_is_over(attempt):
-    assert decided(incident(**OVER), says.PageDelayed(7, KEY, "503", attempt)).effects == ()
-
-
-def test_a_late_page_of_what_somebody_is_on_is_said_quietly():
-    episode = {"page": PageState.REQUESTED, "acknowledged_at": after(1), "acknowledged_by": BEN, "assignees": (ANA,)}
-    held = acknowledged(episode=episode)
-    said = [one for one in decided(held, says.PageDelayed(7, KEY, "503", 3)).effects if isinstance(one, Say)]
-
-    assert [(one.people, one.facts["holder"]) for one in said] == [((), BEN)]
-
-
-def test_a_refused_page_of_what_is_over_is_an_alarm_and_calls_nobody():
-    decision = decided(incident(**OVER), says.PageRefused(7, KEY, "invalid key", "set PAGERDUTY_KEYS"))
-
-    assert "Say" not in kinds(decision)
-    assert kinds(decision)[-1] == "RaiseAlarm"
-
-
-@pytest.mark.parametrize("page", [PageState.REQUESTED, PageState.DELAYED, PageState.REFUSED])
-def test_a_dropped_page_is_on_the_timeline_and_the_card_and_never_called_paged(page):
-    waiting = acknowledged(episode={"page": page, "acknowledged_at": after(1), "acknowledged_by": BEN})
-    decision = decided(waiting, says.PageDropped(7, KEY, "PagerDuty never took this page"), after(2))
-
-    assert decision.incident.episode.page is PageState.DROPPED
-    assert types(decision) == ["page_dropped"]
-    assert "ShowSummary" in kinds(decision)
-    with pytest.raises(Refused, match="never took this page, so there is no next level"):
-        decided(decision.incident, says.Escalate(7, ANA))
-
-
-def test_a_page_that_was_taken_is_not_dropped():
-    assert decided(incident(), says.PageDropped(7, KEY, "late")).incident is None
-
-
     assert decision.incident.episode.acknowledged_via == "pagerduty"
     assert "AcknowledgePage" not in kinds(decision)
 

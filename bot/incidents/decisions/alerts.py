@@ -9,7 +9,7 @@ from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
 from bot.incidents.effects import AnnounceAlert, Effect, Topic
-from bot.incidents.incident import AlertState, Incident
+from bot.incidents.incident import AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed
 from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
@@ -53,11 +53,12 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     record = _record(alert, placement, incident.number, now)
     # A start that we filled in is later with each report: it tells nothing of a new one.
     is_later = alert.started_at > known.started_at if known and "started_at" not in filled_in(alert, now) else False
+    asked = _asked(alert, placement, policy)
     if known is not None and known.is_firing and not is_later:
-        return Decision(alert=record, reason=placement.reason)
-    changed = _with_state(incident, _fired_state(alert, placement.fingerprint, known, now))
+        return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
+    changed = _with_state(incident, _fired_state(alert, placement.fingerprint, known, asked, now))
     changed = replace(changed, cleared_at=None, proposed_at=None)
-    changed, entries, effects, timers = _raised(changed, alert, placement, now, policy)
+    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
     return Decision(
         incident=changed,
         entries=(alert_started(changed, alert, placement.fingerprint, now), *entries),
@@ -67,6 +68,28 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
         alert=record,
         reason=placement.reason,
     )
+
+
+def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | None:
+    """The severity that an alert asks for; None where its route opens nothing, and so raises nothing."""
+    route = placement.route
+    return policy.severity_for(route, alert.severity) if route.outcome is Outcome.OPEN else None
+
+
+def _repeated(
+    incident: Incident, known: AlertState, alert: Alert, asked: Severity | None, now: datetime, policy: Policy, quiet: Decision
+) -> Decision:
+    """An alert that still fires: quiet, unless it says that it got worse than it ever was.
+
+    What it was is remembered with it: else every repeat would raise again what people lowered.
+    """
+    if asked is None or asked.rank >= (known.severity or incident.severity).rank:
+        return quiet
+    changed = _with_state(incident, replace(known, severity=asked, changed_at=now))
+    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
+    shown = refreshed(changed) if entries else ()
+    reason = f"{quiet.reason}, worse than before: {asked.value}"
+    return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers)
 
 
 def _joined(incident: Incident, alert: Alert, placement: Placement) -> tuple[Effect, ...]:
@@ -79,20 +102,20 @@ def _joined(incident: Incident, alert: Alert, placement: Placement) -> tuple[Eff
 
 
 def _raised(
-    incident: Incident, alert: Alert, placement: Placement, now: datetime, policy: Policy
+    incident: Incident, alert: Alert, severity: Severity | None, now: datetime, policy: Policy
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
     """A worse alert makes the incident worse, and pages where the old severity did not."""
-    severity = policy.severity_for(placement.route, alert.severity)
-    if severity.rank >= incident.severity.rank:
+    if severity is None or severity.rank >= incident.severity.rank:
         return incident, (), (), ()
+    reason = f"alert {name_of(alert)}"
     note = entry(
         incident,
         now,
         "severity_changed",
         BOT,
-        **{"from": incident.severity.value, "to": severity.value, "reason": f"alert {name_of(alert)}"},
+        **{"from": incident.severity.value, "to": severity.value, "reason": reason},
     )
-    told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT)
+    told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT, reason=reason)
     incident = replace(incident, severity=severity)
     if incident.episode.pages or incident.episode.acknowledged_at:
         return incident, (note,), (told,), ()
@@ -134,7 +157,7 @@ def _cleared(incident: Incident, alert: Alert, placement: Placement, now: dateti
     )
 
 
-def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, now: datetime) -> AlertState:
+def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime) -> AlertState:
     return AlertState(
         fingerprint=fingerprint,
         name=name_of(alert),
@@ -145,6 +168,7 @@ def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, now: 
         changed_at=now,
         fires=known.fires + 1 if known else 1,
         url=alert.url,
+        severity=severity,
         filled_in=filled_in(alert, now),
     )
 

@@ -106,7 +106,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
     incident = replace(
         incident,
         route=route.name,
-        alerts=(_state(alert, placement.fingerprint, now),),
+        alerts=(_state(alert, placement.fingerprint, severity, now),),
         impact_started_at=alert.started_at if alert.started_at <= now else None,
         impact_source=f"alert {name_of(alert)}",
         dashboards=_dashboards(alert, known.dashboards),
@@ -345,7 +345,7 @@ def _known_service(name: str | None, policy: Policy) -> str | None:
     return found or name
 
 
-def _state(alert: Alert, fingerprint: str, now: datetime) -> AlertState:
+def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime) -> AlertState:
     return AlertState(
         fingerprint=fingerprint,
         name=name_of(alert),
@@ -355,6 +355,7 @@ def _state(alert: Alert, fingerprint: str, now: datetime) -> AlertState:
         started_at=min(alert.started_at, now),
         changed_at=now,
         url=alert.url,
+        severity=severity,
         filled_in=filled_in(alert, now),
     )
 

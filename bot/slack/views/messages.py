@@ -103,7 +103,8 @@ def _escalated(facts: Facts, ref: str, number: int) -> Message:
 
 
 def _severity(facts: Facts, ref: str, number: int) -> Message:
-    return said(f"🎚️ {person(facts['by'])} changed *{ref}* from {facts['old']} to *{facts['new']}*.")
+    why = f" ({escape(str(facts['reason']), 300)})" if facts.get("reason") else ""
+    return said(f"🎚️ {person(facts['by'])} changed *{ref}* from {facts['old']} to *{facts['new']}*{why}.")
 
 
 def _status(facts: Facts, ref: str, number: int) -> Message:
@@ -229,7 +230,9 @@ def announced(effect: AnnounceAlert) -> Message:
     line = f"🔔 *{escape(effect.title, 250)}*{service} · {effect.severity} · since {moment(effect.started_at)}"
     return said(
         line,
-        context(f"No incident: {escape(effect.reason, 400)} · {escape(effect.source, 40)} {link(effect.url, 'source')}"),
+        context(
+            f"No incident was opened for it: {escape(effect.reason, 400)} · {escape(effect.source, 40)} {link(effect.url, 'source')}"
+        ),
         context(filled_in(effect.filled_in)),
         actions(button("Declare an incident", ids.DECLARE, effect.fingerprint)),
     )
