@@ -211,6 +211,12 @@ def depth(connection: Connection) -> dict[str, int]:
     return {state: number for state, number in connection.execute(counted).all()}
 
 
+def oldest(connection: Connection) -> datetime | None:
+    """When the oldest delivery came in that nobody has read, by the bot's clock; None where all are read or put aside."""
+    first: datetime | None = connection.scalar(select(inbox.c.received_at).where(IS_NEW).order_by(inbox.c.id).limit(1))
+    return first
+
+
 def sweep(connection: Connection, before: datetime) -> int:
     """Forget deliveries that were handled long ago; never those that are parked."""
     return connection.execute(delete(inbox).where(inbox.c.state == "done", inbox.c.received_at < before)).rowcount

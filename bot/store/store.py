@@ -227,10 +227,13 @@ class Store:
         with reading(self.engine) as connection:
             return outbox.depth(connection)
 
-    def outbox_age(self, now: datetime) -> float:
-        """The age in seconds of the oldest effect that is due and not done."""
+    def ages(self, now: datetime) -> dict[str, float]:
+        """The age in seconds of the oldest that nobody has done: delivery not read, timer due, effect due; 0 where none."""
+        due = select(func.min(timers.c.due_at)).where(timers.c.due_at <= now)
         with reading(self.engine) as connection:
-            return outbox.oldest(connection, now)
+            since = {"inbox": inbox.oldest(connection), "timers": connection.scalar(due)}
+            ages = {name: max(0.0, (now - at).total_seconds()) if at else 0.0 for name, at in since.items()}
+            return {**ages, "outbox": outbox.oldest(connection, now)}
 
     # --- inbox --------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from bot.clock import Clock
 from bot.store import DatabaseDown, Store
 
 LATE_SECONDS = 15.0
+UNREAD_SECONDS = 30.0
 STUCK_SECONDS = 300.0
 
 
@@ -41,10 +42,15 @@ class Health:
         return [one for one in (*self._queues(), *(trouble() for trouble in self.troubles)) if one]
 
     def _queues(self) -> list[str]:
-        age = self.store.outbox_age(self.clock())
-        if age > STUCK_SECONDS:
-            return [f"an effect has been due for {age:.0f} s and is not done; look at the log for why"]
-        return []
+        ages, found = self.store.ages(self.clock()), []
+        # A process that only serves the web has no worker to ask: that nobody works shows in what waits.
+        if ages["inbox"] > UNREAD_SECONDS:
+            found.append(f"a delivery has waited for {ages['inbox']:.0f} s and is not read; is a worker running?")
+        if ages["timers"] > UNREAD_SECONDS:
+            found.append(f"a timer has been due for {ages['timers']:.0f} s; is a worker running?")
+        if ages["outbox"] > STUCK_SECONDS:
+            found.append(f"an effect has been due for {ages['outbox']:.0f} s and is not done; look at the log for why")
+        return found
 
     def notes(self) -> dict[str, int]:
         """What waits and what is parked: worth a look, but no reason to take the process out."""

@@ -9,6 +9,12 @@ from bot.store import DatabaseDown
 
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
+OLDEST = {
+    "inbox": "delivery that is not read yet",
+    "timers": "timer that is due and not handled",
+    "outbox": "effect that is due and not done",
+}
+
 
 class Measures:
     """What is counted. Depths are asked for when they are read."""
@@ -32,10 +38,10 @@ class Measures:
             "firstfive_queue_depth", "Rows that wait or are parked, by queue and state.", ["queue", "state"],
             registry=self.registry,
         )  # fmt: skip
-        self._age = Gauge(
-            "firstfive_outbox_oldest_seconds", "Age of the oldest effect that is due and not done.",
-            registry=self.registry,
-        )  # fmt: skip
+        self._ages = {
+            queue: Gauge(f"firstfive_{queue}_oldest_seconds", f"Age of the oldest {what}.", registry=self.registry)
+            for queue, what in OLDEST.items()
+        }
         self._up = Gauge("firstfive_database_up", "Whether the database could be read just now.", registry=self.registry)
 
     def delivery(self, source: str, status: int, seconds: float) -> None:
@@ -53,16 +59,17 @@ class Measures:
         """Count one request of Slack's."""
         self._slack.labels(str(status)).observe(seconds)
 
-    def text(self, depths: Callable[[], dict[str, dict[str, int]]], age: Callable[[], float]) -> bytes:
+    def text(self, depths: Callable[[], dict[str, dict[str, int]]], ages: Callable[[], dict[str, float]]) -> bytes:
         """Everything, in Prometheus' text format. Without the database: what is counted here, and no depth at all."""
         self._depth.clear()
         try:
-            found, oldest = depths(), age()
+            found, oldest = depths(), ages()
         except DatabaseDown:
-            found, oldest = None, math.nan
+            found, oldest = None, {}
         self._up.set(found is not None)
         for queue, states in (found or {}).items():
             for state, number in states.items():
                 self._depth.labels(queue, state).set(number)
-        self._age.set(oldest)
+        for queue, gauge in self._ages.items():
+            gauge.set(oldest.get(queue, math.nan))
         return generate_latest(self.registry)
