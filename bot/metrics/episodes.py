@@ -26,7 +26,9 @@ class Episode:
     opened_at: datetime
     acks: list[tuple[datetime, str]] = field(default_factory=list)
     pages: list[Entry] = field(default_factory=list)
+    is_asked: bool = False
     is_paged: bool = False
+    """Whether PagerDuty took the page, which load and noise go by. That it was asked is enough for the clock."""
     alerts: list[datetime] = field(default_factory=list)
     impact_set: datetime | None = None
     mitigated_at: datetime | None = None
@@ -169,6 +171,8 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
         case "page":
             episode.pages.append(entry)
             episode.is_paged = True
+        case "page_requested":
+            episode.is_asked = True
         case "page_accepted":
             episode.is_paged = True
         case "severity_changed":
@@ -221,6 +225,7 @@ def _merge(folded: Mapping[str, Folded]) -> None:
         for one in child.episodes:
             episode.acks += [ack for ack in one.acks if ack[0] <= child.merged_at or not episode.acks]
             episode.alerts += one.alerts
+            episode.is_asked = episode.is_asked or one.is_asked
             episode.is_paged = episode.is_paged or one.is_paged
 
 
@@ -249,7 +254,7 @@ def acknowledgement(incident: Folded, episode: Episode, as_of: datetime) -> Ackn
         return said("drill")
     if incident.merged_into is not None:
         return said("duplicate")
-    if not episode.is_paged:
+    if not (episode.is_asked or episode.is_paged):
         return said("no_page")
     first = episode.first_ack
     if first is not None:

@@ -292,6 +292,9 @@ def test_the_example_of_the_journals_page_gives_the_numbers_that_are_printed_the
 # --- acknowledgement --------------------------------------------------------------------------
 
 
+ASKED = entry("page_requested", NOON, service="checkout", episode=1)
+
+
 def answered(*told, as_of=LATER, **more):
     """(class, seconds, is_lower_bound, by) of every episode."""
     made = numbers(*told, as_of=as_of, **more)
@@ -369,7 +372,8 @@ def test_nothing_that_happened_after_the_moment_of_the_report_is_known_in_it():
     [
         ([opened(drill=True), page(after(seconds=1)), ack(after(1))], "drill"),
         ([opened(by=ANA), ack(after(1))], "no_page"),
-        ([opened(), entry("page_requested", NOON), entry("page_failed", after(1), reason="refused"), resolved(after(9))], "no_page"),
+        ([opened(), entry("page_failed", after(1), reason="refused"), resolved(after(9))], "no_page"),
+        ([opened(), ASKED, entry("page_failed", after(1), reason="refused"), cleared(after(3))], "self_healed"),
         ([opened(), page(after(seconds=1)), entry("merged", after(9), ANA, into="INC-6")], "duplicate"),
         ([opened(), page(after(seconds=1)), cleared(after(3))], "self_healed"),
     ],
@@ -386,6 +390,27 @@ def test_what_is_left_out_is_counted_as_left_out(told, name):
 
 def test_a_page_that_pagerduty_took_counts_also_where_no_notification_is_recorded():
     assert answered([opened(), entry("page_accepted", after(seconds=1), dedup_key="k"), ack(after(1))]) == [("met", 60, False, ANA)]
+
+
+@pytest.mark.parametrize(
+    ("told", "row"),
+    [
+        ([], ("missed", 20 * 60, True, None)),
+        ([ack(after(2))], ("met", 120, False, ANA)),
+        ([ack(after(7))], ("missed", 7 * 60, False, ANA)),
+    ],
+)
+def test_a_page_that_pagerduty_never_took_counts_against_the_clock_and_is_no_load(told, row):
+    refused = [opened(), ASKED, entry("page_failed", after(seconds=1), reason="the key is refused"), *told, cleared(after(20))]
+
+    assert answered(refused) == [row]
+    assert numbers(refused).load["pages"] == 0
+
+
+def test_a_page_that_was_asked_for_when_it_got_worse_counts_from_the_opening():
+    raised = entry("severity_changed", after(3), "bot", **{"from": "SEV4", "to": "SEV1"})
+
+    assert answered([opened(by=ANA), raised, entry("page_requested", after(3)), ack(after(4))]) == [("met", 240, False, ANA)]
 
 
 def test_each_episode_is_a_row_of_its_own():
