@@ -158,7 +158,7 @@ def _store(settings: Settings) -> tuple[Store, list[Finding]]:
     try:
         must_be_there(settings)
         late = migrate.out_of_date(store.engine)
-        parked = 0 if late else store.inbox_depth().get("parked", 0) + store.outbox_depth().get("dead", 0)
+        aside = [] if late else _aside(store)
     except DatabaseDown as error:
         is_new = "`python -m bot migrate`" in str(error)
         mend = "python -m bot migrate" if is_new else "see DATABASE_URL in .env.example; is the server running?"
@@ -166,8 +166,20 @@ def _store(settings: Settings) -> tuple[Store, list[Finding]]:
     if late:
         is_old = late.endswith("migrate`")
         return store, [Finding("database", False, late, "python -m bot migrate" if is_old else "run the newer version")]
-    said = f"{store.engine.dialect.name}, schema up to date" + (f", {parked} parked" if parked else "")
-    return store, [Finding("database", True, said)]
+    return store, [Finding("database", True, f"{store.engine.dialect.name}, schema up to date"), *aside]
+
+
+def _aside(store: Store) -> list[Finding]:
+    """What was put aside, and waits for a person: each may be an alert that opened nothing, or a page that woke nobody."""
+    parked, dead = store.inbox_depth().get("parked", 0), store.outbox_depth().get("dead", 0)
+    found = []
+    if parked:
+        mend = "`python -m bot inbox list` says why; then `retry` or `drop` each"
+        found.append(Finding("inbox", False, f"deliveries that could not be read: {parked}", mend))
+    if dead:
+        mend = "`python -m bot outbox list` says why; then `retry` or `drop` each"
+        found.append(Finding("outbox", False, f"effects that were given up: {dead}", mend))
+    return found
 
 
 def _neighbours(settings: Settings, policy: Policy, store: Store) -> Iterator[Finding]:

@@ -193,10 +193,15 @@ def finish(connection: Connection, row: Row, now: datetime) -> bool:
     return _settle(connection, row, state="done", done_at=now, lease_until=None)
 
 
-def try_again(connection: Connection, row: Row, at: datetime, reason: str, *, is_ambiguous: bool) -> bool:
-    """Put a claimed row back in line for `at`. False where it was claimed by somebody else meanwhile."""
+def try_again(connection: Connection, row: Row, at: datetime, reason: str, *, is_ambiguous: bool, starts_anew: bool = False) -> bool:
+    """Put a claimed row back in line for `at`. False where it was claimed by somebody else meanwhile.
+
+    With `starts_anew` the time so far does not count against it; but where an answer was lost, it has to be looked for
+    from the first try on.
+    """
     state = "ambiguous" if is_ambiguous else "pending"
-    return _settle(connection, row, state=state, not_before=at, reason=reason[:2000], lease_until=None)
+    values = {"first_tried_at": None} if starts_anew and not is_ambiguous else {}
+    return _settle(connection, row, state=state, not_before=at, reason=reason[:2000], lease_until=None, **values)
 
 
 def not_tried(connection: Connection, row: Row, at: datetime, reason: str) -> bool:

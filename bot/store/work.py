@@ -153,9 +153,11 @@ class Work:
         if not outbox_rows.finish(self.connection, row, now):
             raise Conflict(f"effect {row.id} was claimed by somebody else")
 
-    def try_again(self, row: outbox_rows.Row, at: datetime, reason: str, *, is_ambiguous: bool = False) -> bool:
+    def try_again(
+        self, row: outbox_rows.Row, at: datetime, reason: str, *, is_ambiguous: bool = False, starts_anew: bool = False
+    ) -> bool:
         """Put an effect back in line; False where this claim was overtaken."""
-        return outbox_rows.try_again(self.connection, row, at, reason, is_ambiguous=is_ambiguous)
+        return outbox_rows.try_again(self.connection, row, at, reason, is_ambiguous=is_ambiguous, starts_anew=starts_anew)
 
     def not_tried(self, row: outbox_rows.Row, at: datetime, reason: str) -> bool:
         """Put an effect back as it was, because nobody was asked; False where this claim was overtaken."""

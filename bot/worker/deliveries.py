@@ -119,7 +119,10 @@ class Deliveries:
 
     def _later(self, row: Row, effect: Effect, error: TryLater) -> None:
         now = self._door.clock()
-        following = next_try(effect.lane, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random())
+        following = next_try(
+            effect.lane, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random(),
+            needs_person=bool(error.mend),
+        )  # fmt: skip
         if isinstance(following, Never):
             self._give_up(row, effect, f"{error.reason}; {following.reason}", error.mend)
             return
@@ -130,7 +133,8 @@ class Deliveries:
         is_ambiguous = isinstance(error, Ambiguous) or row.attempt.is_ambiguous
 
         def put_back(work: Work) -> None:
-            if not work.try_again(row, following.at, error.reason, is_ambiguous=is_ambiguous):
+            waited = bool(error.mend)
+            if not work.try_again(row, following.at, error.reason, is_ambiguous=is_ambiguous, starts_anew=waited):
                 raise Conflict("claimed by somebody else")
 
         self._settle(row, self._delay_of(row, effect, error.reason), put_back)

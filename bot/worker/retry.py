@@ -28,18 +28,26 @@ class Never:
 
 
 def next_try(
-    lane: Lane, attempt: int, first_tried_at: datetime, now: datetime, asked: timedelta | None, luck: float
+    lane: Lane,
+    attempt: int,
+    first_tried_at: datetime,
+    now: datetime,
+    asked: timedelta | None,
+    luck: float,
+    *,
+    needs_person: bool = False,
 ) -> Again | Never:
     """When to try an effect of `lane` again after its `attempt`-th try failed (counted from 1).
 
     Doubling waits, each drawn between half and the whole of it by `luck` (0 to 1), so that many do not come back at
-    once. A wait that the neighbour asked for (`asked`) is never cut short.
+    once. A wait that the neighbour asked for (`asked`) is never cut short. What a person has to mend first is
+    never given up: on a weekend nobody may come for days, and nothing else will send it.
     """
     wait = min(LONGEST[lane], FIRST * 2 ** min(attempt - 1, 16))
     wait = wait * (0.5 + luck / 2)
     if asked is not None:
         wait = max(wait, asked)
-    if attempt >= ENOUGH and now + wait - first_tried_at > HORIZON[lane]:
+    if not needs_person and attempt >= ENOUGH and now + wait - first_tried_at > HORIZON[lane]:
         hours = HORIZON[lane].total_seconds() / 3600
         return Never(f"tried {attempt} times over {hours:g} hours")
     return Again(now + wait)

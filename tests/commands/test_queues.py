@@ -74,3 +74,19 @@ def test_what_cannot_be_is_one_line_that_says_what_to_do(aside, typed, words):
     assert told.code == 2
     assert words in told.err
     assert told.err.count("\n") == 1
+
+
+def test_the_doctor_fails_for_what_was_put_aside_and_names_where_to_look(aside):
+    told = aside.here("check", "--offline")
+
+    assert told.code == 1
+    assert "FAIL  inbox: deliveries that could not be read: 1" in told.out
+    assert "FAIL  outbox: effects that were given up: 1" in told.out
+    assert "bot inbox list`" in told.out
+    assert "bot outbox list`" in told.out
+
+    for queue in ("inbox", "outbox"):
+        aside.here(queue, "drop", "1", "--reason", "seen", "--by", "ana")
+    after = aside.here("check", "--offline").out
+    assert "inbox:" not in after
+    assert "outbox:" not in after

@@ -224,6 +224,40 @@ def test_what_a_person_has_to_mend_is_an_alarm_once_an_hour_and_said_in_health(s
     assert "dead" not in lanes.states()
 
 
+def test_what_waits_for_a_person_over_a_weekend_is_not_given_up_and_goes_out_afterwards(store):
+    lanes = Lanes(store, ShowSummary(7))
+
+    def refused(effect: Effect) -> None:
+        raise TryLater("Slack says token_revoked", mend="set SLACK_BOT_TOKEN anew")
+
+    lanes.does = refused
+    for _ in range(60):
+        lanes.passes(hours=1)
+    assert set(lanes.states()) == {"pending"}
+
+    lanes.fails(TryLater("Slack answers 503"))
+    for _ in range(3):
+        lanes.passes(minutes=5)
+    assert set(lanes.states()) == {"pending"}
+    lanes.does = lambda effect: None
+    for _ in range(5):
+        lanes.passes(minutes=5)
+    assert lanes.states() == ["done"]
+
+
+def test_a_lost_answer_is_looked_for_from_its_first_try_however_long_a_person_takes(store):
+    lanes = Lanes(store, PAGE)
+    lanes.fails(Ambiguous("reset"))
+    lanes.work.run_once()
+    lanes.fails(TryLater("401", mend="set the key anew"))
+    for _ in range(60):
+        lanes.passes(hours=1)
+
+    pages = [one for one in lanes.tried if one.id == lanes.tried[0].id]
+    assert {one.first_tried_at for one in pages} == {NOON}
+    assert lanes.states()[0] == "ambiguous"
+
+
 def test_a_result_that_the_rules_refuse_still_settles_the_effect(store):
     lanes = Lanes(store, PAGE)
 

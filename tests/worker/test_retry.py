@@ -13,8 +13,8 @@ SAY = RaiseAlarm(7, "x")
 DRAFT = PostDraft(7)
 
 
-def wait(effect, attempt, *, luck=1.0, asked=None, after=timedelta()):
-    found = next_try(effect.lane, attempt, NOON, NOON + after, asked, luck)
+def wait(effect, attempt, *, luck=1.0, asked=None, after=timedelta(), needs_person=False):
+    found = next_try(effect.lane, attempt, NOON, NOON + after, asked, luck, needs_person=needs_person)
     return (found.at - NOON - after).total_seconds() if isinstance(found, Again) else found
 
 
@@ -59,3 +59,8 @@ def test_no_number_of_tries_is_too_large_to_count():
 
 def test_a_page_is_tried_the_longest():
     assert max(HORIZON, key=lambda lane: HORIZON[lane]) is Lane.PAGER
+
+
+@pytest.mark.parametrize("effect", [PAGE, SAY, DRAFT])
+def test_what_a_person_has_to_mend_is_never_given_up(effect):
+    assert wait(effect, 5000, after=timedelta(days=30), needs_person=True) == wait(effect, 5000)
