@@ -371,6 +371,7 @@ class Bot:
                 lambda: self.choices.trouble,
                 lambda: self._socket.trouble() if self._socket else "",
                 lambda: self._worker.trouble() if self._worker else "",
+                lambda: self.poll.trouble,
             ),
         )  # fmt: skip
         has_slack = bool(self.settings.slack_signing_secret.get_secret_value())

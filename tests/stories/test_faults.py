@@ -66,6 +66,8 @@ def test_a_pagerduty_that_refuses_us_is_said_never_called_a_page_and_the_page_go
 
     story.says(channel, "PagerDuty has not taken the page of INC-1")
     story.says("firstfive-ops", "PagerDuty answered 403")
+    told = "PagerDuty does not tell of the page of INC-1"
+    story.eventually(lambda: any(told in one for one in health_of(story)["warnings"]), "the health page says so")
     story.card_says("PagerDuty has not taken the page yet")
     assert "page_accepted" not in story.types_of()
     assert calls_during(lambda: story.world.asked["pagerduty"], story, minutes=3) <= 60

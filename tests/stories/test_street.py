@@ -83,6 +83,17 @@ def test_an_acknowledgement_is_found_by_asking_when_webhooks_are_off(story):
     story.card_says("Acknowledged by <@U0ANA0001> in PagerDuty")
 
 
+def test_an_acknowledgement_on_the_phone_just_before_the_end_is_found_when_webhooks_are_off(story):
+    story.sandbox.webhooks.is_on = False
+    story.fires()
+    story.channel()
+    story.eventually(lambda: story.rings("ana"), "Ana's phone rings")
+    story.picks_up("ana", "acknowledge")
+    story.types("ben", "/incident resolve INC-1")
+
+    story.card_says("Acknowledged by <@U0ANA0001> in PagerDuty")
+
+
 def test_reminders_breach_and_the_next_level_come_at_their_times(story):
     story.fires()
     channel = story.channel()
@@ -177,6 +188,23 @@ def test_pagerduty_being_down_is_said_and_nothing_says_paged_until_it_took_the_p
     story.passes(minutes=1)
     story.card_says("Paged through")
     assert len([one for one in story.sandbox.account.ledger if one.get("event_action") == "trigger"]) == 1
+
+
+def test_pagerduty_coming_back_wakes_nobody_for_what_people_resolved_without_it(story):
+    story.breaks("pagerduty")
+    story.fires()
+    channel = story.channel()
+    story.says(channel, "PagerDuty has not taken the page")
+    story.types("ana", "/incident ack INC-1")
+    story.types("ana", "/incident resolve INC-1")
+
+    story.breaks("pagerduty", "up")
+    story.passes(minutes=60)
+    story.card_says("PagerDuty never took this page")
+    story.comes_to_rest()
+    assert not story.rings("ana")
+    assert "page_dropped" in story.types_of()
+    assert [one for one in story.sandbox.account.ledger if one.get("event_action") == "trigger"] == []
 
 
 def test_a_page_that_pagerduty_refuses_is_said_loudly(database_url):

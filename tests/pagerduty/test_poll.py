@@ -1,0 +1,176 @@
+"""Asking PagerDuty now and then: one incident that it will not speak of keeps it from no other, and trouble is said."""
+
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from bot.handle import Door
+from bot.incidents.decision import Decision
+from bot.incidents.effects import RaiseAlarm
+from bot.incidents.incident import PageState, Status, dedup_key
+from bot.incidents.inputs import Reopen, Resolve
+from bot.pagerduty.client import Client
+from bot.pagerduty.poll import IN_A_ROW, LOOKS_BACK, Poll
+from bot.pagerduty.reports import Reports
+from bot.store import outbox as outbox_rows
+from tests.builders import ANA, NOON, POLICY, after, incident
+from tests.pagerduty.standin import answer, standing_in
+
+BEN = {"id": "PBEN", "type": "user_reference", "summary": "Ben Okafor"}
+REFUSED = answer(401, {"error": {"message": "Unauthorized"}})
+
+
+class Account:
+    """PagerDuty's side: an incident for each key, each acknowledged by Ben a minute after noon."""
+
+    def __init__(self):
+        self.does = {}
+        """Part of a path -> what is answered instead."""
+        self.asked = []
+
+    def __call__(self, caller):
+        target = caller.line.split(" ")[1]
+        self.asked.append(target)
+        self._answer(target)(caller)
+
+    def _answer(self, target):
+        wrong = next((behave for part, behave in self.does.items() if part in target), None)
+        if wrong is not None:
+            return wrong
+        if "log_entries" in target:
+            entry = {"type": "acknowledge_log_entry", "created_at": "2026-06-10T12:01:00Z", "agent": BEN}
+            return answer(200, {"log_entries": [entry], "more": False})
+        if target.startswith("/users/"):
+            return answer(404)
+        key = parse_qs(urlsplit(target).query)["incident_key"][0]
+        return answer(200, {"incidents": [{"id": key.replace("/", "-"), "incident_key": key, "status": "acknowledged"}]})
+
+
+class Round:
+    """Some open incidents, and the poll."""
+
+    def __init__(self, store, url, count=2):
+        self.store, self.now = store, after(2)
+        self.door = Door(store, lambda: self.now, lambda: POLICY, lambda: ())
+        self.url = url
+        self.poll = self.again()
+        for number in range(1, count + 1):
+            episode = replace(incident().episode, dedup_key=dedup_key(number, 1, NOON))
+            with store.writing() as work:
+                work.save(Decision(incident=incident(number=number, episodes=(episode,))), NOON)
+
+    def again(self):
+        """A poll of a process that has just started."""
+        client = Client(token=SecretStr("t"), from_email="", api_url=self.url, events_url=self.url)
+        reports = Reports(client=client, store=self.store, clock=lambda: self.now)
+        self.poll = Poll(client=client, reports=reports, store=self.store, door=self.door)
+        return self.poll
+
+    def acknowledged(self):
+        return [one.number for one in reversed(self.store.incidents()) if one.episode.acknowledged_by == "Ben Okafor"]
+
+    def alarms(self):
+        with self.store.reading() as work:
+            rows = work.connection.execute(outbox_rows.outbox.select())
+            return [outbox_rows.decode_tagged(row.payload) for row in rows if row.kind == "RaiseAlarm"]
+
+
+@pytest.mark.parametrize("status", [404, 400, 500])
+def test_an_incident_that_pagerduty_will_not_speak_of_keeps_it_from_no_other(store, status):
+    account = Account()
+    account.does = {"INC-2": answer(status)}
+    with standing_in(account) as neighbour:
+        about = Round(store, neighbour.url, count=3)
+        assert about.poll.run_once() == 2
+
+    assert about.acknowledged() == [1, 3]
+    assert "INC-2" in about.poll.trouble
+    assert str(status) in about.poll.trouble
+
+
+def test_a_pagerduty_that_is_down_is_not_asked_about_everything(store):
+    with standing_in(answer(503)) as neighbour:
+        about = Round(store, neighbour.url, count=IN_A_ROW + 3)
+        assert about.poll.run_once() == 0
+
+    assert neighbour.connections == IN_A_ROW
+
+
+def test_trouble_is_over_with_the_first_good_round(store):
+    account = Account()
+    account.does = {"INC-2": answer(500)}
+    with standing_in(account) as neighbour:
+        about = Round(store, neighbour.url)
+        about.poll.run_once()
+        account.does = {}
+        about.poll.run_once()
+
+    assert about.poll.trouble == ""
+
+
+def test_a_refused_token_is_an_alarm_once_an_hour_and_asked_once_a_round(store):
+    with standing_in(REFUSED) as neighbour:
+        about = Round(store, neighbour.url)
+        for minutes in (2, 3, 4, 62):
+            about.now = after(minutes)
+            about.poll.run_once()
+
+    assert neighbour.connections == 4
+    alarms = about.alarms()
+    assert [type(one) for one in alarms] == [RaiseAlarm] * 2
+    assert "PAGERDUTY_API_TOKEN" in alarms[0].mend
+    assert "401" in about.poll.trouble
+
+
+# --- what is over -----------------------------------------------------------------------------
+
+
+def test_an_acknowledgement_on_the_phone_just_before_the_end_gets_into_the_timeline_with_its_own_time(store):
+    with standing_in(Account()) as neighbour:
+        about = Round(store, neighbour.url, count=1)
+        about.door.handle(Resolve(1, ANA))
+        about.now = after(3)
+        about.poll.run_once()
+
+    [ack] = [one for one in store.timeline("INC-1") if one.type == "ack"]
+    assert (ack.at, ack.by) == (after(1), "Ben Okafor")
+    assert store.incident(1).status is Status.RESOLVED
+
+
+def test_an_episode_that_ended_before_it_was_reopened_is_asked_about_too(store):
+    account = Account()
+    with standing_in(account) as neighbour:
+        about = Round(store, neighbour.url, count=1)
+        about.door.handle(Resolve(1, ANA))
+        about.door.handle(Reopen(1, ANA))
+        about.poll.run_once()
+
+    assert store.incident(1).episodes[0].acknowledged_by == "Ben Okafor"
+
+
+def test_what_is_over_is_asked_about_until_that_was_told_once_and_not_for_ever(store):
+    account = Account()
+    account.does = {"INC-1": answer(500)}
+    with standing_in(account) as neighbour:
+        about = Round(store, neighbour.url, count=1)
+        about.door.handle(Resolve(1, ANA))
+        about.now = after(5)
+        assert about.poll.run_once() == 0
+        account.does = {}
+        assert [about.poll.run_once(), about.poll.run_once()] == [1, 0]
+        about.now = after(2) + LOOKS_BACK + timedelta(seconds=1)
+        assert about.again().run_once() == 0
+
+
+@pytest.mark.parametrize("page", [PageState.NOT_NEEDED, PageState.REFUSED])
+def test_nothing_is_asked_about_what_was_never_paged(store, page):
+    with standing_in(Account()) as neighbour:
+        about = Round(store, neighbour.url, count=0)
+        with store.writing() as work:
+            work.save(Decision(incident=incident(number=1, episode={"page": page})), NOON)
+        assert about.poll.run_once() == 0
+
+    assert neighbour.connections == 0
