@@ -56,6 +56,8 @@ from bot.worker.worker import Wakeups, Worker, sweeper
 log = structlog.get_logger()
 
 ON_CALL_SECONDS = 60.0
+PAGER_SOURCE = "pagerduty"
+"""Its deliveries are read apart from those of others: reading them may take a question to PagerDuty."""
 BEFORE = 13
 """Weeks that a digest looks back on."""
 
@@ -319,13 +321,8 @@ class Bot:
             delivers = {Lane.PAGER: pager.deliver, Lane.CHAT: slack.deliver, Lane.DOCUMENT: slack.deliver}
             self._worker = Worker(
                 store=self.store,
-                intake=Intake(
-                    sources=sources(),
-                    report=self.reports.of_ours,
-                    store=self.store,
-                    door=self.door,
-                    lease=self.leases.lease,
-                ),
+                intake=self._intake(but=PAGER_SOURCE),
+                news=self._intake(only=PAGER_SOURCE),
                 deliveries={
                     lane: Deliveries(lanes=[lane], deliver=deliver, store=self.store, door=self.door, leases=self.leases)
                     for lane, deliver in delivers.items()
@@ -336,6 +333,11 @@ class Bot:
                 clock=self.clock,
             )
         return self._worker
+
+    def _intake(self, **which: str) -> Intake:
+        return Intake(
+            sources=sources(), report=self.reports.of_ours, store=self.store, door=self.door, lease=self.leases.lease, **which
+        )
 
     def _ticks(self) -> list[Tick]:
         return [
@@ -359,7 +361,7 @@ class Bot:
 
     def app(self) -> Callable[..., object]:
         """The web application."""
-        self._inbox = self._inbox or self.store.inbox_writer(self.wakeups.inbox.wake)
+        self._inbox = self._inbox or self.store.inbox_writer(self.wakeups.inbox.wake, {PAGER_SOURCE: self.wakeups.news.wake})
         webhooks = Webhooks(
             sources=sources(), secrets_of=self.settings.secrets_of, mapping_of=self._mapping, inbox=self._inbox,
             clock=self.clock, wall_clock=wall_clock, measures=self.measures,

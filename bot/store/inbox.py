@@ -52,9 +52,11 @@ class InboxWriter:
     """One thread that commits whatever has gathered while the last commit ran: no timer, no added wait."""
 
     def __init__(
-        self, engine: Engine, stored: Callable[[], None], *, limit_rows: int = 10_000, limit_bytes: int = 64_000_000
-    ) -> None:
-        self._engine, self._stored = engine, stored
+        self, engine: Engine, stored: Callable[[], None], apart: Mapping[str, Callable[[], None]] | None = None, *,
+        limit_rows: int = 10_000, limit_bytes: int = 64_000_000,
+    ) -> None:  # fmt: skip
+        """`stored` is called after a commit; for a source that is in `apart`, what stands there instead."""
+        self._engine, self._stored, self._apart = engine, stored, dict(apart or {})
         self._limit_rows, self._limit_bytes = limit_rows, limit_bytes
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
@@ -117,7 +119,8 @@ class InboxWriter:
             self._commit_apart(batch, error)
             return
         points.reached(points.INBOX_AFTER)
-        self._stored()
+        for wake in {self._apart.get(one.values["source"], self._stored) for one in batch}:
+            wake()
         for one in batch:
             # The first of several alike in one batch is the new one.
             identity = _identity(one.values)
@@ -147,12 +150,13 @@ def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(values[name] for name in UNIQUE)
 
 
-def claim(connection: Connection, limit: int, lease: timedelta) -> list[Received]:
+def claim(connection: Connection, limit: int, lease: timedelta, only: str | None = None, but: str | None = None) -> list[Received]:
     """Take deliveries that nobody reads yet, oldest first; none while an earlier one of its route is in somebody's hands
     or waits: what cleared must not be read before what fired. Two may come to read one that takes longer than `lease`:
     each of its inputs is handled once all the same.
 
-    A delivery that ended in a bug holds nobody up: it most likely never can be read, and the next may be a page.
+    Of one source `only`, or of all `but` one, where these are given. A delivery that ended in a bug holds nobody up: it
+    most likely never can be read, and the next may be a page.
     """
     # One at a time: of two at once, each would not see yet what the other takes.
     alone(connection, CLAIM_LOCK)
@@ -168,6 +172,10 @@ def claim(connection: Connection, limit: int, lease: timedelta) -> list[Received
         and_(inbox.c.source == source, inbox.c.route == route, inbox.c.id > number) for (source, route), number in first.items()
     ]
     free = or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < now)
+    if only is not None:
+        free = and_(free, inbox.c.source == only)
+    if but is not None:
+        free = and_(free, inbox.c.source != but)
     new = select(inbox).where(IS_NEW, free, *(not_(one) for one in is_behind)).order_by(inbox.c.id).limit(limit).with_for_update()
     rows = connection.execute(new).all()
     if rows:

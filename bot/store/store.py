@@ -237,14 +237,16 @@ class Store:
 
     # --- inbox --------------------------------------------------------------------------------
 
-    def inbox_writer(self, stored: Callable[[], None]) -> inbox.InboxWriter:
-        """A thread that commits deliveries; `stored` is called after each commit."""
-        return inbox.InboxWriter(self.engine, stored)
+    def inbox_writer(self, stored: Callable[[], None], apart: Mapping[str, Callable[[], None]] | None = None) -> inbox.InboxWriter:
+        """A thread that commits deliveries; `stored` is called after each commit, or what `apart` has for its source."""
+        return inbox.InboxWriter(self.engine, stored, apart)
 
-    def claim_deliveries(self, limit: int = 50, lease: timedelta = LEASE) -> list[inbox.Received]:
-        """Take deliveries that nobody reads yet, oldest first."""
+    def claim_deliveries(
+        self, limit: int = 50, lease: timedelta = LEASE, *, only: str | None = None, but: str | None = None
+    ) -> list[inbox.Received]:
+        """Take deliveries that nobody reads yet, oldest first; of one source only, or of all but one, where given."""
         with writing(self.engine) as connection:
-            return inbox.claim(connection, limit, lease)
+            return inbox.claim(connection, limit, lease, only, but)
 
     def delivery_waits(self, row: int, reason: str, seconds: float) -> None:
         """Leave a delivery for `seconds` before it is read again."""

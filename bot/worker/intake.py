@@ -23,7 +23,10 @@ ATTEMPTS = 5
 
 
 class Intake:
-    """Takes deliveries out of the inbox. `report` turns PagerDuty's news into an input, or says why it is none."""
+    """Takes deliveries out of the inbox. `report` turns PagerDuty's news into an input, or says why it is none; it may
+    ask PagerDuty for that. So `only` its deliveries are read by one intake, and all `but` those by another: no alert
+    waits for PagerDuty.
+    """
 
     def __init__(
         self,
@@ -33,12 +36,15 @@ class Intake:
         store: Store,
         door: Door,
         lease: timedelta = LEASE,
+        only: str | None = None,
+        but: str | None = None,
     ) -> None:
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
+        self._only, self._but = only, but
 
     def run_once(self) -> int:
         """Read what waits. How many deliveries it was."""
-        received = self._store.claim_deliveries(BATCH, self._lease)
+        received = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but)
         held, behind = set[tuple[str, str]](), list[Received]()
         for one in received:
             route = one.source, one.delivery.route

@@ -20,10 +20,12 @@ THREADS = {Lane.PAGER: 2, Lane.CHAT: 4, Lane.DOCUMENT: 1}
 
 
 class Wakeups:
-    """One wake-up for the inbox, one for each kind of lane. Threads that wake for nothing are in the way of the page."""
+    """One wake-up for the inbox, one for PagerDuty's news in it, one for each kind of lane. Threads that wake for nothing
+    are in the way of the page.
+    """
 
     def __init__(self) -> None:
-        self.inbox = Wakeup()
+        self.inbox, self.news = Wakeup(), Wakeup()
         self.lanes = {lane: Wakeup(THREADS[lane]) for lane in Lane}
 
     def effects_saved(self, effects: Sequence[Effect]) -> None:
@@ -37,7 +39,7 @@ class Wakeups:
 
     def channels(self) -> dict[str, tuple[Wakeup, ...]]:
         """Who is to be woken by what another process says."""
-        return {"firstfive_inbox": (self.inbox,), "firstfive_outbox": tuple(self.lanes.values())}
+        return {"firstfive_inbox": (self.inbox, self.news), "firstfive_outbox": tuple(self.lanes.values())}
 
 
 class Worker:
@@ -48,14 +50,19 @@ class Worker:
         *,
         store: Store,
         intake: Intake,
+        news: Intake,
         deliveries: Mapping[Lane, Deliveries],
         due: DueTimers,
         ticks: Sequence[Tick],
         wakeups: Wakeups,
         clock: Clock,
     ) -> None:
-        self._store, self._intake, self._deliveries, self._due, self._clock = store, intake, deliveries, due, clock
-        self._threads = [Steady("intake", intake.run_once, wakeups.inbox.wait)]
+        self._store, self._intake, self._news, self._deliveries = store, intake, news, deliveries
+        self._due, self._clock = due, clock
+        self._threads = [
+            Steady("intake", intake.run_once, wakeups.inbox.wait),
+            Steady("news of PagerDuty", news.run_once, wakeups.news.wait),
+        ]
         for lane, work in deliveries.items():
             for number in range(1, THREADS[lane] + 1):
                 self._threads.append(Steady(f"{lane.value}-{number}", work.run_once, wakeups.lanes[lane].wait))
@@ -85,7 +92,7 @@ class Worker:
         """Do everything there is to do now, here; whether it all came to rest in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            done = guarded(self._intake.run_once) + guarded(self._due.run_once)
+            done = guarded(self._intake.run_once) + guarded(self._news.run_once) + guarded(self._due.run_once)
             for work in self._deliveries.values():
                 done += guarded(work.run_once)
             if not done:

@@ -22,7 +22,9 @@ from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.store.inbox import ENDED_IN_A_BUG
 from bot.store.tables import inbox
+from bot.worker.due import DueTimers
 from bot.worker.intake import ATTEMPTS, Intake
+from bot.worker.worker import Wakeups, Worker
 from tests.builders import NOON, after
 
 OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
@@ -306,3 +308,50 @@ def test_many_workers_at_once_keep_the_order_of_a_route(desk):
     assert {state for state, _, _ in desk.rows()} == {"done"}
     assert len(desk.store.incidents()) == 30
     assert not any(one.firing for one in desk.store.incidents())
+
+
+# --- two that read ----------------------------------------------------------------------------
+
+NEWS = dumped({"event": {"id": "01", "event_type": "incident.acknowledged", "occurred_at": "2026-06-10T12:01:00Z",
+                         "agent": {"id": "PBEN", "type": "user_reference"}, "data": {"id": "PD1", "type": "incident"}}})  # fmt: skip
+
+
+def test_an_alert_does_not_wait_for_what_is_asked_of_pagerduty(desk):
+    asked, answers = threading.Event(), threading.Event()
+
+    def slow(report: PagerReport) -> PagerReported | str:
+        asked.set()
+        answers.wait(20)
+        return "not ours"
+
+    wakeups = Wakeups()
+    intake, news = (Intake(sources=sources(), report=slow, store=desk.store, door=desk.door, **which)
+                    for which in ({"but": "pagerduty"}, {"only": "pagerduty"}))  # fmt: skip
+    worker = Worker(store=desk.store, intake=intake, news=news, deliveries={}, due=DueTimers(store=desk.store, door=desk.door),
+                    ticks=[], wakeups=wakeups, clock=desk._clock)  # fmt: skip
+    writer = desk.store.inbox_writer(wakeups.inbox.wake, {"pagerduty": wakeups.news.wake})
+    worker.start()
+    try:
+        writer.put("pagerduty", Delivery(NEWS, {}, "main", NOON), "1").result(10)
+        assert asked.wait(10)
+        writer.put("generic", Delivery(alert("checkout"), {}, "main", NOON), "2").result(10)
+        ends = time.monotonic() + 10
+        while desk.store.incident(1) is None and time.monotonic() < ends:
+            time.sleep(0.02)
+        assert desk.store.incident(1) is not None
+        assert desk.rows()[0][0] == "new"
+    finally:
+        answers.set()
+        worker.stop()
+        writer.close()
+
+
+def test_each_delivery_wakes_only_who_reads_its_source(desk):
+    wakeups = Wakeups()
+    writer = desk.store.inbox_writer(wakeups.inbox.wake, {"pagerduty": wakeups.news.wake})
+    writer.put("pagerduty", Delivery(NEWS, {}, "main", NOON), "1").result(10)
+    assert (wakeups.inbox.kept, wakeups.news.kept) == (0, 1)
+    writer.put("generic", Delivery(alert("checkout"), {}, "main", NOON), "2").result(10)
+    writer.close()
+
+    assert (wakeups.inbox.kept, wakeups.news.kept) == (1, 1)
