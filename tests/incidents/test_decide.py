@@ -693,6 +693,33 @@ def test_reopening_after_a_day_is_refused():
         decided(over, says.Reopen(7, BEN), after(20 + 24 * 60 + 1))
 
 
+def test_that_pagerduty_does_not_know_of_an_acknowledgement_is_said_to_whoever_is_on_it():
+    decision = decided(acknowledged(), says.AcknowledgementDelayed(7, KEY, BEN, "503", 3), after(3))
+
+    assert decision.effects == (Say(7, Topic.ACK_DELAYED, {"reason": "503", "attempt": 3}, people=(BEN,)),)
+    assert types(decision) == ["ack_delayed"]
+
+
+def test_nobody_is_told_of_a_late_acknowledgement_that_pagerduty_knows_already():
+    known = acknowledged(episode={"acknowledged_at": after(1), "acknowledged_by": BEN, "acknowledged_via": "pagerduty"})
+
+    assert decided(known, says.AcknowledgementDelayed(7, KEY, BEN, "503", 3), after(3)).effects == ()
+    assert decided(known, says.AcknowledgementDelayed(7, "another key", BEN, "503", 3), after(3)).effects == ()
+
+
+def test_a_request_for_the_next_level_that_is_late_is_called_out_by_name():
+    held = incident(episode={"assignees": (ANA,)})
+    decision = decided(held, says.LevelDelayed(7, KEY, 2, "503", 3), after(6))
+
+    assert decision.effects == (Say(7, Topic.LEVEL_DELAYED, {"level": 2, "reason": "503", "attempt": 3}, people=(ANA,)),)
+    assert types(decision) == ["escalation_delayed"]
+
+
+@pytest.mark.parametrize("gone", [{"episode": {"level": 2}}, {"status": Status.RESOLVED, "episode": {"ended_at": after(3)}}])
+def test_a_late_request_for_a_level_that_is_moot_is_not_called_out(gone):
+    assert decided(incident(**gone), says.LevelDelayed(7, KEY, 2, "503", 3), after(6)).effects == ()
+
+
 def test_merging_ends_the_child_and_hands_over_its_acknowledgement():
     child = replace(acknowledged(), number=8)
     decision = decided(child, says.Merge(8, 7, BEN, target=incident()), after(4))
@@ -701,6 +728,89 @@ def test_merging_ends_the_child_and_hands_over_its_acknowledgement():
     assert decision.incident.merged_into == 7
     assert decision.others[0].episode.acknowledged_by == ANA
     assert types(decision) == ["merged", "absorbed"]
+
+
+def merged(child, target, policy=POLICY):
+    return decided(replace(child, number=8), says.Merge(8, 7, BEN, target=target), after(4), policy)
+
+
+def quiet(**changes):
+    """INC-7 as one that pages nobody."""
+    return incident(**({"severity": Severity.SEV4, "alerts": (), "episode": SILENT} | changes))
+
+
+def test_a_ringing_page_that_is_merged_into_a_silent_incident_rings_on_there():
+    decision = merged(incident(severity=Severity.SEV1), quiet())
+    parent = decision.others[0]
+
+    assert (parent.severity, parent.episode.page, parent.episode.deadline) == (Severity.SEV1, PageState.REQUESTED, after(9))
+    assert kinds(decision)[:2] == ["PageOnCall", "ResolvePage"]
+    assert types(decision) == ["merged", "absorbed", "severity_changed", "page_requested"]
+    assert {timer.key for timer in decision.timers} >= {"INC-7/1/target", "INC-7/1/reminder/120"}
+    assert decision.reason == "INC-8 is now part of INC-7, which is SEV1 now. Asking PagerDuty to page its on-call."
+
+
+def test_the_worse_of_two_severities_is_kept_and_said_with_its_reason():
+    decision = merged(incident(severity=Severity.SEV1), incident(severity=Severity.SEV3))
+    told = next(one for one in decision.effects if isinstance(one, Say) and one.topic is Topic.SEVERITY_CHANGED)
+
+    assert (decision.others[0].severity, told.incident, told.facts["by"]) == (Severity.SEV1, 7, BEN)
+    assert told.facts["reason"] == decision.entries[2].fields["reason"] == "INC-8 is part of it now"
+    assert "PageOnCall" not in kinds(decision)
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        acknowledged(severity=Severity.SEV1),
+        incident(severity=Severity.SEV1, episode=SILENT),
+    ],
+)
+def test_a_child_that_rings_no_more_starts_no_page(child):
+    decision = merged(child, quiet())
+
+    assert decision.others[0].severity is Severity.SEV1
+    assert "PageOnCall" not in kinds(decision)
+    assert "AcknowledgePage" not in kinds(decision)
+    assert decision.others[0].episode.acknowledged_by == child.episode.acknowledged_by
+
+
+def test_whoever_is_on_the_silent_parent_is_not_paged_for_the_child():
+    parent = quiet(episode=SILENT | {"acknowledged_at": after(1), "acknowledged_by": ANA, "acknowledged_via": "slack"})
+    decision = merged(incident(severity=Severity.SEV1), parent)
+
+    assert "PageOnCall" not in kinds(decision)
+    assert decision.others[0].episode.holder == ANA
+
+
+def test_an_acknowledgement_that_was_taken_back_is_not_handed_over():
+    again = acknowledged(episode={"acknowledged_at": after(1), "acknowledged_by": ANA, "rings_since": after(3)})
+
+    assert merged(again, incident()).others[0].episode.is_waiting
+    assert kinds(merged(again, quiet()))[0] == "PageOnCall"
+
+
+def test_a_page_rings_on_where_it_rang_if_the_parent_names_no_service():
+    nameless = merged(incident(severity=Severity.SEV1), quiet(service=None, pager="default"))
+    named = merged(incident(severity=Severity.SEV1), quiet(service="payments", pager="payments"))
+
+    assert [one.effects[0].pager for one in (nameless, named)] == ["checkout", "payments"]
+
+
+def test_a_private_incident_is_not_merged_where_everybody_reads():
+    with pytest.raises(Refused, match=r"INC-8 is private.*merge INC-7 into INC-8"):
+        merged(incident(private=True), incident())
+    assert merged(incident(), incident(private=True)).incident.merged_into == 7
+    assert merged(incident(private=True), incident(private=True)).incident.merged_into == 7
+
+
+@pytest.mark.parametrize(
+    ("severity", "then"), [(Severity.SEV2, "Asking PagerDuty to page the on-call."), (Severity.SEV4, "SEV4 pages nobody.")]
+)
+def test_the_answer_to_a_declaration_says_whether_anybody_is_being_paged(severity, then):
+    decision = decided(None, says.Declare(title="Checkout is slow", by=ANA, severity=severity, number=7))
+
+    assert decision.reason == f"INC-7 opened as {severity.value}. {then}"
 
 
 @pytest.mark.parametrize("status", [Status.RESOLVED, Status.CLOSED, Status.MERGED, Status.CANCELLED])

@@ -140,8 +140,13 @@ def opened(
         entries=(*entries, *page_entries),
         effects=effects,
         timers=(*timers, *update_timers(clocked, now, policy)),
-        reason=f"{incident.ref} opened as {incident.severity.value}.",
+        reason=f"{incident.ref} opened as {incident.severity.value}. {_whom(clocked)}",
     )
+
+
+def _whom(incident: Incident) -> str:
+    pages = incident.episode.pages
+    return "Asking PagerDuty to page the on-call." if pages else f"{incident.severity.value} pages nobody."
 
 
 def start_clock(
