@@ -107,13 +107,6 @@ def button(label: str, action_id: str, value: object, style: str | None = None) 
     return block
 
 
-def link_button(label: str, url: str, number: int = 1) -> Block | None:
-    """A button that opens `url`; None where that is not something to open."""
-    if not is_link(url):
-        return None
-    return {"type": "button", "text": plain(label, 75), "action_id": f"link:{number}", "url": url}
-
-
 def overflow(action_id: str, *options: tuple[str, str]) -> Block:
     """A menu behind three dots: (label, value), at most five."""
     return {"type": "overflow", "action_id": action_id, "options": [option(*one) for one in options[:5]]}
