@@ -20,6 +20,7 @@ from bot.incidents.effects import PostDigest, RaiseAlarm
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import (
     Acknowledge,
+    AcknowledgementDelayed,
     AddNote,
     AlertReported,
     AnnouncementPosted,
@@ -40,6 +41,7 @@ from bot.incidents.inputs import (
     Input,
     KeepOpen,
     LevelAsked,
+    LevelDelayed,
     LevelNotAsked,
     Merge,
     PageAccepted,
@@ -109,7 +111,9 @@ def _of_incident(
     | PageDelayed
     | PageRefused
     | PageDropped
+    | AcknowledgementDelayed
     | LevelAsked
+    | LevelDelayed
     | LevelNotAsked
     | SomeoneAsked
     | SomeoneNotAsked
@@ -171,6 +175,10 @@ def _of_incident(
             return paging.dropped(incident, input, now)
         case LevelAsked():
             return paging.level_asked(incident, input)
+        case AcknowledgementDelayed():
+            return acknowledging.acknowledgement_delayed(incident, input, now)
+        case LevelDelayed():
+            return paging.level_delayed(incident, input, now, policy)
         case LevelNotAsked():
             return paging.level_not_asked(incident, input, now, policy)
         case SomeoneAsked():

@@ -242,6 +242,17 @@ class PageDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class AcknowledgementDelayed:
+    """PagerDuty could not be told yet that `by` is on it; it is tried again. `attempt` counts from 1."""
+
+    incident: int
+    dedup_key: str
+    by: str
+    reason: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class LevelAsked:
     """PagerDuty took our escalation to `level`."""
 
@@ -249,6 +260,17 @@ class LevelAsked:
     dedup_key: str
     level: int
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LevelDelayed:
+    """PagerDuty could not take our escalation to `level` yet; it is tried again. `attempt` counts from 1."""
+
+    incident: int
+    dedup_key: str
+    level: int
+    reason: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +436,9 @@ Reported = (
     | PageDelayed
     | PageRefused
     | PageDropped
+    | AcknowledgementDelayed
     | LevelAsked
+    | LevelDelayed
     | LevelNotAsked
     | SomeoneAsked
     | SomeoneNotAsked

@@ -17,7 +17,8 @@ TARGET_SECONDS = 300.0
 RESTORE_SECONDS = 900.0
 SHOWN = frozenset({
     "alert_started", "alert_resolved", "opened", "reopened", "page_accepted", "page_failed", "page_dropped", "page",
-    "escalated", "escalation_failed", "ack", "unack", "ack_breached", "role", "severity_changed", "status_changed", "status_update",
+    "escalated", "escalation_delayed", "escalation_failed", "ack", "ack_delayed", "unack", "ack_breached", "role",
+    "severity_changed", "status_changed", "status_update",
     "update_overdue", "note", "pin", "runbook_step", "rollback", "deploy_caused", "impact_started_set", "mitigated",
     "resolved", "merged", "absorbed", "cancelled",
 })  # fmt: skip
@@ -366,9 +367,11 @@ def _words(entry: Entry, said: Any) -> str:
         "page": f"Notified {said(facts_.get('to', ''))} (level {said(facts_.get('level', 'MISSING'))}, "
         f"{said(facts_.get('channel') or 'MISSING')})",
         "ack": f"Acknowledged by {by}",
+        "ack_delayed": f"PagerDuty had not taken the acknowledgement: {said(facts_.get('reason', ''))}",
         "unack": "The acknowledgement was taken back",
         "ack_breached": f"No acknowledgement within {_target(facts_.get('target_seconds'))}",
         "escalated": f"Escalated from level {said(facts_.get('from_level', 'MISSING'))} to {said(facts_.get('to_level', 'MISSING'))}",
+        "escalation_delayed": f"PagerDuty had not taken the next level: {said(facts_.get('reason', ''))}",
         "escalation_failed": f"The next level was not paged: {said(facts_.get('reason', ''))}",
         "role": f"{said(facts_.get('user', ''))} is {said(facts_.get('role', ''))}",
         "severity_changed": f"Severity {said(facts_.get('from', ''))} → {said(facts_.get('to', ''))}",

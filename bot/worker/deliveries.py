@@ -17,6 +17,7 @@ from bot import points
 from bot.errors import Ambiguous, GaveUp, OverBudget, Overtaken, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.effects import (
+    AcknowledgePage,
     Attempt,
     Effect,
     Lane,
@@ -28,9 +29,11 @@ from bot.incidents.effects import (
     RaiseAlarm,
 )
 from bot.incidents.inputs import (
+    AcknowledgementDelayed,
     ChannelNotOpened,
     EffectParked,
     Input,
+    LevelDelayed,
     LevelNotAsked,
     PageDelayed,
     PageRefused,
@@ -140,14 +143,21 @@ class Deliveries:
         self._settle(row, self._delay_of(row, effect, error.reason), put_back)
 
     def _delay_of(self, row: Row, effect: Effect, reason: str) -> Input | None:
-        """A page that is late is said at the first failure, when people are called by name, and now and then after."""
-        if not isinstance(effect, PageOnCall):
-            return None
-        loud = self._door.policy().paging.fallback_after
-        number = row.attempt.number
-        if number == 1 or number == loud or (number > loud and number % 20 == 0):
-            return PageDelayed(effect.incident, effect.dedup_key, reason, number)
-        return None
+        """What PagerDuty has not taken is said once it goes on, and now and then after; a page at its first failure, too.
+
+        Where the try at which it was to be said ended without a word, it is said at the next one.
+        """
+        loud, number = self._door.policy().paging.fallback_after, row.attempt.number
+        is_said = number == loud or (number > loud and (number % 20 == 0 or row.was_lost))
+        match effect:
+            case PageOnCall() if is_said or number == 1 or row.was_lost:
+                return PageDelayed(effect.incident, effect.dedup_key, reason, number)
+            case AcknowledgePage() if is_said:
+                return AcknowledgementDelayed(effect.incident, effect.dedup_key, effect.by, reason, number)
+            case PageNextLevel() if is_said:
+                return LevelDelayed(effect.incident, effect.dedup_key, effect.level, reason, number)
+            case _:
+                return None
 
     def _give_up(self, row: Row, effect: Effect, reason: str, mend: str) -> None:
         self._settle(row, failure_of(effect, reason, mend), lambda work: self._park(work, row, reason))

@@ -40,6 +40,7 @@ CROWD = tuple(f"U0PERSON{number:03}" for number in range(60))
 STATES = {"not_needed": None, "requested": None, "delayed": "the network is away", "accepted": None, "refused": "Invalid routing key",
           "dropped": "PagerDuty never took this page: it was acknowledged before it could"}  # fmt: skip
 ENTRY_TYPES = (
+    "ack_delayed", "escalation_delayed", "escalation_failed",
     "opened", "alert_started", "alert_resolved", "page_requested", "page_accepted", "page_failed", "page_dropped", "page", "ack",
     "unack", "ack_breached", "escalated", "severity_changed", "status_changed", "role", "note", "pin", "status_update", "resolved",
     "reopened", "merged", "absorbed", "cancelled", "channel_opened", "something_new",

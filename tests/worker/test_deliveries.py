@@ -11,7 +11,7 @@ import pytest
 from bot.errors import Ambiguous, GaveUp, OverBudget, Overtaken, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.decision import Decision
-from bot.incidents.effects import Attempt, Effect, Lane, PageOnCall, RaiseAlarm, ShowSummary
+from bot.incidents.effects import AcknowledgePage, Attempt, Effect, Lane, PageNextLevel, PageOnCall, RaiseAlarm, ShowSummary
 from bot.incidents.incident import PageState
 from bot.incidents.inputs import PageAccepted
 from bot.incidents.policy import Policy
@@ -325,6 +325,55 @@ def test_a_parked_effect_of_a_newer_version_is_sent_once_that_version_runs(store
     lanes.passes(seconds=1)
 
     assert lanes.states()[0] == "done"
+
+
+ACKNOWLEDGE = AcknowledgePage(incident=7, dedup_key=KEY, pager="default", by="UANA")
+NEXT_LEVEL = PageNextLevel(incident=7, dedup_key=KEY, level=2)
+
+
+def delays_of(lanes: Lanes) -> list[int]:
+    """At which tries a delay was told."""
+    return [one.fields["attempt"] for one in lanes.store.timeline("INC-7") if "attempt" in one.fields]
+
+
+@pytest.mark.parametrize(
+    ("effect", "told"), [(PAGE, [1, 3, 20, 40]), (ACKNOWLEDGE, [3, 20, 40]), (NEXT_LEVEL, [3, 20, 40])],
+    ids=["page", "acknowledgement", "level"],
+)  # fmt: skip
+def test_what_pagerduty_does_not_take_is_told_now_and_then(store, effect, told):
+    lanes = Lanes(store, effect)
+
+    def down(tried: Effect) -> None:
+        if tried == effect:
+            raise TryLater("503")
+
+    lanes.does = down
+    for _ in range(170):
+        lanes.passes(seconds=30)
+
+    assert delays_of(lanes)[: len(told)] == told
+
+
+@pytest.mark.parametrize(
+    ("effect", "lost", "told"), [(PAGE, 1, 2), (PAGE, 3, 4), (ACKNOWLEDGE, 3, 4), (NEXT_LEVEL, 3, 4), (ACKNOWLEDGE, 1, 3)]
+)
+def test_a_delay_is_told_at_the_next_failure_where_its_try_ended_with_its_worker(store, effect, lost, told):
+    lanes = Lanes(store, effect)
+    lanes.fails(TryLater("503"))
+    for number in range(1, told + 1):
+        lanes.now += timedelta(minutes=1)
+        if number == lost:
+            [claimed] = store.claim([Lane.PAGER], "vanished", lanes.now, limit=1)
+            assert claimed.attempt.number == lost
+            lanes.lease_runs_out()
+        else:
+            with store.writing() as work:
+                rows = outbox_rows.outbox
+                work.connection.execute(rows.update().where(rows.c.lane_kind == "chat").values(state="done"))
+            assert lanes.work.run_once() == 1
+
+    assert delays_of(lanes)[-1] == told
+    assert lost not in delays_of(lanes)
 
 
 class Spoilt(Door):

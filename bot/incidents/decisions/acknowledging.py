@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from bot.errors import Refused
 from bot.incidents.decision import Decision
-from bot.incidents.decisions.writing import clock_keys, entry, refreshed, say
+from bot.incidents.decisions.writing import BOT, clock_keys, entry, refreshed, say
 from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, Topic
 from bot.incidents.incident import Episode, Incident, PageState, Status
-from bot.incidents.inputs import Acknowledge
+from bot.incidents.inputs import Acknowledge, AcknowledgementDelayed
 from bot.incidents.lifecycle import check_open
 from bot.incidents.policy import Policy
 
@@ -51,6 +52,17 @@ def taken_up(incident: Incident, by: str, at: datetime, via: str) -> Decision:
         effects=_told(changed, episode, by, via, seconds),
         reason=f"You acknowledged {changed.ref} again.",
     )
+
+
+def acknowledgement_delayed(incident: Incident, report: AcknowledgementDelayed, now: datetime) -> Decision:
+    """PagerDuty does not know yet that somebody is on it. Whoever is has to hear that: it may go on ringing, or escalate."""
+    episode = incident.episode_keyed(report.dedup_key)
+    if episode is None or episode.acknowledged_via == "pagerduty":
+        return Decision(reason="PagerDuty knows")
+    facts: dict[str, Any] = {"reason": report.reason, "attempt": report.attempt}
+    note = entry(incident, now, "ack_delayed", BOT, **facts, episode=episode.number)
+    told = say(incident, Topic.ACK_DELAYED, (report.by,), **facts)
+    return Decision(incident=incident, entries=(note,), effects=(told,), reason=report.reason)
 
 
 def _told(incident: Incident, episode: Episode, by: str, via: str, seconds: float) -> tuple[Effect, ...]:

@@ -23,6 +23,7 @@ from bot.incidents.incident import Episode, Incident, PageState
 from bot.incidents.inputs import (
     Escalate,
     LevelAsked,
+    LevelDelayed,
     LevelNotAsked,
     PageAccepted,
     PageDelayed,
@@ -188,6 +189,18 @@ def level_asked(incident: Incident, report: LevelAsked) -> Decision:
         effects=(*refreshed(changed, everywhere=False), say(changed, Topic.LEVEL_ASKED, level=report.level)),
         reason=f"PagerDuty escalated {changed.ref} to level {report.level}",
     )
+
+
+def level_delayed(incident: Incident, report: LevelDelayed, now: datetime, policy: Policy) -> Decision:
+    """PagerDuty could not take our escalation yet: until it does, nobody new is woken, and people have to be called."""
+    episode = incident.episode_keyed(report.dedup_key)
+    if episode is None or not incident.is_open or report.level <= episode.level:
+        return NOTHING
+    facts: dict[str, Any] = {"reason": report.reason, "attempt": report.attempt}
+    note = entry(incident, now, "escalation_delayed", BOT, to_level=report.level, **facts, episode=episode.number)
+    people = (*policy.service(incident.service).people, *whoever_is_on_it(incident))
+    told = say(incident, Topic.LEVEL_DELAYED, people, level=report.level, **facts)
+    return Decision(incident=incident, entries=(note,), effects=(told,), reason=report.reason)
 
 
 def level_not_asked(incident: Incident, report: LevelNotAsked, now: datetime, policy: Policy) -> Decision:

@@ -106,6 +106,12 @@ def entry_words(entry: Entry) -> str:
             return f"⚠️ page not taken: {escape(str(facts.get('reason', '')), 200)}"
         case "page_dropped":
             return f"⚠️ page not sent: {escape(str(facts.get('reason', '')), 200)}"
+        case "ack_delayed":
+            return f"⚠️ PagerDuty has not taken the acknowledgement yet: {escape(str(facts.get('reason', '')), 200)}"
+        case "escalation_delayed":
+            return f"⚠️ level {fact('to_level')} not taken yet: {escape(str(facts.get('reason', '')), 200)}"
+        case "escalation_failed":
+            return f"⚠️ level {fact('to_level')} not paged: {escape(str(facts.get('reason', '')), 200)}"
         case "page":
             return f"📟 PagerDuty notified {person(facts.get('to'))} (level {fact('level')}, {fact('channel')})"
         case "ack":

@@ -82,6 +82,21 @@ def _level_asked(facts: Facts, ref: str, number: int) -> Message:
     return said(f"⏫ PagerDuty escalated *{ref}* to level {facts['level']}.")
 
 
+def _level_delayed(facts: Facts, ref: str, number: int) -> Message:
+    late = _not_yet(f"the request for level {facts['level']} of {ref}", facts)
+    return said(f"{late} It is tried again. *Until then nobody there is being woken: call people.*")
+
+
+def _ack_delayed(facts: Facts, ref: str, number: int) -> Message:
+    return said(f"{_not_yet(f'the acknowledgement of {ref}', facts)} It is tried again; until then *it may go on ringing*.")
+
+
+def _not_yet(what: str, facts: Facts) -> str:
+    tries = int(facts["attempt"])
+    counted = f"{tries} {'try' if tries == 1 else 'tries'}"
+    return f"⚠️ *PagerDuty has not taken {what} yet* ({counted}): {escape(str(facts['reason']), 500)}."
+
+
 def _level_not_asked(facts: Facts, ref: str, number: int) -> Message:
     line = f"🛑 *Level {facts['level']} was not paged for {ref}*: {escape(str(facts['reason']), 500)}. *Please call somebody.*"
     return said(line, _mend(facts))
@@ -197,10 +212,12 @@ VIEWS: dict[Topic, Callable[[Facts, str, int], Message]] = {
     Topic.ACK_REMINDER: _reminder,
     Topic.ACK_BREACHED: _breached,
     Topic.ACKNOWLEDGED: _acknowledged,
+    Topic.ACK_DELAYED: _ack_delayed,
     Topic.UNACKNOWLEDGED: _unacknowledged,
     Topic.PAGE_DELAYED: _delayed,
     Topic.PAGE_REFUSED: _refused,
     Topic.LEVEL_ASKED: _level_asked,
+    Topic.LEVEL_DELAYED: _level_delayed,
     Topic.LEVEL_NOT_ASKED: _level_not_asked,
     Topic.SOMEONE_ASKED: _someone_asked,
     Topic.SOMEONE_NOT_ASKED: _someone_not_asked,
