@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.alerts.reading import first, moment
@@ -28,6 +28,8 @@ KINDS = {
     "annotate_log_entry": "annotated",
 }
 PAGE = 100
+REST = timedelta(seconds=30)
+"""How long PagerDuty is left alone with what a report does without, after it owed an answer: the news must not queue up."""
 
 
 class Reports:
@@ -36,6 +38,7 @@ class Reports:
     def __init__(self, *, client: Client, store: Store, clock: Clock) -> None:
         self._client, self._store, self._clock = client, store, clock
         self._own_id: str | None = None
+        self._rests_until: datetime | None = None
 
     # --- as inputs ----------------------------------------------------------------------------
 
@@ -51,12 +54,19 @@ class Reports:
 
     def _with_level(self, report: PagerReport) -> PagerReport:
         """A webhook does not say to which level it escalated; the log does."""
-        if report.kind != "escalated" or report.level is not None or not self._client.has_token:
+        if report.kind != "escalated" or report.level is not None or not self._may_ask():
             return report
         try:
             return replace(report, level=level_in(self.log_entries(report.pager_id)))
-        except (TryLater, GaveUp):
-            return report
+        except TryLater:
+            self._rests_until = self._clock() + REST
+        except GaveUp:
+            pass
+        return report
+
+    def _may_ask(self) -> bool:
+        """Whether PagerDuty may be asked for what a report does without: each question may take seconds to fail."""
+        return self._client.has_token and (self._rests_until is None or self._clock() >= self._rests_until)
 
     def as_input(self, number: int, report: PagerReport) -> PagerReported:
         """A report with PagerDuty's people as ours."""
@@ -73,11 +83,14 @@ class Reports:
 
     def _learn(self, pagerduty_id: str) -> Person | None:
         """Ask PagerDuty for the address, once, and remember who that is in Slack."""
-        if not self._client.has_token:
+        if not self._may_ask():
             return None
         try:
             user = self._client.get(f"/users/{pagerduty_id}", "who a user is").get("user", {})
-        except (TryLater, GaveUp):
+        except TryLater:
+            self._rests_until = self._clock() + REST
+            return None
+        except GaveUp:
             return None
         person = self._store.person_by_email(first(user.get("email")))
         if person is not None:
@@ -126,6 +139,7 @@ class Reports:
             entries += answer.get("log_entries", [])
             if not answer.get("more") or not answer.get("log_entries"):
                 break
+        self._rests_until = None
         # Told newest first, in whole seconds: what happened in one second keeps its order only when turned around.
         return sorted(reversed(entries), key=lambda one: moment(one.get("created_at")) or self._clock())
 

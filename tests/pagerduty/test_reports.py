@@ -1,11 +1,14 @@
 """What PagerDuty's log says of a page, in the order in which it happened."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import SecretStr
 
+from bot.incidents.decision import Decision
 from bot.pagerduty.client import Client
-from bot.pagerduty.reports import Reports
-from tests.builders import NOON, incident
+from bot.pagerduty.reports import REST, Reports
+from tests.builders import NOON, after, incident, pager
 from tests.pagerduty.standin import answer, standing_in
 
 BEN = {"id": "PBEN", "type": "user_reference", "summary": "Ben Okafor"}
@@ -47,3 +50,32 @@ def test_an_acknowledgement_is_one_under_either_of_pagerdutys_names_for_it(store
         found = Reports(client=client, store=store, clock=lambda: NOON).found(incident(), {"id": "Q1"})
 
     assert [(one.report.kind, one.person) for _, one in found] == [("acknowledged", "Ben Okafor")]
+
+
+@pytest.mark.parametrize("kind", ["acknowledged", "escalated"])
+def test_news_does_not_queue_up_behind_a_pagerduty_that_owes_answers(store, kind):
+    now = [NOON]
+    with store.writing() as work:
+        work.save(Decision(incident=incident()), NOON)
+    told = replace(pager(kind, after(1)).report, person="PBEN", person_name="Ben Okafor", is_human=True)
+    with standing_in(answer(503)) as standin:
+        client = Client(token=SecretStr("t"), from_email="", api_url=standin.url, events_url=standin.url)
+        reports = Reports(client=client, store=store, clock=lambda: now[0])
+        found = [reports.of_ours(told) for _ in range(3)]
+        assert standin.connections == 1
+        now[0] += REST
+        reports.of_ours(told)
+        assert standin.connections == 2
+
+    assert [one.person for one in found] == ["Ben Okafor"] * 3
+
+
+def test_once_pagerduty_answers_it_is_asked_again_who_people_are(store):
+    log = answer(200, {"log_entries": [entry("acknowledge", 7, agent=BEN)], "more": False})
+    with standing_in(answer(503), log, answer(404)) as standin:
+        client = Client(token=SecretStr("t"), from_email="", api_url=standin.url, events_url=standin.url)
+        reports = Reports(client=client, store=store, clock=lambda: NOON)
+        assert reports.person("PBEN", "Ben") == "Ben"
+        reports.found(incident(), {"id": "Q1"})
+
+    assert ["/users/PBEN" in one.line for one in standin.asked] == [True, False, True]
