@@ -238,7 +238,23 @@ def test_a_page_that_was_refused_is_never_called_paged():
         text = drafted(entries, template)
         assert "Paged" not in text
         assert "The page was not taken: 400 from PagerDuty" in text
-        assert "no page was made, so no target applies" in text
+        assert "nobody acknowledged; PagerDuty took no page" in text
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ((entry(2, "ack", ANA),), "met (under 5 min); PagerDuty took no page"),
+        ((entry(7, "ack", ANA),), "missed (5 min); PagerDuty took no page"),
+        ((entry(2, "ack", ANA), entry(2, "page_dropped", reason="Ana was on it")), "met (under 5 min); Ana was on it"),
+        ((entry(2, "page_dropped", reason="it was over"), entry(2, "resolved")), "nobody acknowledged; it was over"),
+    ],
+)
+def test_the_target_applies_to_a_page_that_was_asked_for_though_pagerduty_never_took_it(told, verdict):
+    said = known((SMALL[1], entry(0, "page_requested", episode=1), *told))
+
+    assert said["acknowledgements"][0]["verdict"] == verdict
+    assert any("was not acknowledged within 5 min" in one for one in said["questions"]) is verdict.startswith("missed")
 
 
 def test_an_end_before_the_start_gives_no_length_and_raises_a_question():

@@ -43,7 +43,9 @@ class Window:
     acked_at: datetime | None = None
     acked_by: str = ""
     how: str = ""
+    is_asked: bool = False
     is_paged: bool = False
+    """Whether PagerDuty took the page. The target applies from when it was asked: see docs/metrics.md."""
     dropped: str = ""
     """Why the page was not sent, where its reason went away before PagerDuty was known to have it."""
 
@@ -138,6 +140,7 @@ def _window(number: int, begin: Entry, mine: Sequence[Entry], until: datetime) -
         window.acked_at, window.acked_by = first_ack.at, str(first_ack.by)
         window.how = _how_acknowledged(first_ack, later)
     window.is_paged = any(one.type in ("page", "page_accepted") for one in later)
+    window.is_asked = window.is_paged or any(one.type == "page_requested" for one in later)
     unsent = [str(one.fields.get("reason") or "the page was not sent") for one in later if one.type == "page_dropped"]
     window.dropped = "" if window.is_paged else next(iter(unsent), "")
     return window
@@ -300,15 +303,16 @@ def _ack_row(window: Window, said: Any) -> dict[str, str]:
         "who": "nobody",
         "after": "–",
         "how": "–",
-        "verdict": said(window.dropped) or "no page was made, so no target applies",
+        "verdict": "no page was made, so no target applies",
     }
+    untaken = "" if window.is_paged else f"; {said(window.dropped) or 'PagerDuty took no page'}"
     if window.acked_at is not None:
         seconds = (window.acked_at - window.opened_at).total_seconds()
         row |= {"who": said(window.acked_by), "after": length(seconds), "how": said(window.how)}
-        if window.is_paged:
-            row["verdict"] = "met (under 5 min)" if seconds < TARGET_SECONDS else "missed (5 min)"
-    elif window.is_paged:
-        row["verdict"] = "nobody acknowledged this page"
+        if window.is_asked:
+            row["verdict"] = ("met (under 5 min)" if seconds < TARGET_SECONDS else "missed (5 min)") + untaken
+    elif window.is_asked:
+        row["verdict"] = "nobody acknowledged this page" if window.is_paged else f"nobody acknowledged{untaken}"
     return row
 
 
@@ -413,14 +417,18 @@ def _actions(ordered: Sequence[Entry], said: Any) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
+def _is_missed(window: Window) -> bool:
+    if window.acked_at is None:
+        return window.is_asked and not window.dropped
+    return window.is_asked and (window.acked_at - window.opened_at).total_seconds() >= TARGET_SECONDS
+
+
 def _questions(ordered: Sequence[Entry], windows: Sequence[Window]) -> list[str]:
     """Questions that gaps in the data raise; about conditions, never about people."""
     found = []
     if len(windows) > 1:
         found.append("The impact ended and came back. What did the first mitigation not undo?")
-    missed = [one for one in windows if one.is_paged and (one.acked_at is None or
-              (one.acked_at - one.opened_at).total_seconds() >= TARGET_SECONDS)]  # fmt: skip
-    if missed:
+    if any(_is_missed(one) for one in windows):
         found.append("A page was not acknowledged within 5 min. What made the paging path slow?")
     if any(one.type == "page_failed" for one in ordered):
         found.append("PagerDuty did not take the page at once. How would people have been reached without it?")
