@@ -245,11 +245,11 @@ def announced(effect: AnnounceAlert) -> Message:
     """An alert that opens nothing by itself, with a button for people who think that it should."""
     service = f" · {escape(effect.service, 80)}" if effect.service else ""
     line = f"🔔 *{escape(effect.title, 250)}*{service} · {effect.severity} · since {moment(effect.started_at)}"
+    # In the past tense: the message stays as it is when the alert gets worse and opens one.
+    why = f"No incident was opened for it: {escape(effect.reason, 400)}"
     return said(
         line,
-        context(
-            f"No incident was opened for it: {escape(effect.reason, 400)} · {escape(effect.source, 40)} {link(effect.url, 'source')}"
-        ),
+        context(f"{why} · {escape(effect.source, 40)} {link(effect.url, 'source')}"),
         context(filled_in(effect.filled_in)),
         actions(button("Declare an incident", ids.DECLARE, effect.fingerprint)),
     )
