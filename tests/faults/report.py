@@ -37,8 +37,10 @@ its metadata; the first acknowledgement, on both sides; one draft, one digest; n
   says why nothing in Slack's interface rules it out.
 - **A person's command that was cut off** is shown by Slack as failed though it may have been saved. Typed again, a note is
   there twice, once for each time it was asked; everything else answers that it was done already.
-- **A process that stands still between its last look at its lease and its call** makes that call in spite of its successor.
-  For a page that is harmless (the same key); a message may be there twice. The window is some microseconds long.
+- **A process that stands still between its last look at its lease and its call** makes that call in spite of its successor
+  once it goes on. For a trigger, an acknowledgement and a resolve that is harmless (the same key); a message may be there
+  twice, and a level that was asked for may ring once more. It takes a process that stops for longer than its lease within
+  some microseconds, more on a machine that has too much to do, and then goes on.
 """
 
 
