@@ -8,8 +8,8 @@ import structlog
 
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Placement, place, service_of
 from bot.alerts.matching import Outcome as RouteOutcome
+from bot.alerts.matching import Placement, place, service_of
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
@@ -133,7 +133,7 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
     routes, aliases = policy.built_routes(), policy.aliases()
     known = work.known_alert(report.alert.fingerprint(report.route))
     service = service_of(report.alert, report.route, routes, aliases) if known is None or known.incident is None else None
-    candidates = [_candidate(one) for one in work.open_of_service(service)] if service is not None else []
+    candidates = work.candidates(service) if service is not None else ()
     return place(
         report.alert,
         report.route,
@@ -144,8 +144,3 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
         candidates,
         now,
     )
-
-
-def _candidate(incident: Incident) -> Candidate:
-    newest = max((one.changed_at for one in incident.alerts), default=None)
-    return Candidate(incident.number, incident.service, newest, incident.private)

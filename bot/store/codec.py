@@ -5,7 +5,7 @@ changing what a field means, takes a migration.
 """
 
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
@@ -47,87 +47,106 @@ def decode_tagged(stored: Mapping[str, Any]) -> Any:
 
 def encode(value: Any) -> Any:
     """Any of our values as JSON: moments as RFC 3339, lengths of time as seconds."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return _encode_fields(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, Mapping):
-        return {str(encode(key)): encode(one) for key, one in value.items()}
-    if isinstance(value, tuple | list | frozenset):
-        return [encode(one) for one in value]
-    if isinstance(value, str):
-        # PostgreSQL keeps no NUL, in text or in JSON.
-        return value.replace("\x00", "")
-    return value
+    return _encoder(_kind(value))(value)
 
 
 def decode(kind: Any, stored: Any) -> Any:
     """The value of type `kind` that `stored` stands for."""
+    return _decoder(kind)(stored)
+
+
+# How a type is written and read is found out once. An incident may have hundreds of alerts, and is read for each report
+# of each of them.
+
+
+@cache
+def _encoder(kind: Any) -> Callable[[Any], Any]:
+    if is_dataclass(kind):
+        return _encode_fields
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if issubclass(kind, datetime | date):
+        return lambda value: value.isoformat()
+    if issubclass(kind, timedelta):
+        return lambda value: value.total_seconds()
+    if issubclass(kind, Mapping):
+        return lambda value: {str(encode(key)): encode(one) for key, one in value.items()}
+    if issubclass(kind, tuple | list | frozenset):
+        return lambda value: [encode(one) for one in value]
+    if issubclass(kind, str):
+        # PostgreSQL keeps no NUL, in text or in JSON.
+        return lambda value: value.replace("\x00", "")
+    return _as_it_is
+
+
+@cache
+def _decoder(kind: Any) -> Callable[[Any], Any]:
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _decode_union(get_args(kind), stored)
+        candidates = [one for one in get_args(kind) if one is not type(None)]
+        return _or_none(_decoder(candidates[0])) if len(candidates) == 1 else _as_it_is
     if origin is not None:
-        return _decode_many(origin, get_args(kind), stored)
-    if kind in (Any, object) or stored is None or not isinstance(kind, type):
-        return stored
+        return _decoder_of_many(origin, get_args(kind))
+    if kind in (Any, object) or not isinstance(kind, type):
+        return _as_it_is
     if is_dataclass(kind):
-        return _decode_fields(kind, stored)
-    return _decode_plain(kind, stored)
+        # What its fields are is asked when the first one is read: a value may hold others of its own kind.
+        return _or_none(lambda stored: _decode_fields(kind, stored))
+    return _or_none(_decoder_of_plain(kind))
 
 
-def _decode_plain(kind: type, stored: Any) -> Any:
+def _decoder_of_plain(kind: type) -> Callable[[Any], Any]:
     if issubclass(kind, Enum):
-        return kind(stored)
+        return kind
     if kind is datetime:
-        return datetime.fromisoformat(stored)
+        return datetime.fromisoformat
     if kind is date:
-        return date.fromisoformat(stored)
+        return date.fromisoformat
     if kind is timedelta:
-        return timedelta(seconds=stored)
-    return stored
+        return lambda stored: timedelta(seconds=stored)
+    return _as_it_is
 
 
-def _decode_union(kinds: tuple[Any, ...], stored: Any) -> Any:
-    if stored is None:
-        return None
-    candidates = [one for one in kinds if one is not type(None)]
-    return decode(candidates[0], stored) if len(candidates) == 1 else stored
-
-
-def _decode_many(origin: Any, arguments: tuple[Any, ...], stored: Any) -> Any:
+def _decoder_of_many(origin: Any, arguments: tuple[Any, ...]) -> Callable[[Any], Any]:
+    parts = [_decoder(one) for one in arguments if one is not Ellipsis]
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(decode(arguments[0], one) for one in stored)
-        return tuple(decode(kind, one) for kind, one in zip(arguments, stored, strict=True))
+            return lambda stored: tuple(parts[0](one) for one in stored)
+        return lambda stored: tuple(part(one) for part, one in zip(parts, stored, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return {decode(arguments[0], key): decode(arguments[1], one) for key, one in stored.items()}
-    return stored
+        return lambda stored: {parts[0](key): parts[1](one) for key, one in stored.items()}
+    return _as_it_is
 
 
-def _encode_fields(value: Any) -> dict[str, Any]:
-    return {name: encode(getattr(value, name)) for name in _stored_fields(_kind(value))}
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    if read is _as_it_is:
+        return read
+    return lambda stored: None if stored is None else read(stored)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _kind(value: object) -> Any:
     return type(value)
 
 
+def _encode_fields(value: Any) -> dict[str, Any]:
+    return {name: encode(getattr(value, name)) for name in _stored_fields(_kind(value))}
+
+
 def _decode_fields(kind: type, stored: Mapping[str, Any]) -> Any:
-    hints = _hints(kind)
-    given = {name: decode(hints[name], stored[name]) for name in _stored_fields(kind) if name in stored}
-    return kind(**given)
+    return kind(**{name: read(stored[name]) for name, read in _field_decoders(kind) if name in stored})
+
+
+@cache
+def _field_decoders(kind: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    hints = get_type_hints(kind, localns=LOCAL)
+    return tuple((name, _decoder(hints[name])) for name in _stored_fields(kind))
 
 
 @cache
 def _stored_fields(kind: Any) -> tuple[str, ...]:
     unstored = TRANSIENT.get(kind.__name__, ())
     return tuple(one.name for one in fields(kind) if one.init and one.name not in unstored)
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, localns=LOCAL)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 
-from bot.alerts.matching import Known
+from bot.alerts.matching import Candidate, Known
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.incident import Incident, Status
 from bot.incidents.timeline import Entry
@@ -41,14 +42,17 @@ class Work:
         )
         return tuple(_read(row.body, row.version) for row in rows)
 
-    def open_of_service(self, service: str) -> tuple[Incident, ...]:
-        """The open incidents of one service, newest first: what an alert of it might join."""
+    def candidates(self, service: str) -> tuple[Candidate, ...]:
+        """The open incidents of one service, newest first, as far as an alert that might join them needs to know.
+
+        Asked for every alert that is new: an incident of hundreds of alerts is not read whole for it.
+        """
         rows = self.connection.execute(
-            select(incidents.c.body, incidents.c.version)
+            select(incidents.c.number, incidents.c.private, incidents.c.body)
             .where(incidents.c.is_open, incidents.c.service == service)
             .order_by(incidents.c.number.desc())
         )
-        return tuple(_read(row.body, row.version) for row in rows)
+        return tuple(Candidate(row.number, service, _newest_alert(row.body), row.private) for row in rows)
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten: it fires, or its incident is open."""
@@ -228,6 +232,10 @@ class Work:
 def engine_of(work: Work) -> Engine:
     """The engine a transaction runs on."""
     return work.connection.engine
+
+
+def _newest_alert(body: dict[str, Any]) -> datetime | None:
+    return max((datetime.fromisoformat(one["changed_at"]) for one in body["alerts"]), default=None)
 
 
 def _read(body: dict[str, object], version: int) -> Incident:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.alerts.matching import Candidate
 from bot.alerts.source import Delivery
 from bot.errors import Refused
 from bot.handle import Door
@@ -45,6 +46,22 @@ def test_an_incident_comes_back_as_it_was_saved(store):
     assert store.incident(7) == replace(one, version=1)
     assert store.incident_in_channel("C1").number == 7
     assert store.incident_of_page("PD1").number == 7
+
+
+def test_what_an_alert_might_join_is_read_with_its_newest_alert_and_without_what_is_over(store):
+    later = replace(incident().alerts[0], fingerprint="f2", changed_at=after(4))
+    for one in (
+        replace(incident(), alerts=(later, *incident().alerts)),
+        replace(incident(), number=8, alerts=(), private=True),
+        replace(incident(), number=9, service="payments"),
+        replace(incident(), number=10, status=Status.RESOLVED),
+    ):
+        saved(store, Decision(incident=one))
+
+    with store.reading() as work:
+        found = work.candidates("checkout")
+
+    assert found == (Candidate(8, "checkout", None, private=True), Candidate(7, "checkout", after(4)))
 
 
 def test_two_who_change_the_same_incident_do_not_overwrite_each_other(store):
