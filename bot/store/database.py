@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from bot.store.types import UtcDateTime
 
-WAIT_SECONDS = 2.5
+WAIT_SECONDS = 2.0
 """The longest wait for the database's lock or a connection: a person in Slack has to be answered within three."""
 RETRIED = frozenset({"40001", "40P01", "55P03"})
 """PostgreSQL: serialization failure, deadlock, lock not available. Decide anew."""
