@@ -122,7 +122,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=range(len(REFUSALS)))
 def test_where_there_is_no_connection_it_says_so_and_goes_on_trying(office, refusal):
-    with listening() as server, standing_in(refusal, answer(200, {"ok": True, "url": server.url})) as api:
+    with listening() as server, standing_in(refusal, refusal, answer(200, {"ok": True, "url": server.url})) as api:
         post = Post(office, server, api)
         post.mode.start()
         trouble = until(lambda: post.mode.trouble() if api.asked else "")

@@ -10,7 +10,7 @@ from sandbox.__main__ import Demo
 from sandbox.person import CannotBe
 from sandbox.world import World
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Story:
