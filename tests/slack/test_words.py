@@ -79,3 +79,12 @@ def test_a_late_page_calls_people_only_while_nobody_is_on_it():
     assert "call people" in waiting
     assert "call people" not in held
     assert f"<@{ANA}> is on it" in held
+
+
+def test_what_rings_again_is_nowhere_called_acknowledged_as_it_stands():
+    one = acknowledged(episode={"acknowledged_at": after(1), "acknowledged_by": ANA, "rings_since": after(31)})
+    shown = card.card(one, POLICY, after(32))
+    first = shown.blocks[1]["text"]["text"]
+
+    assert [text for text in (card.topic(one), shown.text, first) if "acknowledged" in text.lower()] == []
+    assert [text for text in (card.topic(one), shown.text, first) if "rings again" not in text.lower()] == []

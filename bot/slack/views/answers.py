@@ -22,7 +22,7 @@ from bot.slack.views.blocks import (
     said,
     section,
 )
-from bot.slack.views.card import ICONS, clock_line, page_line
+from bot.slack.views.card import ICONS, clock_line, page_line, standing
 from bot.slack.views.text import clean, clip, escape, filled_in, fit, moment, people, person, since, spoken, told
 
 MOST_ROTAS = 8
@@ -50,7 +50,7 @@ def _line(incident: Incident, now: datetime) -> str:
     where = f" <#{incident.channel.id}>" if incident.channel and not incident.private else ""
     title = "a private incident" if incident.private else escape(incident.title, 150)
     age = since(incident.opened_at, now)
-    return f"{ICONS[incident.severity.value]} *{incident.ref}* {title} · {incident.status.value} · {age} · {stand}{where}"
+    return f"{ICONS[incident.severity.value]} *{incident.ref}* {title} · {standing(incident)} · {age} · {stand}{where}"
 
 
 def timeline(incident: Incident, entries: Sequence[Entry], now: datetime, page: int = 0) -> Message:

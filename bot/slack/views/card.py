@@ -51,6 +51,13 @@ def state_line(incident: Incident) -> str:
         return f"merged into INC-{incident.merged_into}"
     if incident.status is Status.RESOLVED and incident.resolved_at is not None:
         return f"resolved after {spoken((incident.resolved_at - incident.opened_at).total_seconds())}"
+    return standing(incident)
+
+
+def standing(incident: Incident) -> str:
+    """The status in a word, or that it rings again: nothing is called acknowledged that nobody is on."""
+    if incident.status is Status.ACKNOWLEDGED and incident.episode.is_ringing_again:
+        return "rings again"
     return incident.status.value
 
 
@@ -58,7 +65,7 @@ def _first_line(incident: Incident, policy: Policy, now: datetime) -> str:
     means = policy.rule(incident.severity).means
     service = f" · *{escape(incident.service, 80)}*" if incident.service else ""
     drill = "*DRILL* · " if incident.drill else ""
-    status = f"*{incident.status.value.capitalize()}*"
+    status = f"*{standing(incident).capitalize()}*"
     if incident.status is Status.MERGED:
         status = f"*Merged into INC-{incident.merged_into}*"
     started = incident.impact_started_at or incident.opened_at
@@ -256,4 +263,4 @@ def topic(incident: Incident) -> str:
     """The channel's topic: plain text of at most 250 characters."""
     lead = incident.roles.get(Role.COMMANDER, ())
     who = f" | lead: {people(lead)}" if lead else ""
-    return clip(f"{incident.severity.value} | {incident.status.value} | {escape(incident.title, 150)}{who}", 250)
+    return clip(f"{incident.severity.value} | {standing(incident)} | {escape(incident.title, 150)}{who}", 250)
