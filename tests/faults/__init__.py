@@ -1,1 +1,1 @@
-"""Faults: real bot processes that are killed, frozen and cut off, and an oracle that reads what the neighbours kept."""
+"""Faults: real bot processes that are killed and made to stand still, and an oracle that reads what the neighbours kept."""

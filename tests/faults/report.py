@@ -15,9 +15,13 @@ HEAD = """\
 
 <!-- Written by `make faults`. The words are in tests/faults/report.py. -->
 
-Real processes of the bot are killed, frozen and cut off from a Slack and a PagerDuty that keep a ledger of everything
-that was really done, and that answer late, twice, or not at all. An oracle then reads those ledgers and the record, never
-the bot's log, and looks for what is lost and what is there twice. `make faults` does all of it; the same seed does the same.
+Real processes of the bot are killed, killed again while they recover, and made to stand still, beside a Slack and a
+PagerDuty that keep a ledger of everything that was really done. An oracle then reads those ledgers and the record, never the
+bot's log, and looks for what is lost and what is there twice. A seed chooses at which of its visits to a place a process is
+hit; threads and processes still run as the machine lets them, so a run can be repeated closely, not exactly.
+
+Not tried here yet: neighbours that answer late, wrongly or not at all, a database that goes away, full disks, clocks that
+jump, and storms. What is known of those is in the tests of each part.
 
 Each run tells the whole life of an incident: alert, page, channel, card, second level, acknowledgement, responders, update,
 all-clear, resolve, draft, digest, alarm. People and senders in it try again where they are not answered, as they do.
@@ -44,16 +48,17 @@ its metadata; the first acknowledgement, on both sides; one draft, one digest; n
 """
 
 
-def page(outcomes: Sequence[Outcome], today: date) -> str:
+def page(outcomes: Sequence[Outcome], today: date, planned: int) -> str:
     """The whole document."""
-    return "\n".join([HEAD, *_summary(outcomes, today), "", *_table(outcomes), "", *_failures(outcomes), TAIL])
+    return "\n".join([HEAD, *_summary(outcomes, today, planned), "", *_table(outcomes), "", *_failures(outcomes), TAIL])
 
 
-def _summary(outcomes: Sequence[Outcome], today: date) -> list[str]:
+def _summary(outcomes: Sequence[Outcome], today: date, planned: int) -> list[str]:
     met = [one for one in outcomes if one.hits]
     wrong = {kind: sum(_count(one, kind) for one in outcomes) for kind in KINDS}
     return [
-        f"**{len(outcomes)} runs** on {today:%-d %B %Y}, in {len(met)} of which the fault came about (in the others the point was "
+        f"**{len(outcomes)} runs**, of {planned:,} that `make faults` plans, "
+        f"on {today:%-d %B %Y}, in {len(met)} of which the fault came about (in the others the point was "
         f"not reached as often as the seed asked): **{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} "
         f"duplicate channels, {wrong['message']} duplicate messages.** {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, SQLite and PostgreSQL, both with every commit synced.",
