@@ -8,7 +8,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pytest
 from sqlalchemy import make_url
 
 from bot.store import Store, migrate
+from tests.ports import free_port
 
 KINDS = ("sqlite", "postgresql")
 
@@ -47,7 +47,7 @@ class Server:
         self._home = Path(tempfile.mkdtemp(prefix="firstfive-pg-", dir="/tmp"))
         if self._user:
             os.chown(self._home, pwd.getpwnam(self._user).pw_uid, -1)
-        self.port = _free_port()
+        self.port = free_port()
         self._data = self._home / "data"
         self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D", self._data)
         options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self._home}"
@@ -95,12 +95,6 @@ def _unprivileged() -> str | None:
         return None
     names = {one.pw_name for one in pwd.getpwall()}
     return next((name for name in ("postgres", "nobody") if name in names), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from bot.alerts.source import Delivery
 from tests.bench.__main__ import as_json, line
 from tests.bench.figures import Figure, Repeats, alert_body, is_answered
 from tests.bench.load import NONE, Times, paced, ratio, run, together
-from tests.bench.processes import free_port
 from tests.builders import NOON
+from tests.ports import free_port
 
 HUNDRED = Times(tuple(number / 1000 for number in range(100, 0, -1)), elapsed=2.0)
 FLOOR = Times((0.010,), elapsed=1.0)

@@ -17,16 +17,10 @@ from bot.settings import Settings
 from sandbox.__main__ import settings_for
 from sandbox.app import Sandbox
 from tests.databases import Server
+from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
 POLL_SECONDS = Settings.model_fields["pager_poll_seconds"].default
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from sandbox.app import Sandbox
 from sandbox.serving import running
 from sandbox.world import World
 from tests.commands.terminal import TOP, Terminal, ended
+from tests.ports import free_port
 
 PATIENCE = 30.0
 embedded = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -43,12 +43,6 @@ def bot(tmp_path: Path, sandbox: Sandbox, database_url: str) -> Terminal:
     }
     sandbox.world.bot = f"http://127.0.0.1:{settings['port']}"
     return Terminal(tmp_path, {name.upper(): str(value) for name, value in settings.items()})
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def address(bot: Terminal) -> str:

@@ -23,7 +23,7 @@ from sandbox.app import Sandbox
 from sandbox.calls import get, post
 from sandbox.serving import running
 from sandbox.world import World
-from tests.bench.processes import free_port
+from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
 PATIENCE = 60.0

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
 README = TOP / "README.md"
@@ -103,12 +104,6 @@ def receiver(bot: str, intervals: Mapping[str, str]) -> str:
         text, count = re.subn(rf"{name}: \S+", f"{name}: {value}", text)
         assert count == 1, name
     return text
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Shop:

@@ -17,6 +17,7 @@ import httpx
 from bot.alerts.registry import sources
 from bot.clock import wall_clock
 from tests.documents import TOP
+from tests.ports import free_port
 
 PATIENCE = 20.0
 
@@ -53,9 +54,9 @@ def up(process: Any, ready: Path) -> dict[str, Any]:
 
 @contextmanager
 def somebody_listens() -> Iterator[int]:
-    """A port that is taken, with the two after it free as far as one can know."""
+    """A port that is taken, with some after it free."""
     with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
+        one.bind(("127.0.0.1", free_port(and_after=8)))
         one.listen()
         yield one.getsockname()[1]
 
@@ -77,8 +78,7 @@ def test_a_port_in_use_is_said_in_one_line_and_the_next_free_one_taken(tmp_path:
 
 
 def test_two_demos_in_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
-    with somebody_listens() as taken:
-        wanted = taken + 1
+    wanted = free_port(and_after=8)
     with demo(tmp_path, wanted) as one:
         first = up(one, tmp_path / ".demo" / "ready.json")
         with demo(tmp_path, wanted) as other:
