@@ -13,6 +13,7 @@ from bot.clock import wall_clock
 from tests.faults import matrix, report, runs
 from tests.faults.matrix import Plan
 from tests.faults.runs import Databases, Outcome
+from tests.faults.trials import Trial
 
 SEEDS = 7
 """So many that a thousand processes are killed."""
@@ -53,10 +54,16 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def _all(seeds: range, counts: dict[str, int]) -> Iterator[Plan]:
+TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = ()
+"""The `trials` of each module that has some."""
+
+
+def _all(seeds: range, counts: dict[str, int]) -> Iterator[Plan | Trial]:
     yield from matrix.plans(seeds, counts)
     yield from matrix.doubles(range(seeds.start, seeds.start + 1), counts)
     yield from matrix.frozen(range(seeds.start, seeds.start + 2), counts)
+    for trials in TRIALS:
+        yield from trials(seeds)
 
 
 def _teller(total: int) -> Callable[[Outcome, int], None]:

@@ -7,6 +7,7 @@ from datetime import date
 
 from tests.faults.matrix import Plan
 from tests.faults.runs import Outcome
+from tests.faults.trials import Trial
 
 KINDS = ("lost", "page", "channel", "message")
 
@@ -87,8 +88,10 @@ def _failures(outcomes: Sequence[Outcome]) -> list[str]:
     return [*lines, ""]
 
 
-def named(plan: Plan) -> str:
+def named(plan: Plan | Trial) -> str:
     """A plan, with all that is needed to do it again."""
+    if isinstance(plan, Trial):
+        return plan.name
     at = ", then ".join(f"{kill.point or kill.call} #{kill.time}" for kill in plan.kills)
     return f"{plan.name} ({at})"
 

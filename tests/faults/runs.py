@@ -16,13 +16,14 @@ from tests.faults import oracle, story
 from tests.faults.matrix import Plan
 from tests.faults.oracle import Wrong
 from tests.faults.rig import NeverSeen, rigged
+from tests.faults.trials import Stage, Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of a plan. `hits` is how often a signal was really sent or a process really died."""
 
-    plan: Plan
+    plan: Plan | Trial
     wrong: tuple[Wrong, ...]
     hits: int
     seconds: float
@@ -64,8 +65,24 @@ class Databases:
 COMMANDS = {"serve": ("serve",), "apart": ("web", "worker", "worker")}
 
 
-def carried_out(plan: Plan, databases: Databases) -> Outcome:
+def carried_out(plan: Plan | Trial, databases: Databases) -> Outcome:
     """Do one run."""
+    return _tried(plan, databases) if isinstance(plan, Trial) else _killed(plan, databases)
+
+
+def _tried(trial: Trial, databases: Databases) -> Outcome:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="firstfive-faults-") as name, databases.one(trial.database, Path(name)) as url:
+        stage = Stage(trial.database, url, Path(name), trial.seed)
+        wrong: list[Wrong] = []
+        try:
+            wrong.extend(trial.play(stage))
+        except NeverSeen as never:
+            wrong.append(Wrong("lost", f"never seen: {never}"))
+        return Outcome(trial, tuple(wrong), stage.hits, time.monotonic() - began)
+
+
+def _killed(plan: Plan, databases: Databases) -> Outcome:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="firstfive-faults-") as name, databases.one(plan.database, Path(name)) as url:
         folder = Path(name)
@@ -82,18 +99,24 @@ def carried_out(plan: Plan, databases: Databases) -> Outcome:
             return Outcome(plan, tuple(wrong), rig.hits(), time.monotonic() - began)
 
 
-def all_of(plans: Sequence[Plan], databases: Databases, parallel: int, tell: Callable[[Outcome, int], None]) -> list[Outcome]:
-    """Do every run; `tell` hears of each with how many are done."""
+def all_of(plans: Sequence[Plan | Trial], databases: Databases, parallel: int, tell: Callable[[Outcome, int], None]) -> list[Outcome]:
+    """Do every run, those that need the machine to themselves last; `tell` hears of each with how many are done."""
     done: list[Outcome] = []
 
-    def one(plan: Plan) -> None:
+    def one(plan: Plan | Trial) -> None:
         outcome = carried_out(plan, databases)
         done.append(outcome)
         tell(outcome, len(done))
 
     with ThreadPoolExecutor(parallel) as pool:
-        list(pool.map(one, plans))
+        list(pool.map(one, [plan for plan in plans if not _is_alone(plan)]))
+    for plan in filter(_is_alone, plans):
+        one(plan)
     return done
+
+
+def _is_alone(plan: Plan | Trial) -> bool:
+    return isinstance(plan, Trial) and plan.is_alone
 
 
 def counted(databases: Databases) -> dict[str, int]:
