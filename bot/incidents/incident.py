@@ -60,6 +60,15 @@ class PageState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ack:
+    """Somebody said that they are on it. `via` is where: slack, pagerduty, merge."""
+
+    at: datetime
+    by: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
     """One run of the acknowledgement clock: from an opening or re-opening to its end.
 
@@ -83,6 +92,10 @@ class Episode:
     taken_up_at: datetime | None = None
     taken_up_by: str | None = None
     """Who acknowledged it again after that, and when. The first acknowledgement stays what it was."""
+    later_acks: tuple[Ack, ...] = ()
+    """Every acknowledgement after the first, in the order in which they happened."""
+    taken_back_at: datetime | None = None
+    """When PagerDuty last took one back: news of it may come before the news of what it took back."""
     breached_at: datetime | None = None
     level: int = 1
     asked_level: int = 1

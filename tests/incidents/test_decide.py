@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -444,6 +445,42 @@ def test_moving_the_status_takes_up_what_rings_again():
 @pytest.mark.parametrize("at", [after(0.5), after(1)])
 def test_news_of_an_acknowledgement_taken_back_before_the_one_that_stands_rings_nothing(at):
     assert not decided(acknowledged(), pager("unacknowledged", at), after(2)).incident.episode.is_ringing_again
+
+
+def heard(*news):
+    """INC-7 after news that came in this order: an acknowledgement by somebody, or its taking back, each at its minute."""
+    one = incident()
+    for who, minute in news:
+        kind = "acknowledged" if who else "unacknowledged"
+        one = decided(one, pager(kind, after(minute), who), after(10)).incident
+    return one
+
+
+@pytest.mark.parametrize("order", list(permutations([(ANA, 1), (None, 2), (BEN, 3), (BEN, 4)])))
+def test_who_was_first_and_who_is_on_it_are_the_same_whatever_order_the_news_come_in(order):
+    episode = heard(*order).episode
+
+    assert (episode.acknowledged_at, episode.acknowledged_by) == (after(1), ANA)
+    assert (episode.is_ringing_again, episode.holder, episode.taken_up_at) == (False, BEN, after(3))
+
+
+@pytest.mark.parametrize("order", list(permutations([(ANA, 1), (BEN, 2), (None, 3)])))
+def test_nobody_is_on_it_where_the_taking_back_was_the_last_that_happened(order):
+    episode = heard(*order).episode
+
+    assert (episode.acknowledged_at, episode.holder, episode.rings_since) == (after(1), None, after(3))
+
+
+def test_an_acknowledgement_that_was_taken_back_before_we_heard_of_it_is_told_together_with_that():
+    decision = decided(heard((None, 2)), pager("acknowledged", after(1), ANA), after(3))
+
+    assert topics(decision) == ["acknowledged", "unacknowledged"]
+
+
+def test_whoever_presses_saw_it_ring_whatever_pagerdutys_clock_says():
+    pressed = decided(heard((None, 9)), says.Acknowledge(7, ANA), after(8)).incident
+
+    assert (pressed.episode.acknowledged_at, pressed.episode.holder) == (after(8), ANA)
 
 
 def test_what_is_over_does_not_ring_again():

@@ -8,7 +8,7 @@ from bot.errors import Refused
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.writing import BOT, clock_keys, entry, refreshed, say
 from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, Topic
-from bot.incidents.incident import Episode, Incident, PageState, Status
+from bot.incidents.incident import Ack, Episode, Incident, PageState, Status
 from bot.incidents.inputs import Acknowledge, AcknowledgementDelayed
 from bot.incidents.lifecycle import check_open
 from bot.incidents.policy import Policy
@@ -26,8 +26,11 @@ def acknowledge(incident: Incident, wish: Acknowledge, now: datetime, policy: Po
 
 
 def stopped(incident: Incident, by: str, at: datetime, via: str, now: datetime, policy: Policy) -> Decision:
-    """The first acknowledgement of the newest episode, at `at`. Tells PagerDuty, unless it came from there."""
-    episode = replace(incident.episode, acknowledged_at=at, acknowledged_by=by, acknowledged_via=via)
+    """The first acknowledgement of the newest episode, at `at`. Tells PagerDuty, unless it came from there.
+
+    Where PagerDuty's news that it took this one back came first, it rings again already.
+    """
+    episode = with_ack(incident.episode, Ack(at, by, via))
     status = Status.ACKNOWLEDGED if incident.status is Status.TRIGGERED else incident.status
     changed = replace(incident.with_episode(episode), status=status)
     seconds = (at - episode.opened_at).total_seconds()
@@ -43,7 +46,7 @@ def stopped(incident: Incident, by: str, at: datetime, via: str, now: datetime, 
 
 def taken_up(incident: Incident, by: str, at: datetime, via: str) -> Decision:
     """Somebody acknowledges what rings again. The clock was stopped before: this changes who is on it, and no figure."""
-    episode = replace(incident.episode, rings_since=None, taken_up_at=at, taken_up_by=by)
+    episode = with_ack(incident.episode, Ack(at, by, via))
     changed = incident.with_episode(episode)
     seconds = (at - episode.opened_at).total_seconds()
     return Decision(
@@ -51,6 +54,53 @@ def taken_up(incident: Incident, by: str, at: datetime, via: str) -> Decision:
         entries=(entry(changed, at, "ack", by, via=via, episode=episode.number),),
         effects=_told(changed, episode, by, via, seconds),
         reason=f"You acknowledged {changed.ref} again.",
+    )
+
+
+def with_ack(episode: Episode, ack: Ack) -> Episode:
+    """The episode with one more acknowledgement; the same whatever order the news of several come in."""
+    if ack.via != "pagerduty" and episode.taken_back_at is not None:
+        # Whoever acts now saw it ring: by our clock, too, that was before.
+        episode = replace(episode, taken_back_at=min(episode.taken_back_at, ack.at))
+    known = _acks(episode)
+    is_known = any((one.at, one.by) == (ack.at, ack.by) for one in known)
+    return episode if is_known else _as_heard(episode, (*known, ack))
+
+
+def with_taking_back(episode: Episode, at: datetime) -> Episode:
+    """The episode after news that PagerDuty took an acknowledgement back at `at`."""
+    newest = max(at, episode.taken_back_at or at)
+    return _as_heard(replace(episode, taken_back_at=newest), _acks(episode))
+
+
+def _acks(episode: Episode) -> tuple[Ack, ...]:
+    """All that we heard of. One from before `later_acks` was kept may only stand as who took it up."""
+    found: list[Ack] = []
+    if episode.acknowledged_at is not None and episode.acknowledged_by:
+        found.append(Ack(episode.acknowledged_at, episode.acknowledged_by, episode.acknowledged_via or ""))
+    found += episode.later_acks
+    if episode.taken_up_at is not None and episode.taken_up_by and all(one.at != episode.taken_up_at for one in found):
+        found.append(Ack(episode.taken_up_at, episode.taken_up_by, "slack"))
+    return tuple(found)
+
+
+def _as_heard(episode: Episode, acks: tuple[Ack, ...]) -> Episode:
+    """Who was first, who is on it, and whether it rings: told by when things happened, not by when we heard."""
+    if not acks:
+        return episode
+    first, *later = sorted(acks, key=lambda one: one.at)
+    back = episode.taken_back_at
+    was_taken_back = back is not None and first.at < back
+    after = [one for one in later if back is not None and one.at >= back] if was_taken_back else []
+    return replace(
+        episode,
+        acknowledged_at=first.at,
+        acknowledged_by=first.by,
+        acknowledged_via=first.via,
+        later_acks=tuple(later),
+        rings_since=back if was_taken_back and not after else None,
+        taken_up_at=after[0].at if after else None,
+        taken_up_by=after[0].by if after else None,
     )
 
 

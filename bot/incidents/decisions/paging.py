@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.errors import Refused
 from bot.incidents.decision import Decision
-from bot.incidents.decisions.acknowledging import mention, said, stopped, taken_up
+from bot.incidents.decisions.acknowledging import mention, said, stopped, taken_up, with_ack, with_taking_back
 from bot.incidents.decisions.resolving import resolved_by
 from bot.incidents.decisions.writing import BOT, entry, loudly, quoted, refreshed, say, whoever_is_on_it
 from bot.incidents.effects import (
@@ -19,7 +19,7 @@ from bot.incidents.effects import (
     RaiseAlarm,
     Topic,
 )
-from bot.incidents.incident import Episode, Incident, PageState
+from bot.incidents.incident import Ack, Episode, Incident, PageState
 from bot.incidents.inputs import (
     Escalate,
     LevelAsked,
@@ -299,28 +299,43 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     if not report.is_human:
         return Decision(incident=incident, reason="PagerDuty acknowledged by itself, which is no person")
     by = input.person or report.person_name or "somebody in PagerDuty"
-    if episode.number == incident.episode.number and episode.acknowledged_at is None and incident.is_open:
-        return stopped(incident, by, report.at, "pagerduty", now, policy)
-    if episode.number == incident.episode.number and episode.rings_since is not None and report.at >= episode.rings_since:
+    is_newest = episode.number == incident.episode.number
+    if is_newest and episode.acknowledged_at is None and incident.is_open:
+        return _rings_already(stopped(incident, by, report.at, "pagerduty", now, policy))
+    if is_newest and episode.rings_since is not None and report.at >= episode.rings_since:
         return taken_up(incident, by, report.at, "pagerduty")
     note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
-    # PagerDuty's log knows whole seconds: the same second is not earlier.
-    if episode.acknowledged_at is not None and report.at >= episode.acknowledged_at.replace(microsecond=0):
-        if by == episode.acknowledged_by:
-            return Decision(incident=incident, reason="the acknowledgement that we know")
-        return Decision(incident=incident, entries=(note,), reason="acknowledged again; the first stands")
+    first_at = episode.acknowledged_at
     if episode.ended_at is not None and report.at > episode.ended_at:
-        return Decision(incident=incident, entries=(note,), reason="acknowledged after its end; nothing is undone")
-    return _earlier(incident, episode, by, report.at, note)
+        # The echo of our own may be dated after the end, too.
+        notes = () if by == episode.acknowledged_by else (note,)
+        return Decision(incident=incident, entries=notes, reason="acknowledged after its end; nothing is undone")
+    # PagerDuty's log knows whole seconds: the same second is not earlier.
+    is_later = first_at is not None and report.at >= first_at.replace(microsecond=0)
+    at = max(report.at, first_at) if first_at is not None and is_later else report.at
+    heard = with_ack(episode, Ack(at, by, "pagerduty"))
+    changed = incident.with_episode(heard)
+    if is_later and by == episode.acknowledged_by:
+        return Decision(incident=changed, reason="the acknowledgement that we know")
+    if is_later:
+        return Decision(incident=changed, entries=(note,), reason="acknowledged again; the first stands")
+    return _earlier(changed, heard, by, report.at, note)
+
+
+def _rings_already(decision: Decision) -> Decision:
+    """PagerDuty took the acknowledgement back before we heard of it: whoever is told of it is told of both."""
+    incident = decision.incident
+    if incident is None or not incident.episode.is_ringing_again:
+        return decision
+    told = say(incident, Topic.UNACKNOWLEDGED, by="PagerDuty")
+    return replace(decision, effects=(*decision.effects, told))
 
 
 def _earlier(incident: Incident, episode: Episode, by: str, at: datetime, note: Entry) -> Decision:
     """News of an acknowledgement that came before the one we knew: the earliest stands."""
-    earlier = replace(episode, acknowledged_at=at, acknowledged_by=by, acknowledged_via="pagerduty")
-    changed = incident.with_episode(earlier)
     seconds = (at - episode.opened_at).total_seconds()
-    effects = (*refreshed(changed), said(changed, earlier, by, "pagerduty", seconds))
-    return Decision(incident=changed, entries=(note,), effects=effects, reason="acknowledged earlier than we knew")
+    effects = (*refreshed(incident), said(incident, episode, by, "pagerduty", seconds))
+    return Decision(incident=incident, entries=(note,), effects=effects, reason="acknowledged earlier than we knew")
 
 
 def _unacknowledged(incident: Incident, episode: Episode, input: PagerReported) -> Decision:
@@ -328,11 +343,12 @@ def _unacknowledged(incident: Incident, episode: Episode, input: PagerReported) 
     named = input.report.person_name if input.report.is_human else None
     by = input.person or named or "PagerDuty"
     note = entry(incident, input.report.at, "unack", by)
-    known = episode.taken_up_at or episode.acknowledged_at
-    is_newest = incident.is_open and episode.number == incident.episode.number
-    if not is_newest or known is None or input.report.at <= known:
-        return Decision(incident=incident, entries=(note,), reason="an acknowledgement that was taken back before the one we know")
-    changed = incident.with_episode(replace(episode, rings_since=input.report.at))
+    if not incident.is_open or episode.number != incident.episode.number:
+        return Decision(incident=incident, entries=(note,), reason="taken back in an episode that is over")
+    heard = with_taking_back(episode, input.report.at)
+    changed = incident.with_episode(heard)
+    if heard.rings_since is None or heard.rings_since == episode.rings_since:
+        return Decision(incident=changed, entries=(note,), reason="an acknowledgement that was taken back before the one we know")
     told = say(changed, Topic.UNACKNOWLEDGED, by=by)
     return Decision(
         incident=changed, entries=(note,), effects=(*refreshed(changed), told), reason="PagerDuty took the acknowledgement back"
