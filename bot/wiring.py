@@ -1,5 +1,7 @@
 """The composition root: the only file that sees every edge. Builds the bot from its settings, and starts and stops it."""
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,15 +41,17 @@ from bot.slack.deliver import SlackDeliverer
 from bot.slack.desk import Desk
 from bot.slack.people import sync_people
 from bot.slack.socket import SocketMode
-from bot.store import DatabaseDown, Store, migrate
-from bot.store.inbox import InboxWriter
+from bot.store import DatabaseDown, Store, audits, migrate
+from bot.store.arrivals import InboxWriter
 from bot.web.app import Web, build
 from bot.web.health import Health
 from bot.web.measures import Measures
 from bot.web.serving import Server
 from bot.web.webhooks import Webhooks
-from bot.worker.deliveries import Deliveries
+from bot.worker.auditor import Auditor
+from bot.worker.deliveries import Deliveries, guarded
 from bot.worker.due import DueTimers
+from bot.worker.heartbeat import Heartbeat
 from bot.worker.intake import Intake
 from bot.worker.leases import Leases
 from bot.worker.scheduler import Scheduler, Tick
@@ -289,6 +293,14 @@ class Bot:
             command=settings.slack_command, wall_clock=wall_clock,
         )  # fmt: skip
         self.measures = Measures()
+        self.audit_every = timedelta(seconds=settings.audit_seconds)
+        self.auditor = Auditor(
+            store=self.store, door=self.door, every=self.audit_every,
+            unseen=lambda seconds: self._worker.unseen(seconds) if self._worker else (),
+            send=Heartbeat(settings.heartbeat_url).send if settings.heartbeat_url.get_secret_value() else None,
+        )  # fmt: skip
+        self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._does: list[str] = []
         self._worker: Worker | None = None
         self._works = False
         self._inbox: InboxWriter | None = None
@@ -348,10 +360,20 @@ class Bot:
             Tick("people", 600.0, self.learn_people),
             Tick("digest", 60.0, self.numbers.ensure_digest),
             sweeper(self.store, timedelta(days=self.settings.keep_days)),
+            Tick("audit", self.audit_every.total_seconds(), self.auditor.run_once),
+            self._sign_of_life(),
         ]
 
     def _changed_files(self) -> Tick:
         return Tick("changed files", 15.0, self.choices.refresh)
+
+    def _sign_of_life(self) -> Tick:
+        # Three a round: one may be lost.
+        return Tick("sign of life", self.audit_every.total_seconds() / 3, self._sign)
+
+    def _sign(self, *, is_stopped: bool = False) -> int:
+        audits.sign(self.store.engine, self._process, self._does, self.auditor.found, is_stopped=is_stopped)
+        return 1
 
     def learn_people(self) -> int:
         """Read who is in Slack."""
@@ -375,6 +397,7 @@ class Bot:
                 lambda: self._worker.trouble() if self._worker else "",
                 lambda: self.poll.trouble,
             ),
+            late_after=self.audit_every,
         )  # fmt: skip
         has_slack = bool(self.settings.slack_signing_secret.get_secret_value())
         dispatch = self.slack_app.dispatch if has_slack else None
@@ -390,7 +413,12 @@ class Bot:
         self.numbers.ensure_digest()
         self.worker().start()
         self._works = True
+        self._begin("worker")
         threading.Thread(target=self.learn_people, name="people", daemon=True).start()
+
+    def _begin(self, does: str) -> None:
+        self._does.append(does)
+        guarded(self._sign)
 
     def start_socket(self) -> None:
         """Open the websocket, where an app token is set."""
@@ -402,10 +430,11 @@ class Bot:
     def start_web(self, host: str | None = None, port: int | None = None) -> Server:
         """Listen, in a thread. Without a worker here, changed files are watched for all the same."""
         if self._worker is None:
-            self._watch = Scheduler([self._changed_files()])
+            self._watch = Scheduler([self._changed_files(), self._sign_of_life()])
             self._watch.start()
         self._server = Server(self.app(), host or self.settings.host, self.settings.port if port is None else port)
         self._server.start()
+        self._begin("web")
         return self._server
 
     def stop(self) -> None:
@@ -420,5 +449,7 @@ class Bot:
             self._watch.stop()
         if self._worker is not None and self._works:
             self._worker.stop()
+        if self._does:
+            guarded(lambda: self._sign(is_stopped=True))
         self.slack_app.close()
         self.store.close()

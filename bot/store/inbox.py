@@ -1,22 +1,15 @@
-"""Deliveries as they came in: many share one commit, each is answered after it."""
+"""Deliveries that came in: claimed, read, settled. `arrivals.py` is how they come in."""
 
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, func, literal_column, not_, or_, select, update
-from sqlalchemy.exc import StatementError
+from sqlalchemy import Connection, and_, delete, func, literal_column, not_, or_, select, update
 
-from bot import points
 from bot.alerts.source import Delivery
-from bot.store.database import Conflict, DatabaseDown, alone, database_now, insert_new, notify, writing
+from bot.store.database import alone, database_now
 from bot.store.tables import inbox
 
-UNIQUE = ("source", "route", "delivery_id")
 ENDED_IN_A_BUG = "reading it ended in a bug; it is tried again"
 CLAIM_LOCK = 7_105_002
 IS_NEW = inbox.c.state == literal_column("'new'")
@@ -24,10 +17,6 @@ IS_NEW = inbox.c.state == literal_column("'new'")
 
 https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
 """
-
-
-class InboxFull(DatabaseDown):
-    """More is waiting for a commit than we can promise to keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,114 +29,6 @@ class Received:
     attempts: int
     until: datetime
     """When the claim ends, by the database's clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    values: Mapping[str, Any]
-    answer: "Future[bool]"
-
-
-class InboxWriter:
-    """One thread that commits whatever has gathered while the last commit ran: no timer, no added wait."""
-
-    def __init__(
-        self, engine: Engine, stored: Callable[[], None], apart: Mapping[str, Callable[[], None]] | None = None, *,
-        limit_rows: int = 10_000, limit_bytes: int = 64_000_000,
-    ) -> None:  # fmt: skip
-        """`stored` is called after a commit; for a source that is in `apart`, what stands there instead."""
-        self._engine, self._stored, self._apart = engine, stored, dict(apart or {})
-        self._limit_rows, self._limit_bytes = limit_rows, limit_bytes
-        self._waiting: deque[_Waiting] = deque()
-        self._bytes = 0
-        self._is_open = True
-        self._change = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
-        self._thread.start()
-
-    def put(self, source: str, delivery: Delivery, delivery_id: str) -> "Future[bool]":
-        """Queue a delivery. The future gives True once it is committed, False where it was there before.
-
-        It raises `DatabaseDown` where it could not be saved. Raises `InboxFull` at once where too much waits.
-        """
-        answer: Future[bool] = Future()
-        # Whoever waits for it may be cancelled, when the web stops; the answer may not: the writer would trip over it.
-        answer.set_running_or_notify_cancel()
-        values = {
-            "source": source, "route": delivery.route, "delivery_id": delivery_id.replace("\x00", "")[:200],
-            "received_at": delivery.received_at, "headers": dict(delivery.headers), "body": delivery.body,
-            "state": "new", "reason": "", "attempts": 0, "lease_until": None,
-        }  # fmt: skip
-        with self._change:
-            if not self._is_open:
-                raise InboxFull("the bot is stopping")
-            if len(self._waiting) >= self._limit_rows or self._bytes + len(delivery.body) > self._limit_bytes:
-                raise InboxFull("more is waiting than can be kept")
-            self._waiting.append(_Waiting(values, answer))
-            self._bytes += len(delivery.body)
-            self._change.notify()
-        return answer
-
-    def close(self) -> None:
-        """Commit what waits, then stop."""
-        with self._change:
-            self._is_open = False
-            self._change.notify()
-        self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                while not self._waiting and self._is_open:
-                    self._change.wait()
-                batch = tuple(self._waiting)
-                self._waiting.clear()
-                self._bytes = 0
-            if batch:
-                self._commit(batch)
-            elif not self._is_open:
-                return
-
-    def _commit(self, batch: Sequence[_Waiting]) -> None:
-        try:
-            new = self._insert(batch)
-        except (DatabaseDown, Conflict) as error:
-            for one in batch:
-                one.answer.set_exception(DatabaseDown(str(error)))
-            return
-        except StatementError as error:
-            self._commit_apart(batch, error)
-            return
-        points.reached(points.INBOX_AFTER)
-        for wake in {self._apart.get(one.values["source"], self._stored) for one in batch}:
-            wake()
-        for one in batch:
-            # The first of several alike in one batch is the new one.
-            identity = _identity(one.values)
-            one.answer.set_result(identity in new)
-            new.discard(identity)
-
-    def _commit_apart(self, batch: Sequence[_Waiting], error: StatementError) -> None:
-        """Something in the batch cannot be stored: it must not take its neighbours along."""
-        if len(batch) == 1:
-            batch[0].answer.set_exception(DatabaseDown(f"it cannot be stored: {error.orig}"))
-            return
-        for one in batch:
-            self._commit((one,))
-
-    def _insert(self, batch: Sequence[_Waiting]) -> set[tuple[Any, ...]]:
-        """Insert the batch in one transaction; the identities that were new."""
-        with writing(self._engine) as connection:
-            statement = insert_new(connection, inbox, UNIQUE).returning(inbox.c.source, inbox.c.route, inbox.c.delivery_id)
-            found = connection.execute(statement, [dict(one.values) for one in batch])
-            new = {tuple(row) for row in found}
-            notify(connection, "firstfive_inbox")
-            points.reached(points.INBOX_BEFORE)
-        return new
-
-
-def _identity(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(values[name] for name in UNIQUE)
 
 
 def claim(connection: Connection, limit: int, lease: timedelta, only: str | None = None, but: str | None = None) -> list[Received]:

@@ -13,7 +13,7 @@ from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
 from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
-from bot.store import inbox, outbox, queues, reports
+from bot.store import arrivals, inbox, outbox, queues, reports
 from bot.store.codec import decode, decode_tagged, encode
 from bot.store.database import connect, reading, upsert, writing
 from bot.store.people import Person, people_like, person_where, remember
@@ -237,9 +237,9 @@ class Store:
 
     # --- inbox --------------------------------------------------------------------------------
 
-    def inbox_writer(self, stored: Callable[[], None], apart: Mapping[str, Callable[[], None]] | None = None) -> inbox.InboxWriter:
+    def inbox_writer(self, stored: Callable[[], None], apart: Mapping[str, Callable[[], None]] | None = None) -> arrivals.InboxWriter:
         """A thread that commits deliveries; `stored` is called after each commit, or what `apart` has for its source."""
-        return inbox.InboxWriter(self.engine, stored, apart)
+        return arrivals.InboxWriter(self.engine, stored, apart)
 
     def claim_deliveries(
         self, limit: int = 50, lease: timedelta = LEASE, *, only: str | None = None, but: str | None = None

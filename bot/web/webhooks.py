@@ -7,9 +7,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -20,7 +19,7 @@ from bot.alerts.source import Checks, Delivery, Source
 from bot.clock import Clock
 from bot.errors import Unreadable, Unverified
 from bot.store import DatabaseDown
-from bot.store.inbox import InboxFull, InboxWriter
+from bot.store.arrivals import InboxFull, InboxWriter, Tell
 from bot.web.measures import Measures
 
 log = structlog.get_logger()
@@ -32,6 +31,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 LIMIT_BYTES = 5_000_000
 READ_SECONDS = 20.0
 PREFIX = "/hooks/"
+NOTHING: Mapping[str, str] = {}
 RETRY_SECONDS = b"5"
 SECRET_HEADERS = frozenset({"authorization", "x-firstfive-token", "cookie", "proxy-authorization"})
 
@@ -61,7 +61,7 @@ class Webhooks:
     ) -> None:
         self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
-        self._measures, self._read_seconds = measures, read_seconds
+        self._measures, self._patience = measures, Patience(read_seconds)
         self._checks = {name: one.check if isinstance(one, Checks) else one.parse for name, one in sources.items()}
         self._mailbox: Mailbox | None = None
 
@@ -80,25 +80,30 @@ class Webhooks:
 
     async def _take(self, scope: Scope, receive: Receive, name: str, route: str) -> tuple[dict[str, Any], int]:
         source, secrets = self._endpoint(scope, name, route)
-        delivery = Delivery(
-            body=await _body(scope, receive, self._read_seconds),
-            headers=_headers(scope),
-            route=route,
-            received_at=self._clock(),
-            query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))),
-        )
+        body = await self._body(scope, receive)
+        headers, query = _headers(scope), _query(scope)
+        delivery = Delivery(body, headers, route, self._clock(), query)
         self._verify(source, delivery, secrets)
         self._check_readable(source, delivery)
         identity = self._identity(source, delivery)
         try:
-            kept = replace(delivery, headers=_kept(delivery.headers))
-            is_new = await self._mail().arrives(self._inbox.put(source.name, kept, identity))
+            kept = Delivery(body, _kept(headers), route, delivery.received_at, query)
+            answer, tell = self._mail().slip()
+            self._inbox.take(source.name, kept, identity, tell)
+            is_new = await answer
         except InboxFull as error:
             raise Answer(503, f"not taken: {error}; try again in a few seconds") from None
         except DatabaseDown as error:
             log.warning("delivery not saved", source=name, reason=str(error))
             raise Answer(503, "not saved: the database is away; try again in a few seconds") from None
         return ({"accepted": identity} if is_new else {"accepted": identity, "seen": True}), 202
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body, of at most five megabytes, however long it says it is."""
+        for name, said in scope["headers"]:
+            if name == b"content-length" and said.isdigit() and int(said) > LIMIT_BYTES:
+                raise Answer(413, f"larger than {LIMIT_BYTES} bytes")
+        return await self._patience.read(receive)
 
     def _mail(self) -> "Mailbox":
         """The loop's own; made when the first delivery comes, because there is no loop before."""
@@ -154,37 +159,73 @@ class Mailbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._arrived: deque[tuple[Future[bool], asyncio.Future[bool]]] = deque()
+        self._arrived: deque[tuple[asyncio.Future[bool], bool | DatabaseDown]] = deque()
         self._is_called = False
 
-    def arrives(self, answer: "Future[bool]") -> "asyncio.Future[bool]":
-        """The same answer, for somebody on the loop to wait for."""
+    def slip(self) -> "tuple[asyncio.Future[bool], Tell]":
+        """An answer for somebody on the loop to wait for, and how another thread gives it."""
         mine: asyncio.Future[bool] = self.loop.create_future()
-        answer.add_done_callback(lambda done: self._put(done, mine))
-        return mine
 
-    def _put(self, done: "Future[bool]", mine: "asyncio.Future[bool]") -> None:
-        self._arrived.append((done, mine))
-        if not self._is_called:
-            self._is_called = True
-            # Closed: the web has stopped, and nobody waits any more.
-            with suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self._hand_out)
+        def tell(became: bool | DatabaseDown) -> None:
+            self._arrived.append((mine, became))
+            if not self._is_called:
+                self._is_called = True
+                # Closed: the web has stopped, and nobody waits any more.
+                with suppress(RuntimeError):
+                    self.loop.call_soon_threadsafe(self._hand_out)
+
+        return mine, tell
 
     def _hand_out(self) -> None:
         # First: what comes from here on calls again.
         self._is_called = False
         while self._arrived:
-            done, mine = self._arrived.popleft()
+            mine, became = self._arrived.popleft()
             if mine.done():
                 continue
-            error = done.exception()
-            if error is None:
-                mine.set_result(done.result())
+            if isinstance(became, bool):
+                mine.set_result(became)
             else:
-                mine.set_exception(error)
+                mine.set_exception(became)
 
 
+class Patience:
+    """Ends reads that take too long. One look a second at all of them: a timer for each costs as much as reading it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._reading: dict[asyncio.Task[Any], float] = {}
+        self._look: asyncio.TimerHandle | None = None
+
+    async def read(self, receive: Receive) -> bytes:
+        """The whole body. Raises `Answer` where it did not come in time."""
+        task = asyncio.current_task()
+        assert task is not None
+        loop = asyncio.get_running_loop()
+        self._reading[task] = due = loop.time() + self._seconds
+        if self._look is None:
+            self._look = loop.call_later(min(1.0, self._seconds), self._end_late_ones, loop)
+        try:
+            return await _read(receive)
+        except asyncio.CancelledError:
+            if loop.time() < due:
+                raise
+            task.uncancel()
+            raise Answer(408, "the body did not come in time") from None
+        finally:
+            del self._reading[task]
+
+    def _end_late_ones(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._look = None
+        now = loop.time()
+        for task, due in self._reading.items():
+            if due <= now:
+                task.cancel()
+        if self._reading:
+            self._look = loop.call_later(min(1.0, self._seconds), self._end_late_ones, loop)
+
+
+@lru_cache(maxsize=1000)
 def _place(path: str) -> tuple[str, str]:
     parts = [unquote(part) for part in path.removeprefix(PREFIX).strip("/").split("/")]
     if len(parts) != 2 or not all(parts):
@@ -197,25 +238,18 @@ def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+def _query(scope: Scope) -> Mapping[str, str]:
+    given = scope.get("query_string", b"")
+    return dict(parse_qsl(given.decode("latin-1"))) if given else NOTHING
+
+
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
     """Without what proved who sent it: once verified, a secret has no business in the database."""
     return {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
 
 
-async def _body(scope: Scope, receive: Receive, seconds: float) -> bytes:
-    """The whole body, of at most five megabytes, however long it says it is."""
-    said = dict(scope["headers"]).get(b"content-length", b"0")
-    if said.isdigit() and int(said) > LIMIT_BYTES:
-        raise Answer(413, f"larger than {LIMIT_BYTES} bytes")
-    try:
-        async with asyncio.timeout(seconds):
-            return await _read(receive)
-    except TimeoutError:
-        raise Answer(408, "the body did not come in time") from None
-
-
 async def _read(receive: Receive) -> bytes:
-    chunks, size = [], 0
+    chunks, size = list[bytes](), 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

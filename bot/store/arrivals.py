@@ -1,0 +1,190 @@
+"""The way into the inbox: many deliveries share one commit, and each is answered after it.
+
+What makes it fast, each measured at 64 connections: whatever gathered while the last commit ran is the next one's batch,
+so nobody waits for a timer; a batch is one statement, because the interpreter's lock is given up and fought for again at
+every step of a cursor; and an answer is a call, not a future with a lock of its own.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import StatementError
+
+from bot import points
+from bot.alerts.source import Delivery
+from bot.store.database import Conflict, DatabaseDown, notify, writing
+
+CHANNEL = "firstfive_inbox"
+MOST_ROWS = 500
+"""Of one statement. SQLite takes 32,766 values in one."""
+INTO = "INSERT INTO inbox (source, route, delivery_id, received_at, headers, body, state, reason, attempts)"
+UNLESS_KNOWN = "ON CONFLICT (source, route, delivery_id) DO NOTHING"
+
+Identity = tuple[str, str, str]
+"""Source, route, delivery id."""
+Tell = Callable[[bool | DatabaseDown], None]
+"""Hears what became of a delivery: True once it is committed, False where it was there before, or why it is not saved."""
+
+
+class InboxFull(DatabaseDown):
+    """More is waiting for a commit than we can promise to keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    identity: Identity
+    received_at: datetime
+    headers: bytes
+    body: bytes
+    tell: Tell
+
+
+class InboxWriter:
+    """One thread that commits whatever has gathered while the last commit ran: no timer, no added wait."""
+
+    def __init__(
+        self, engine: Engine, stored: Callable[[], None], apart: Mapping[str, Callable[[], None]] | None = None, *,
+        limit_rows: int = 10_000, limit_bytes: int = 64_000_000,
+    ) -> None:  # fmt: skip
+        """`stored` is called after a commit; for a source that is in `apart`, what stands there instead."""
+        self._engine, self._stored, self._apart = engine, stored, dict(apart or {})
+        self._insert = _insert_lite if engine.dialect.name == "sqlite" else _insert_full
+        self._limit_rows, self._limit_bytes = limit_rows, limit_bytes
+        self._waiting: list[_Arrival] = []
+        self._bytes = 0
+        self._is_open, self._is_idle = True, False
+        self._change = threading.Condition(threading.Lock())
+        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
+        self._thread.start()
+
+    def take(self, source: str, delivery: Delivery, delivery_id: str, tell: Tell) -> None:
+        """Queue a delivery; `tell` hears from the writer's thread what became of it.
+
+        Raises `InboxFull` at once where too much waits.
+        """
+        identity = source, delivery.route, delivery_id.replace("\x00", "")[:200]
+        arrival = _Arrival(identity, delivery.received_at, orjson.dumps(delivery.headers), delivery.body, tell)
+        size = len(delivery.body)
+        with self._change:
+            if not self._is_open:
+                raise InboxFull("the bot is stopping")
+            if len(self._waiting) >= self._limit_rows or self._bytes + size > self._limit_bytes:
+                raise InboxFull("more is waiting than can be kept")
+            self._waiting.append(arrival)
+            self._bytes += size
+            # Only one that waits is woken: each wake-up makes two threads fight for the interpreter.
+            if self._is_idle:
+                self._change.notify()
+
+    def put(self, source: str, delivery: Delivery, delivery_id: str) -> "Future[bool]":
+        """The same, for whoever wants to wait for it. The future raises `DatabaseDown` where it could not be saved."""
+        answer: Future[bool] = Future()
+        # Whoever waits for it may be cancelled; the answer may not: the writer would trip over it.
+        answer.set_running_or_notify_cancel()
+
+        def tell(became: bool | DatabaseDown) -> None:
+            if isinstance(became, bool):
+                answer.set_result(became)
+            else:
+                answer.set_exception(became)
+
+        self.take(source, delivery, delivery_id, tell)
+        return answer
+
+    def close(self) -> None:
+        """Commit what waits, then stop."""
+        with self._change:
+            self._is_open = False
+            self._change.notify()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while batch := self._gathered():
+            for start in range(0, len(batch), MOST_ROWS):
+                self._commit(batch[start : start + MOST_ROWS])
+
+    def _gathered(self) -> Sequence[_Arrival]:
+        """Everything that waits, once something does; nothing where no more will come."""
+        with self._change:
+            while not self._waiting and self._is_open:
+                self._is_idle = True
+                self._change.wait()
+            self._is_idle = False
+            batch, self._waiting, self._bytes = self._waiting, [], 0
+        return batch
+
+    def _commit(self, batch: Sequence[_Arrival]) -> None:
+        try:
+            new = self._stored_of(batch)
+        except (DatabaseDown, Conflict) as error:
+            for one in batch:
+                one.tell(DatabaseDown(str(error)))
+            return
+        except (StatementError, ValueError) as error:
+            self._commit_apart(batch, error)
+            return
+        points.reached(points.INBOX_AFTER)
+        for wake in {self._apart.get(one.identity[0], self._stored) for one in batch}:
+            wake()
+        for one in batch:
+            # The first of several alike in one batch is the new one.
+            one.tell(one.identity in new)
+            new.discard(one.identity)
+
+    def _commit_apart(self, batch: Sequence[_Arrival], error: Exception) -> None:
+        """Something in the batch cannot be stored: it must not take its neighbours along."""
+        if len(batch) == 1:
+            batch[0].tell(DatabaseDown(f"it cannot be stored: {getattr(error, 'orig', error)}"))
+            return
+        for one in batch:
+            self._commit((one,))
+
+    def _stored_of(self, batch: Sequence[_Arrival]) -> set[Identity]:
+        """Insert the batch in one transaction; the identities that were new."""
+        with writing(self._engine) as connection:
+            new = self._insert(connection, batch)
+            notify(connection, CHANNEL)
+            points.reached(points.INBOX_BEFORE)
+        return new
+
+
+def _insert_lite(connection: Connection, batch: Sequence[_Arrival]) -> set[Identity]:
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, 'new', '', 0)"] * len(batch))
+    values: list[object] = []
+    for one in batch:
+        # As the column's type writes it, without asking it for every row.
+        at = _utc(one.received_at).strftime("%Y-%m-%d %H:%M:%S.%f")
+        values += (*one.identity, at, one.headers.decode(), one.body)
+    count = connection.exec_driver_sql(f"{INTO} VALUES {rows} {UNLESS_KNOWN}", tuple(values)).rowcount
+    identities = [one.identity for one in batch]
+    if count == len(batch):
+        return set(identities)
+    # Nobody else writes meanwhile: what was new has the highest numbers.
+    newest = "SELECT source, route, delivery_id FROM inbox ORDER BY id DESC LIMIT ?"
+    return {(row[0], row[1], row[2]) for row in connection.exec_driver_sql(newest, (count,))}
+
+
+def _insert_full(connection: Connection, batch: Sequence[_Arrival]) -> set[Identity]:
+    columns = (
+        [one.identity[0] for one in batch], [one.identity[1] for one in batch], [one.identity[2] for one in batch],
+        [_utc(one.received_at) for one in batch], [one.headers.decode() for one in batch], [one.body for one in batch],
+    )  # fmt: skip
+    found = connection.exec_driver_sql(
+        f"{INTO} SELECT source, route, delivery_id, received_at, headers::json, body, 'new', '', 0"
+        " FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %b::bytea[])"
+        " AS t (source, route, delivery_id, received_at, headers, body)"
+        f" {UNLESS_KNOWN} RETURNING source, route, delivery_id",
+        columns,
+    )
+    return {(row[0], row[1], row[2]) for row in found}
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"a moment without a zone cannot be stored: {moment}")
+    return moment.astimezone(UTC)
