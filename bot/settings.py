@@ -37,6 +37,14 @@ def database_address(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def web_address(secret: SecretStr) -> SecretStr:
+    """Raises ValueError for what is neither http:// nor https://, without a word of it: who knows it can keep us silent."""
+    found = secret.get_secret_value()
+    if found and not re.fullmatch(r"https?://[^\s/?#]+\S*", found):
+        raise ValueError("expected http://… or https://…")
+    return secret
+
+
 Pairs = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(pairs)]
 
 
@@ -93,6 +101,10 @@ class Settings(BaseSettings):
 
     lease_seconds: int = Field(default=10, ge=2, le=120)
     """How long a worker may give no sign of life before others take over what it had in hand."""
+    audit_seconds: int = Field(default=60, ge=5, le=60)
+    """How often the bot looks whether all of it works, and how late an effect may be before that counts as trouble."""
+    heartbeat_url: Annotated[SecretStr, AfterValidator(web_address)] = SecretStr("")
+    """An address outside (https://…) that is asked for after each such look that found nothing wrong; it tells you of silence."""
     keep_days: int = Field(default=30, ge=1)
     """How long handled deliveries are kept. Incidents and their timelines stay."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

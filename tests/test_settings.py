@@ -14,7 +14,7 @@ from bot.settings import Settings, load, pairs
 CANARY = "c4n4ry-5ecret-that-nobody-may-see"
 SECRETS = [
     "database_url", "hook_secrets", "slack_bot_token", "slack_signing_secret", "slack_app_token", "pagerduty_keys",
-    "pagerduty_api_token",
+    "pagerduty_api_token", "heartbeat_url",
 ]  # fmt: skip
 
 
@@ -41,6 +41,8 @@ def held(settings: Settings, name: str) -> str:
 def value_of(name: str) -> str:
     if name == "database_url":
         return f"postgresql+psycopg://me:{CANARY}@db/x"
+    if name == "heartbeat_url":
+        return f"https://watch.example.com/{CANARY}"
     return f"x/y={CANARY}" if name in ("hook_secrets", "pagerduty_keys") else CANARY
 
 
@@ -52,7 +54,15 @@ def test_without_anything_set_the_defaults_hold_and_no_secret_is_made_up():
 
     assert settings.database_url.get_secret_value() == "sqlite:///firstfive.db"
     assert (settings.port, settings.slack_command) == (8080, "/incident")
-    assert [getattr(settings, name) for name in SECRETS[1:]] == [{}, SecretStr(""), SecretStr(""), SecretStr(""), {}, SecretStr("")]
+    assert [getattr(settings, name) for name in SECRETS[1:]] == [
+        {},
+        SecretStr(""),
+        SecretStr(""),
+        SecretStr(""),
+        {},
+        SecretStr(""),
+        SecretStr(""),
+    ]
 
 
 def test_the_environment_is_read_and_what_is_empty_counts_as_not_set(monkeypatch):
@@ -192,6 +202,7 @@ def test_pairs_that_are_none_are_named_by_their_place_and_never_by_their_text(te
         ("LOG_LEVEL", "loud", "LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'"),
         ("SLACK_COMMAND", "incident", "SLACK_COMMAND: String should match pattern"),
         ("HOOK_SECRETS", CANARY, "HOOK_SECRETS: part 1 is not NAME=VALUE; see .env.example"),
+        ("HEARTBEAT_URL", f"ftp://{CANARY}", "HEARTBEAT_URL: expected http://… or https://…; see .env.example"),
         ("PAGERDUTY_KEYS", f"default {CANARY}", "PAGERDUTY_KEYS: part 1 is not NAME=VALUE; see .env.example"),
     ],
 )

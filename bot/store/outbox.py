@@ -145,17 +145,25 @@ def renew(connection: Connection, rows: Sequence[Row], lease: timedelta) -> set[
 
 def _due(kinds: Sequence[Lane], now: datetime, leased: datetime) -> Select[Any]:
     """The first waiting effect of every lane, where its time has come."""
-    earlier = outbox.alias("earlier")
-    is_behind = exists().where(earlier.c.lane == outbox.c.lane, earlier.c.seq < outbox.c.seq, _is_unfinished(earlier))
     is_free = or_(
         outbox.c.state.in_(("pending", "ambiguous")),
         and_(outbox.c.state == "sending", outbox.c.lease_until < leased),
     )
     of_kinds = outbox.c.lane_kind.in_([kind.value for kind in kinds])
-    return select(outbox).where(of_kinds, is_free, outbox.c.not_before <= now, ~is_behind)
+    return select(outbox).where(of_kinds, is_free, outbox.c.not_before <= now, ~_is_behind())
 
 
-def _is_unfinished(table: FromClause) -> ColumnElement[bool]:
+def heads() -> Select[Any]:
+    """The first unfinished effect of every lane, whatever state it is in."""
+    return select(outbox).where(is_unfinished(), ~_is_behind())
+
+
+def _is_behind() -> ColumnElement[bool]:
+    earlier = outbox.alias("earlier")
+    return exists().where(earlier.c.lane == outbox.c.lane, earlier.c.seq < outbox.c.seq, is_unfinished(earlier))
+
+
+def is_unfinished(table: FromClause = outbox) -> ColumnElement[bool]:
     """Written out, not bound: SQLite uses a partial index only where it sees that the query stays within it.
 
     https://www.sqlite.org/partialindex.html#queries_using_partial_indexes

@@ -7,24 +7,28 @@ stuck, is a warning: were the process taken out for it, a Slack outage would sto
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from bot.clock import Clock
-from bot.store import DatabaseDown, Store
+from bot.findings import Finding
+from bot.store import DatabaseDown, Store, audits
 
 LATE_SECONDS = 15.0
-UNREAD_SECONDS = 30.0
-STUCK_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What `/health/ready` looks at. `ticked_at` is when the worker's clock last ticked, where there is a worker."""
+    """What `/health/ready` looks at. `ticked_at` is when the worker's clock last ticked, where there is a worker.
+
+    `late_after` is how long an effect may be first in its lane, and a process may give no sign of life.
+    """
 
     store: Store
     clock: Clock
     out_of_date: Callable[[], str]
     ticked_at: Callable[[], float | None] = lambda: None
     troubles: tuple[Callable[[], str], ...] = field(default_factory=tuple)
+    late_after: timedelta = timedelta(seconds=60)
 
     def causes(self) -> list[str]:
         """Everything that is wrong now; empty where all is well."""
@@ -39,18 +43,20 @@ class Health:
 
     def warnings(self) -> list[str]:
         """What somebody has to look at, although this process works. Raises `DatabaseDown`."""
-        return [one for one in (*self._queues(), *(trouble() for trouble in self.troubles)) if one]
+        # What two look for is said once: what this process sees now before what a worker saw at its last look.
+        found: dict[str, str] = {}
+        for one in self._findings():
+            found.setdefault(one.subject, one.text)
+        return [one for one in (*found.values(), *(trouble() for trouble in self.troubles)) if one]
 
-    def _queues(self) -> list[str]:
-        ages, found = self.store.ages(self.clock()), []
-        # A process that only serves the web has no worker to ask: that nobody works shows in what waits.
-        if ages["inbox"] > UNREAD_SECONDS:
-            found.append(f"a delivery has waited for {ages['inbox']:.0f} s and is not read; is a worker running?")
-        if ages["timers"] > UNREAD_SECONDS:
-            found.append(f"a timer has been due for {ages['timers']:.0f} s; is a worker running?")
-        if ages["outbox"] > STUCK_SECONDS:
-            found.append(f"an effect has been due for {ages['outbox']:.0f} s and is not done; look at the log for why")
-        return found
+    def _findings(self) -> list[Finding]:
+        engine, now = self.store.engine, self.clock()
+        return [
+            *audits.unhandled(self.store.ages(now), audits.UNREAD),
+            *audits.late_effects(engine, now, self.late_after),
+            *audits.absent(engine, self.late_after),
+            *audits.unseen(engine, self.late_after),
+        ]
 
     def notes(self) -> dict[str, int]:
         """What waits and what is parked: worth a look, but no reason to take the process out."""

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -277,13 +278,20 @@ class Steady:
     """A thread that does one kind of work until there is none, then waits to be woken. No exception ends it."""
 
     def __init__(self, name: str, run_once: Callable[[], int], wait: Callable[[float], None]) -> None:
+        self.name = name
         self._run_once, self._wait = run_once, wait
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._seen_at: float | None = None
 
     def start(self) -> None:
         """Begin."""
+        self._seen_at = time.monotonic()
         self._thread.start()
+
+    def unseen_seconds(self) -> float:
+        """How long its round lasts by now; 0 where it was never started."""
+        return 0.0 if self._seen_at is None else time.monotonic() - self._seen_at
 
     def stop(self) -> None:
         """Ask it to end after what it does now."""
@@ -295,6 +303,7 @@ class Steady:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._seen_at = time.monotonic()
             if not self.attempt():
                 self._wait(1.0)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bot.clock import Clock, wall_clock
+from bot.findings import Finding
 from bot.incidents.effects import Effect, Lane
 from bot.store import Store
 from bot.store.outbox import lane_of
@@ -16,6 +17,7 @@ from bot.worker.scheduler import Scheduler, Tick
 
 HEAD_START_SECONDS = 0.05
 """Chat that was asked for together with a page is woken so much later: the page has database and processor to itself."""
+MEND_THREAD = "look at the log for why; starting this process again loses nothing"
 THREADS = {Lane.PAGER: 2, Lane.CHAT: 4, Lane.DOCUMENT: 1}
 
 
@@ -109,6 +111,16 @@ class Worker:
     def trouble(self) -> str:
         """What a person has to mend before the lanes move on; empty where they do."""
         return "; ".join(sorted({one.trouble() for one in self._deliveries.values()} - {""}))
+
+    def unseen(self, seconds: float) -> list[Finding]:
+        """Threads that have been at the same round for longer than `seconds`, and ticks that are late by as much."""
+        stuck = [(f"the thread {one.name}", one.unseen_seconds()) for one in self._threads]
+        late = [(f"the tick “{name}”", late) for name, late in self._scheduler.late().items()]
+        return [
+            Finding(name, False, f"{name} of this worker has not come round for {lasted:.0f} s", MEND_THREAD)
+            for name, lasted in (*stuck, *late)
+            if lasted > seconds
+        ]
 
     def tick(self) -> int:
         """One tick of the clock: handle what is due."""
