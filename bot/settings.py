@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         secret = self.hook_secrets.get(f"{source}/{route}")
         return tuple(part for part in secret.get_secret_value().split(",") if part) if secret else ()
 
+    def addresses_of(self, source: str) -> tuple[str, ...]:
+        """Where the deliveries of a source come in, as its sender knows it: one address for each of its routes."""
+        routes = [name for name in self.hook_secrets if name.startswith(f"{source}/")]
+        return tuple(f"{self.public_url.rstrip('/')}/hooks/{name}" for name in sorted(routes))
+
     def pager_key(self, name: str) -> str:
         """The routing key of that name, else the default one; empty where there is neither."""
         secret = self.pagerduty_keys.get(name) or self.pagerduty_keys.get("default")

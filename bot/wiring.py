@@ -32,6 +32,8 @@ from bot.pagerduty.limits import Budget
 from bot.pagerduty.oncall import OnCallList
 from bot.pagerduty.poll import Poll
 from bot.pagerduty.reports import Reports
+from bot.pagerduty.strays import Strays
+from bot.pagerduty.subscriptions import Subscriptions
 from bot.postmortems import Templates, read_templates
 from bot.runbooks import Runbook, read_folder
 from bot.settings import Settings
@@ -60,6 +62,8 @@ from bot.worker.worker import Wakeups, Worker, sweeper
 log = structlog.get_logger()
 
 ON_CALL_SECONDS = 60.0
+WEBHOOK_SECONDS = 30.0
+STRAY_SECONDS = 5.0
 PAGER_SOURCE = "pagerduty"
 """Its deliveries are read apart from those of others: reading them may take a question to PagerDuty."""
 BEFORE = 13
@@ -284,6 +288,10 @@ class Bot:
         self.reports = Reports(client=self.client, store=self.store, clock=clock)
         self.on_call = OnCallList(client=self.client, reports=self.reports, store=self.store, clock=clock)
         self.poll = Poll(client=self.client, reports=self.reports, store=self.store, door=self.door)
+        self.strays = Strays(client=self.client, store=self.store, door=self.door)
+        self.subscriptions = Subscriptions(
+            client=self.client, store=self.store, door=self.door, addresses=settings.addresses_of(PAGER_SOURCE)
+        )
         self.desk = Desk(
             door=self.door, command=settings.slack_command, digest_for=self.numbers.digest,
             week_of=self.numbers.week_now, templates=lambda: self.choices.templates().names(),
@@ -356,6 +364,8 @@ class Bot:
             Tick("leases", self.leases.lease.total_seconds() / 3, self.leases.renew),
             Tick("poll PagerDuty", float(self.settings.pager_poll_seconds), self.poll.run_once),
             Tick("on call", ON_CALL_SECONDS, self.on_call.run_once),
+            Tick("webhooks of PagerDuty", WEBHOOK_SECONDS, self.subscriptions.run_once),
+            Tick("strays in PagerDuty", STRAY_SECONDS, self.strays.run_once),
             self._changed_files(),
             Tick("people", 600.0, self.learn_people),
             Tick("digest", 60.0, self.numbers.ensure_digest),
@@ -396,6 +406,7 @@ class Bot:
                 lambda: self._socket.trouble() if self._socket else "",
                 lambda: self._worker.trouble() if self._worker else "",
                 lambda: self.poll.trouble,
+                lambda: self.subscriptions.trouble,
             ),
             late_after=self.audit_every,
         )  # fmt: skip

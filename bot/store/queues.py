@@ -67,6 +67,12 @@ def delivery(connection: Connection, number: int) -> Delivery:
     return _delivery(row)
 
 
+def webhooks_seen(connection: Connection) -> frozenset[str]:
+    """The id of every webhook subscription of PagerDuty's whose deliveries came here, as far back as they are kept."""
+    rows = connection.scalars(select(inbox.c.headers).where(inbox.c.source == "pagerduty"))
+    return frozenset(filter(None, (headers.get("x-webhook-subscription", "") for headers in rows)))
+
+
 def effects(connection: Connection, states: tuple[str, ...], limit: int) -> tuple[Effect, ...]:
     """The newest effects in these states."""
     rows = connection.execute(select(outbox).where(outbox.c.state.in_(states)).order_by(outbox.c.seq.desc()).limit(limit))

@@ -277,6 +277,11 @@ class Store:
         with reading(self.engine) as connection:
             return queues.deliveries(connection, states, limit)
 
+    def webhooks_seen(self) -> frozenset[str]:
+        """The id of every webhook subscription of PagerDuty's whose deliveries came here."""
+        with reading(self.engine) as connection:
+            return queues.webhooks_seen(connection)
+
     def delivery(self, number: int) -> queues.Delivery:
         """One delivery. Raises `Refused`."""
         with reading(self.engine) as connection:
