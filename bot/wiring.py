@@ -351,6 +351,7 @@ class Bot:
                 ticks=self._ticks(),
                 wakeups=self.wakeups,
                 clock=self.clock,
+                out_of_date=lambda: migrate.out_of_date(self.store.engine),
             )
         return self._worker
 

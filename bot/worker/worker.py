@@ -1,8 +1,11 @@
 """All of the work together: threads for the lanes and the intake, ticks for time."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+
+import structlog
 
 from bot.clock import Clock, wall_clock
 from bot.findings import Finding
@@ -15,6 +18,9 @@ from bot.worker.due import DueTimers
 from bot.worker.intake import Intake
 from bot.worker.scheduler import Scheduler, Tick
 
+log = structlog.get_logger()
+
+SCHEMA_SECONDS = 2.0
 HEAD_START_SECONDS = 0.05
 """Chat that was asked for together with a page is woken so much later: the page has database and processor to itself."""
 MEND_THREAD = "look at the log for why; starting this process again loses nothing"
@@ -58,20 +64,40 @@ class Worker:
         ticks: Sequence[Tick],
         wakeups: Wakeups,
         clock: Clock,
+        out_of_date: Callable[[], str] = lambda: "",
     ) -> None:
+        """`out_of_date` says why this version must not touch the record, because another made it; empty where it may."""
         self._store, self._intake, self._news, self._deliveries = store, intake, news, deliveries
-        self._due, self._clock = due, clock
+        self._due, self._clock, self._out_of_date = due, clock, out_of_date
+        self._rests_because = ""
         self._threads = [
-            Steady("intake", intake.run_once, wakeups.inbox.wait),
-            Steady("news of PagerDuty", news.run_once, wakeups.news.wait),
+            Steady("intake", self._unless_resting(intake.run_once), wakeups.inbox.wait),
+            Steady("news of PagerDuty", self._unless_resting(news.run_once), wakeups.news.wait),
         ]
         for lane, work in deliveries.items():
             for number in range(1, THREADS[lane] + 1):
-                self._threads.append(Steady(f"{lane.value}-{number}", work.run_once, wakeups.lanes[lane].wait))
-        self._scheduler = Scheduler([Tick("due timers", 1.0, self.tick), *ticks])
+                run_once = self._unless_resting(work.run_once)
+                self._threads.append(Steady(f"{lane.value}-{number}", run_once, wakeups.lanes[lane].wait))
+        watched = [replace(one, work=self._unless_resting(one.work)) for one in ticks]
+        schema = Tick("schema", SCHEMA_SECONDS, self.look_at_schema)
+        self._scheduler = Scheduler([Tick("due timers", 1.0, self.tick), schema, *watched])
         self._listener = Listener(store.engine, wakeups.channels())
         self.ticked_at: float | None = None
         """When the clock last ticked, in seconds of the machine; for the health check."""
+
+    def _unless_resting(self, work: Callable[[], int]) -> Callable[[], int]:
+        return lambda: 0 if self._rests_because else work()
+
+    def look_at_schema(self) -> int:
+        """Leave the record alone while its schema is not this version's: a newer one may run beside us, and works on it.
+
+        It is there again where somebody goes back to our schema. Raises `DatabaseDown`.
+        """
+        found = self._out_of_date()
+        if found != self._rests_because:
+            log.error("rests", reason=found) if found else log.warning("works again")
+        self._rests_because = found
+        return 0
 
     def start(self) -> None:
         """Begin to work."""
@@ -110,7 +136,7 @@ class Worker:
 
     def trouble(self) -> str:
         """What a person has to mend before the lanes move on; empty where they do."""
-        return "; ".join(sorted({one.trouble() for one in self._deliveries.values()} - {""}))
+        return "; ".join(sorted({self._rests_because, *(one.trouble() for one in self._deliveries.values())} - {""}))
 
     def unseen(self, seconds: float) -> list[Finding]:
         """Threads that have been at the same round for longer than `seconds`, and ticks that are late by as much."""
@@ -125,7 +151,7 @@ class Worker:
     def tick(self) -> int:
         """One tick of the clock: handle what is due."""
         self.ticked_at = time.monotonic()
-        return self._due.run_once()
+        return 0 if self._rests_because else self._due.run_once()
 
 
 def sweeper(store: Store, keep: timedelta) -> Tick:
