@@ -44,6 +44,8 @@ from bot.store import Store
 
 LOOKS = frozenset({"help", "list", "who", "timeline", "runbook"})
 """What guests of the workspace may do: look, as far as the buttons let them."""
+MOST_NAMED = 5
+"""Open incidents that are named where it is not clear which is meant."""
 ROLE_WORDS = frozenset({"me", "to", "is", "for", "as", "the"})
 
 
@@ -253,7 +255,7 @@ class Desk:
 
     def _timeline(self, request: Request, asker: Asker) -> Reply:
         incident = self._meant(request.number, asker, only_open=False)
-        return Reply(answers.timeline(incident, self._store.timeline(incident.ref), self._now()))
+        return Reply(self._timeline_of(incident, 0))
 
     def _who(self, request: Request, asker: Asker) -> Reply:
         try:
@@ -266,7 +268,8 @@ class Desk:
         return Reply(answers.who(incident, self._now(), self._store.on_call()))
 
     def _list(self, request: Request, asker: Asker) -> Reply:
-        return Reply(answers.listed(self._store.open_incidents(), self._now()))
+        worst, total = self._store.worst_open(answers.MOST_LISTED)
+        return Reply(answers.listed(worst, total, self._now()))
 
     def _runbook(self, request: Request, asker: Asker) -> Reply:
         incident = self._meant(request.number, asker, only_open=False)
@@ -344,7 +347,8 @@ class Desk:
         return views[action]() if action in views else None
 
     def _timeline_of(self, incident: Incident, page: int) -> Message:
-        return answers.timeline(incident, self._store.timeline(incident.ref), self._now(), page)
+        shown, total = self._store.timeline_page(incident.ref, page, answers.PAGE_LINES)
+        return answers.timeline(incident, shown, total, page)
 
     def _input_of(self, action: str, incident: Incident, asker: Asker) -> Input:
         number, by = incident.number, asker.person
@@ -465,13 +469,13 @@ class Desk:
         here = self._store.incident_in_channel(asker.channel)
         if here is not None:
             return here
-        open_ = self._store.open_incidents()
+        open_ = self._store.open_incidents(MOST_NAMED)
         if len(open_) == 1:
             return self._seen(open_[0], asker)
         if not open_:
             more = "" if only_open else f" Name one: `{self._command} timeline INC-7`."
             raise Refused(f"Nothing is open.{more} `{self._command} declare` opens an incident.")
-        shown = ", ".join(one.ref if one.private else f"{one.ref} ({defused(one.title[:40])})" for one in open_[:5])
+        shown = ", ".join(one.ref if one.private else f"{one.ref} ({defused(one.title[:40])})" for one in open_)
         raise Refused(f"Which one? Open are {shown}. Add its number, or ask in its channel.")
 
     def _seen(self, incident: Incident, asker: Asker) -> Incident:

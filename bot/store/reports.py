@@ -26,6 +26,23 @@ def timeline(connection: Connection, ref: str) -> tuple[Entry, ...]:
     return in_order(_entry(row) for row in rows)
 
 
+def timeline_page(connection: Connection, ref: str, page: int, size: int) -> tuple[tuple[Entry, ...], int]:
+    """`size` entries of one incident, and how many it has. Page 0 has the newest; each is in order of when it happened."""
+    mine = entries.c.incident == ref
+    total = connection.scalar(select(func.count()).select_from(entries).where(mine)) or 0
+    end = total - page * size
+    if end <= 0:
+        return (), total
+    newest = select(entries.c.at).where(mine).order_by(entries.c.at.desc(), entries.c.id.desc())
+    oldest = connection.scalar(newest.offset(min((page + 1) * size, total) - 1).limit(1))
+    assert oldest is not None
+    # Those of one second stand as they were recorded (`in_order`): a second is read whole, or not at all.
+    rows = connection.execute(select(entries).where(mine, entries.c.at >= oldest.replace(microsecond=0)).order_by(entries.c.id))
+    read = in_order(_entry(row) for row in rows)
+    kept = read[: len(read) - page * size]
+    return kept[-size:], total
+
+
 def timelines(connection: Connection, start: datetime, end: datetime) -> tuple[Entry, ...]:
     """Every entry before `end` of incidents that had one since `start`, or that are not over."""
     last = func.max(entries.c.at)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
 from bot.incidents.effects import Lane
 from bot.incidents.incident import Incident
@@ -88,10 +88,18 @@ class Store:
         """The incident whose newest page PagerDuty calls `pager_id`."""
         return self._one(incidents.c.pager_id == pager_id)
 
-    def open_incidents(self) -> tuple[Incident, ...]:
-        """Every open incident, newest first."""
-        with self.reading() as work:
-            return work.open_incidents()
+    def open_incidents(self, limit: int | None = None) -> tuple[Incident, ...]:
+        """The open incidents, newest first: all of them, or at most `limit`."""
+        newest = select(incidents.c.number).where(incidents.c.is_open).order_by(incidents.c.number.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            return _in_turn(connection, newest)
+
+    def worst_open(self, limit: int) -> tuple[tuple[Incident, ...], int]:
+        """At most `limit` open incidents, the worst and oldest first, and how many are open."""
+        worst = select(incidents.c.number).where(incidents.c.is_open).order_by(incidents.c.severity, incidents.c.number).limit(limit)
+        with reading(self.engine) as connection:
+            count = connection.scalar(select(func.count()).select_from(incidents).where(incidents.c.is_open))
+            return _in_turn(connection, worst), count or 0
 
     def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
         """The newest incidents, open or not."""
@@ -103,6 +111,11 @@ class Store:
         """Every entry of one incident ("INC-7"), in order of when it happened."""
         with reading(self.engine) as connection:
             return reports.timeline(connection, ref)
+
+    def timeline_page(self, ref: str, page: int, size: int) -> tuple[tuple[Entry, ...], int]:
+        """`size` entries of one incident, in order of when they happened, and how many it has; page 0 has the newest."""
+        with reading(self.engine) as connection:
+            return reports.timeline_page(connection, ref, page, size)
 
     def timelines(self, start: datetime, end: datetime) -> tuple[Entry, ...]:
         """Every entry before `end` of incidents that had one since `start`, or that are not over."""
@@ -341,3 +354,11 @@ class Store:
     def _person(self, **where: str) -> Person | None:
         with reading(self.engine) as connection:
             return person_where(connection, **where)
+
+
+def _in_turn(connection: Connection, numbers: Select[tuple[int]]) -> tuple[Incident, ...]:
+    """The incidents of these numbers, in that order. Numbers first: a whole incident is read only where it is wanted."""
+    wanted = list(connection.scalars(numbers))
+    rows = connection.execute(select(incidents.c.number, incidents.c.body, incidents.c.version).where(incidents.c.number.in_(wanted)))
+    found = {row.number: _read(row.body, row.version) for row in rows}
+    return tuple(found[number] for number in wanted if number in found)

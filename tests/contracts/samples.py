@@ -139,7 +139,7 @@ def topics() -> Iterator[tuple[str, str]]:
 
 def answered() -> Iterator[tuple[str, Message]]:
     """Whatever a command answers."""
-    yield "nothing open", answers.listed([], NOON)
+    yield "nothing open", answers.listed([], 0, NOON)
     yield "the help", answers.helped("/incident")
     yield "the help, another name", answers.helped("/firstfive-of-the-whole-company")
     for sub in SUBS:
@@ -149,13 +149,13 @@ def answered() -> Iterator[tuple[str, Message]]:
         yield f"unknown, {kind}", answers.unknown("/incident", words, ())
         yield f"unknown but near, {kind}", answers.unknown("/incident", words, ("ack", "escalate", "page"))
         many = [incident(number=number, title=words or "?") for number in range(1, 80)]
-        yield f"listed, {kind}", answers.listed(many, after(10))
+        yield f"listed, {kind}", answers.listed(many, 5000, after(10))
         yield f"digest, {kind}", answers.digest(digest_of(words))
         yield f"digest without its table, {kind}", answers.digest(digest_of(words), with_table=False)
-        entries = entries_of(words)
+        entries = entries_of(words)[-answers.PAGE_LINES :]
         for page in (0, 3, 99):
-            yield f"timeline page {page}, {kind}", answers.timeline(incident(), entries, after(10), page)
-    yield "an empty timeline", answers.timeline(incident(), [], NOON)
+            yield f"timeline page {page}, {kind}", answers.timeline(incident(), entries, 60, page)
+    yield "an empty timeline", answers.timeline(incident(), [], 0)
     yield "an empty digest", answers.digest(Digest("2026-W24", "Incident week 24", "Nothing."))
 
 

@@ -35,13 +35,16 @@ def refused(sentence: str) -> Message:
     return said(f"🙅 {sentence}")
 
 
-def listed(incidents: Sequence[Incident], now: datetime) -> Message:
-    """The open incidents, the worst first."""
-    if not incidents:
+MOST_LISTED = 60
+"""More lines than fit into one message."""
+
+
+def listed(worst: Sequence[Incident], total: int, now: datetime) -> Message:
+    """The open incidents, the worst first: as many of them as are shown at most, and how many there are."""
+    if not total:
         return said("🌿 Nothing is open.")
-    worst = sorted(incidents, key=lambda one: (one.severity.rank, one.number))
     lines = [_line(one, now) for one in worst]
-    return message(f"{len(worst)} open incident{'s' * (len(worst) != 1)}", section(fit(lines, 2900)))
+    return message(f"{total} open incident{'s' * (total != 1)}", section(fit(lines, 2900, unseen=total - len(worst))))
 
 
 def _line(incident: Incident, now: datetime) -> str:
@@ -53,16 +56,14 @@ def _line(incident: Incident, now: datetime) -> str:
     return f"{ICONS[incident.severity.value]} *{incident.ref}* {title} · {standing(incident)} · {age} · {stand}{where}"
 
 
-def timeline(incident: Incident, entries: Sequence[Entry], now: datetime, page: int = 0) -> Message:
-    """The newest entries last; older ones behind a button."""
-    lines = [line for one in entries if (line := entry_line(one))]
-    end = len(lines) - page * PAGE_LINES
-    shown = lines[max(0, end - PAGE_LINES) : end]
-    earlier = actions(button("Earlier", ids.TIMELINE_PAGE, f"{incident.number}:{page + 1}")) if end > PAGE_LINES else None
-    title = f"*Timeline of {incident.ref}* · {len(lines)} entries"
+def timeline(incident: Incident, shown: Sequence[Entry], total: int, page: int = 0) -> Message:
+    """A page of the timeline, the newest entries last; older ones behind a button. `total` counts all of its entries."""
+    has_earlier = total > (page + 1) * PAGE_LINES
+    earlier = actions(button("Earlier", ids.TIMELINE_PAGE, f"{incident.number}:{page + 1}")) if has_earlier else None
+    title = f"*Timeline of {incident.ref}* · {total} entries"
     blocks: list[Block] = []
     chunk: list[str] = []
-    for line in shown:
+    for line in map(entry_line, shown):
         if sum(map(len, chunk)) + len(chunk) + len(line) > 2800:
             blocks.append(section("\n".join(chunk)))
             chunk = []

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from bot.incidents.decisions.acknowledging import spoken
 
@@ -102,14 +103,15 @@ def clip(mrkdwn: str, limit: int = 3000) -> str:
     return cut.rstrip() + "…"
 
 
-def fit(lines: Iterable[str], limit: int = 3000, more: str = "… and {} more") -> str:
-    """As many whole lines as fit, and how many were left out."""
+def fit(lines: Iterable[str], limit: int = 3000, more: str = "… and {} more", *, unseen: int = 0) -> str:
+    """As many whole lines as fit, and how many were left out; `unseen` are left out already."""
     given = list(lines)
+    # How long the first one is, the first two …, each with its line's end.
+    lengths = list(accumulate(len(line) + 1 for line in given))
     for count in range(len(given), 0, -1):
-        left = len(given) - count
-        text = "\n".join(given[:count] + ([more.format(left)] if left else []))
-        if len(text) <= limit:
-            return text
+        left = len(given) - count + unseen
+        if lengths[count - 1] - 1 + (len(more.format(left)) + 1 if left else 0) <= limit:
+            return "\n".join(given[:count] + ([more.format(left)] if left else []))
     return clip(given[0], limit) if given else ""
 
 
