@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sandbox.misbehaviour import Call, carried_out
 from sandbox.pagerduty.account import Account, Json
 from sandbox.pagerduty.api import TOO_MANY, TOO_QUICK, Events, PagerError, Rest
 from sandbox.pagerduty.webhooks import Webhooks
@@ -65,12 +66,12 @@ def _routes(sandbox: Sandbox) -> list[Route | Mount]:
         Route(f"/_person/{name}", _person(sandbox, name), methods=["POST"]) for name in PERSON_POSTS
     ]  # fmt: skip
     return [
-        Route("/slack/api/{method:path}", _slack(sandbox), methods=["GET", "POST"]),
-        Route("/slack/upload/{file}", _upload(sandbox), methods=["POST", "PUT"]),
+        Route("/slack/api/{method:path}", _edge(sandbox, "slack", _slack(sandbox)), methods=["GET", "POST"]),
+        Route("/slack/upload/{file}", _edge(sandbox, "slack", _upload(sandbox)), methods=["POST", "PUT"]),
         Route("/slack/files/{file}", _file(sandbox)),
         Route("/slack/response/{id}", _respond(sandbox), methods=["POST"]),
-        Route("/pagerduty/events/v2/enqueue", _enqueue(sandbox), methods=["POST"]),
-        Route("/pagerduty/api/{path:path}", _rest(sandbox), methods=["GET", "POST", "PUT", "DELETE"]),
+        Route("/pagerduty/events/v2/enqueue", _edge(sandbox, "pagerduty", _enqueue(sandbox)), methods=["POST"]),
+        Route("/pagerduty/api/{path:path}", _edge(sandbox, "pagerduty", _rest(sandbox)), methods=["GET", "POST", "PUT", "DELETE"]),
         Route("/pagerduty/incidents/{id}", lambda request: RedirectResponse(f"/#pagerduty={request.path_params['id']}")),
         Route("/_person/cast", lambda request: JSONResponse(sandbox.people.cast())),
         Route("/_person/samples", lambda request: JSONResponse(sandbox.world.samples())),
@@ -80,6 +81,43 @@ def _routes(sandbox: Sandbox) -> list[Route | Mount]:
         Route("/", lambda request: FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})),
         Mount("/page", StaticFiles(directory=PAGE, check_dir=False)),
     ]
+
+
+Handle = Callable[[Request], Awaitable[Response]]
+
+
+def _edge(sandbox: Sandbox, neighbour: str, handle: Handle) -> Handle:
+    """A neighbour's way in: every call is kept, and here it misbehaves where it was told to."""
+
+    async def answered(request: Request) -> Response:
+        call = Call(neighbour, _name_of(request), await _said(request), time.monotonic(), sandbox.world.clock())
+        wrong = sandbox.world.met(call)
+        try:
+            good = await handle(request) if wrong is None or wrong.is_after else None
+            answer = await carried_out(wrong, good, request) if wrong is not None else good
+            assert answer is not None
+            call.status = answer.status_code
+        finally:
+            call.seconds = time.monotonic() - call.at
+        return answer
+
+    return answered
+
+
+def _name_of(request: Request) -> str:
+    """What a call is called in the list of calls: see `World.answer_with`."""
+    given = request.path_params
+    if "method" in given:
+        return str(given["method"])
+    if "file" in given:
+        return "upload"
+    return f"{request.method.lower()} /{given['path']}" if "path" in given else "enqueue"
+
+
+async def _said(request: Request) -> Any:
+    """What was asked, where it can be read."""
+    said = _json(await request.body()) if "json" in request.headers.get("content-type", "") else None
+    return said if said is not None else dict(request.query_params)
 
 
 async def _broken(sandbox: Sandbox, neighbour: str, limited: Json) -> Response | None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from sandbox.app import Sandbox
+from sandbox.misbehaviour import WithTransport
 from sandbox.world import World
 
 
@@ -18,7 +19,7 @@ class Serving:
         self.sandbox = sandbox
         config = uvicorn.Config(
             sandbox.app(), host="127.0.0.1", port=port, log_level="error", lifespan="off", access_log=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=1, http=WithTransport,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._stop = threading.Event()

@@ -1,13 +1,17 @@
 """Everything there is in the sandbox, behind one lock, with a count of changes for whoever watches."""
 
+import random
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sandbox.clock import SandboxClock
+from sandbox.misbehaviour import Call, Fault, Misbehaviour
 
+KEPT_CALLS = 50_000
 STATES = ("up", "down", "slow", "limited", "revoked")
 
 
@@ -36,6 +40,9 @@ class World:
     """Called after a call has changed something here, and before it is answered: the worst moment for a bot to die."""
     faults: dict[str, str] = field(default_factory=lambda: {"slack": "up", "pagerduty": "up"})
     asked: dict[str, int] = field(default_factory=lambda: {"slack": 0, "pagerduty": 0})
+    calls: deque[Call] = field(default_factory=lambda: deque(maxlen=KEPT_CALLS))
+    """The newest calls that the neighbours got, in order, and what became of each."""
+    misbehaving: dict[str, list[Fault]] = field(default_factory=lambda: {"slack": [], "pagerduty": []})
     lock: threading.RLock = field(default_factory=threading.RLock)
     sequence: int = 0
     changed_parts: dict[str, int] = field(default_factory=dict)
@@ -54,3 +61,33 @@ class World:
         with self.lock:
             self.faults[neighbour] = state
         self.changed("faults")
+
+    def answer_with(
+        self, neighbour: str, call: str, wrong: Misbehaviour, times: int | None = None, *, chance: float = 1.0, seed: int = 0
+    ) -> Fault:
+        """Let a neighbour misbehave at the next `times` calls of that name, or at all of them until `mends`.
+
+        A call of Slack's is its method, or `upload`; one of PagerDuty's is `enqueue`, or verb and path (`put /incidents`,
+        `get`); `*` is any. With `chance` only such a share of them fails, drawn by `seed`.
+        """
+        fault = Fault(call, wrong, times, chance, random.Random(f"{call}/{seed}"))
+        with self.lock:
+            self.misbehaving[neighbour].append(fault)
+        return fault
+
+    def mends(self, neighbour: str) -> None:
+        """Let a neighbour do again what it should."""
+        with self.lock:
+            self.misbehaving[neighbour].clear()
+
+    def met(self, call: Call) -> Misbehaviour | None:
+        """Keep a call, and say how it fails, if it does."""
+        with self.lock:
+            self.calls.append(call)
+            call.wrong = next((one.wrong for one in self.misbehaving[call.neighbour] if one.meets(call.name)), None)
+        return call.wrong
+
+    def calls_of(self, neighbour: str, name: str = "") -> list[Call]:
+        """The calls a neighbour got whose name begins so."""
+        with self.lock:
+            return [one for one in self.calls if one.neighbour == neighbour and one.name.startswith(name)]
