@@ -65,6 +65,9 @@ class Account:
         self.services = {name: Service(f"PS{name.upper()[:5]:0<5}", name, f"sandbox{name:_<25}"[:32]) for name in SERVICES}
         self.incidents: list[Incident] = []
         self.ledger: list[Json] = []
+        self.levels = list(LEVELS)
+        """Who is on call, level by level; empty for a level at which nobody is."""
+        self.emails = {one.pager: one.email for one in CAST if one.pager}
         self.tell: Callable[[str, Incident, Json | None, Json | None], None] = lambda *given: None
 
     def service_of_key(self, key: str) -> Service | None:
@@ -90,7 +93,8 @@ class Account:
         self.ledger.append({"at": iso(self.world.clock()), "service": service.name, "dedup_key": key, **event})
         known = self.open_with(service, key)
         action = event["event_action"]
-        if action == "trigger" and known is None:
+        if action == "trigger" and known is None and any(self.levels):
+            # Without anybody on call at any level, PagerDuty takes the event and makes no incident of it.
             self._open(service, key, event["payload"])
         elif action == "acknowledge" and known is not None and known.status == "triggered":
             self.acknowledge(known, None)
@@ -108,18 +112,18 @@ class Account:
         )  # fmt: skip
         self.incidents.append(incident)
         self._log(incident, "trigger", _service_agent(service), channel={"type": "api"})
-        self._assign(incident, 1)
+        self._assign(incident, next(level for level, user in enumerate(self.levels, start=1) if user))
         self.tell("triggered", incident, None, None)
         return incident
 
     def _assign(self, incident: Incident, level: int) -> None:
         """Assign to whoever is on call at a level, and notify them."""
         incident.level = level
-        incident.assignees = [LEVELS[level - 1]]
+        incident.assignees = [self.levels[level - 1]]
         now = self.world.clock()
-        incident.escalates_at = now + ESCALATE_AFTER if level < len(LEVELS) else None
+        incident.escalates_at = now + ESCALATE_AFTER if level < len(self.levels) else None
         incident.phones_at = now + PHONE_AFTER
-        kind = "assign" if level == 1 else "escalate"
+        kind = "escalate" if any(one["type"] == "assign_log_entry" for one in incident.log) else "assign"
         self._log(incident, kind, _service_agent(incident.service), assignees=[user_ref(one) for one in incident.assignees])
         self._notify(incident, "push_notification" if incident.urgency == "high" else "email_notification")
 
@@ -155,7 +159,7 @@ class Account:
 
     def escalate(self, incident: Incident, level: int, user: str | None) -> None:
         """To a level; somebody asked, or time did."""
-        if level <= len(LEVELS) and level != incident.level:
+        if level <= len(self.levels) and self.levels[level - 1] and level != incident.level:
             self._assign(incident, level)
             agent = user_ref(user) if user else _service_agent(incident.service)
             self.tell("escalated", incident, agent, None)
@@ -235,12 +239,12 @@ def user_ref(id_: str) -> Json:
     return {"id": id_, "type": "user_reference", "summary": name, "self": None, "html_url": None}
 
 
-def user_json(id_: str) -> Json:
+def user_json(id_: str, email: str) -> Json:
     """A user object."""
     person = BY_PAGER[id_]
     return {
         "id": id_, "type": "user", "summary": person.real_name, "self": None, "html_url": None,
-        "name": person.real_name, "email": person.email, "time_zone": ZONE, "color": "green", "role": "user",
+        "name": person.real_name, "email": email, "time_zone": ZONE, "color": "green", "role": "user",
         "avatar_url": "https://example.com/avatar.png", "description": person.title, "invitation_sent": False,
         "contact_methods": [], "notification_rules": [], "job_title": person.title, "teams": [],
     }  # fmt: skip

@@ -149,13 +149,14 @@ class Rest:
 
     def users(self, query: dict[str, list[str]], **given: Any) -> tuple[int, Json]:
         word = query.get("query", [""])[0].lower()
-        found = [one for one in CAST if one.pager and (word in one.email or word in one.real_name.lower())]
-        return 200, {"users": [user_json(one.pager) for one in found], **_page(len(found))}
+        emails = self._account.emails
+        found = [one for one in CAST if one.pager and (word in emails[one.pager] or word in one.real_name.lower())]
+        return 200, {"users": [user_json(one.pager, emails[one.pager]) for one in found], **_page(len(found))}
 
     def user(self, id_: str, **given: Any) -> tuple[int, Json]:
         if id_ not in BY_PAGER:
             raise PagerError(404, "Not Found", 2100)
-        return 200, {"user": user_json(id_)}
+        return 200, {"user": user_json(id_, self._account.emails[id_])}
 
     def oncalls(self, **given: Any) -> tuple[int, Json]:
         # Level 1 changes every Monday; the others are always on call, which PagerDuty shows as no end.
@@ -165,7 +166,7 @@ class Rest:
         found = [
             {"escalation_policy": policy_ref(), "escalation_level": level, "user": user_ref(user), "start": None,
              "end": None, **(week if level == 1 else {})}
-            for level, user in enumerate(LEVELS, start=1)
+            for level, user in enumerate(self._account.levels, start=1) if user
         ]  # fmt: skip
         return 200, {"oncalls": found, **_page(len(found))}
 
@@ -221,8 +222,11 @@ class Rest:
             self._account.resolve(incident, user)
         if "escalation_level" in wish:
             level = wish["escalation_level"]
-            if not isinstance(level, int) or not 1 <= level <= len(LEVELS):
+            levels = self._account.levels
+            if not isinstance(level, int) or not 1 <= level <= len(levels):
                 raise PagerError(400, "Invalid Input Provided", 2001, ["Escalation level does not exist"])
+            if not levels[level - 1]:
+                raise PagerError(400, "No User On Call", 1015, ["The escalation policy has no user on call at this level"])
             self._account.escalate(incident, level, user)
         self._account.ledger.append({"at": iso(self._world.clock()), "put": id_, "from": sender, **wish})
         return 200, {"incident": self._account.incident_json(incident)}
@@ -266,7 +270,7 @@ class Rest:
     def _user_of(self, sender: str) -> str:
         if not sender:
             raise PagerError(400, "Invalid Input Provided", 2001, ["From header is missing"])
-        found = next((one for one in with_pager() if BY_PAGER[one].email == sender.lower()), None)
+        found = next((one for one in with_pager() if self._account.emails[one] == sender.lower()), None)
         if found is None:
             raise PagerError(400, "Invalid Input Provided", 2001, ["Requester User Not Found"])
         return found

@@ -76,7 +76,7 @@ class Api:
 
     def users_lookupByEmail(self, given: Json) -> Json:
         person = next((one for one in CAST if one.email == str(given.get("email", "")).lower()), None)
-        if person is None:
+        if person is None or person.slack_id in self._space.left:
             raise SlackError("users_not_found")
         return {"user": self._space.user_json(person.slack_id)}
 
@@ -103,8 +103,9 @@ class Api:
         wanted = [one.strip() for one in str(given.get("users") or "").split(",") if one.strip()]
         if not wanted:
             raise SlackError("no_user")
-        errors: list[Json] = [{"user": one, "ok": False, "error": error} for one in wanted if (error := _why_not(channel, one))]
-        good = [one for one in wanted if not _why_not(channel, one)]
+        why = {one: "user_not_found" if one in self._space.left else _why_not(channel, one) for one in wanted}
+        errors: list[Json] = [{"user": one, "ok": False, "error": error} for one, error in why.items() if error]
+        good = [one for one, error in why.items() if not error]
         if errors and not (given.get("force") and good):
             raise SlackError(errors[0]["error"], errors=errors)
         channel.members += good

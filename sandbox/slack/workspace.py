@@ -60,6 +60,8 @@ class Workspace:
         self.uploads: dict[str, Json] = {}
         self.responses: dict[str, Json] = {}
         self.ledger: list[Json] = []
+        self.left: set[str] = set()
+        """People who are not in this workspace (any more), by id."""
         self._triggers: dict[str, tuple[float, str]] = {}
         self._count = 0
         self._last_ts = 0.0
@@ -183,7 +185,7 @@ class Workspace:
             return {"id": id_, "team_id": TEAM, "name": "firstfive", "real_name": "Firstfive", "deleted": False,
                     "is_bot": True, "tz": "Etc/UTC", "profile": profile}  # fmt: skip
         person = BY_ID.get(id_)
-        if person is None:
+        if person is None or id_ in self.left:
             raise SlackError("user_not_found")
         profile = {"email": person.email, "real_name": person.real_name, "display_name": person.name,
                    "title": person.title}  # fmt: skip
@@ -195,7 +197,7 @@ class Workspace:
 
     def everybody(self) -> Iterator[Json]:
         """Every user object."""
-        yield from (self.user_json(one.slack_id) for one in CAST)
+        yield from (self.user_json(one.slack_id) for one in CAST if one.slack_id not in self.left)
         yield self.user_json(BOT_USER)
 
     def view_json(self, view: View) -> Json:
