@@ -8,8 +8,10 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -63,6 +65,15 @@ class Server:
     def stop(self, mode: str = "fast") -> None:
         """Stop: smart, fast, or immediate (as after a crash)."""
         self._run("pg_ctl", "-w", "-D", self._data, "-m", mode, "stop")
+
+    def kill(self) -> None:
+        """Kill the postmaster (SIGKILL), and wait until those that it started have ended, as they do by themselves."""
+        pid = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while any(Path(f"/proc/{one}").exists() for one in (pid, *children)) and time.monotonic() < end:
+            time.sleep(0.05)
 
     def asks_for_passwords(self) -> None:
         """From now on nobody comes in without one; nobody has one."""

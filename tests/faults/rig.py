@@ -73,6 +73,10 @@ class Bot:
     command: str
     port: int
     kills: list[Kill] = field(default_factory=list)
+    own: Mapping[str, str] = field(default_factory=dict)
+    """What its environment has, and that of others has not."""
+    within: Sequence[str] = ()
+    """The command that starts it, where it does not start in this process's own surroundings."""
     deaths: int = 0
     process: "subprocess.Popen[bytes] | None" = None
     stopped_at: float | None = None
@@ -83,11 +87,11 @@ class Bot:
         kill = self.kills.pop(0) if self.kills else Kill()
         given = self.rig.environment | {
             "PORT": str(self.port), "FAULT_POINT": kill.point, "FAULT_TIME": str(kill.time), "FAULT_SIGNAL": kill.signal,
-        }  # fmt: skip
+        } | dict(self.own)  # fmt: skip
         if kill.call:
             self.rig.plan(self, kill)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.launch", self.command, "--migrate"], cwd=TOP, env=given,
+            [*self.within, sys.executable, "-m", "tests.faults.launch", self.command, "--migrate"], cwd=TOP, env=given,
             stdin=subprocess.DEVNULL, stdout=self.rig.log, stderr=self.rig.log,
         )  # fmt: skip
 
