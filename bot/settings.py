@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     lease_seconds: int = Field(default=10, ge=2, le=120)
     """How long a worker may give no sign of life before others take over what it had in hand."""
-    audit_seconds: int = Field(default=60, ge=5, le=60)
+    audit_seconds: int = Field(default=60, ge=3, le=60)
     """How often the bot looks whether all of it works, and how late an effect may be before that counts as trouble."""
     heartbeat_url: Annotated[SecretStr, AfterValidator(web_address)] = SecretStr("")
     """An address outside (https://…) that is asked for after each such look that found nothing wrong; it tells you of silence."""

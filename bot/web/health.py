@@ -37,7 +37,7 @@ class Health:
         except DatabaseDown as error:
             return [str(error)]
         ticked = self.ticked_at()
-        if ticked is not None and time.monotonic() - ticked > LATE_SECONDS:
+        if ticked is not None and time.monotonic() - ticked > min(LATE_SECONDS, self.late_after.total_seconds()):
             found.append(f"the worker's clock has not ticked for {time.monotonic() - ticked:.0f} s")
         return [one for one in found if one]
 
