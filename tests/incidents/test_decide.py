@@ -399,6 +399,24 @@ def test_an_echo_dated_at_the_whole_second_is_not_an_earlier_acknowledgement():
     assert decision.incident.episode == known.episode
 
 
+@pytest.mark.parametrize(
+    ("who", "at", "first"),
+    [
+        (BEN, after(1, 0.326), BEN),
+        (BEN, after(1, 0.7), ANA),
+        (BEN, after(1), ANA),
+        (ANA, after(1, 0.326), ANA),
+    ],
+    ids=["earlier in the same second", "later in it", "whole seconds, which cannot tell", "the echo, by another clock"],
+)
+def test_within_one_second_whoever_can_be_shown_to_be_first_is_first(who, at, first):
+    known = acknowledged(episode={"acknowledged_at": after(1, 0.6), "acknowledged_by": ANA, "acknowledged_via": "slack"})
+    episode = decided(known, pager("acknowledged", at, who), after(2)).incident.episode
+
+    assert episode.acknowledged_by == first
+    assert episode.acknowledged_at == (at if first == BEN else after(1, 0.6))
+
+
 def test_an_acknowledgement_that_ran_out_was_taken_back_by_nobody_but_pagerduty():
     decision = decided(acknowledged(), pager("unacknowledged", after(31), person_name="checkout"), after(31))
 

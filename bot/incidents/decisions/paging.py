@@ -310,8 +310,7 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
         # The echo of our own may be dated after the end, too.
         notes = () if by == episode.acknowledged_by else (note,)
         return Decision(incident=incident, entries=notes, reason="acknowledged after its end; nothing is undone")
-    # PagerDuty's log knows whole seconds: the same second is not earlier.
-    is_later = first_at is not None and report.at >= first_at.replace(microsecond=0)
+    is_later = first_at is not None and not _is_earlier(report.at, first_at, is_same=by == episode.acknowledged_by)
     at = max(report.at, first_at) if first_at is not None and is_later else report.at
     heard = with_ack(episode, Ack(at, by, "pagerduty"))
     changed = incident.with_episode(heard)
@@ -320,6 +319,14 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     if is_later:
         return Decision(incident=changed, entries=(note,), reason="acknowledged again; the first stands")
     return _earlier(changed, heard, by, report.at, note)
+
+
+def _is_earlier(at: datetime, first_at: datetime, *, is_same: bool) -> bool:
+    """Whether PagerDuty tells of an acknowledgement before the first one we know.
+
+    Its log knows whole seconds only, and the echo of our own is dated by its clock: the same second is not earlier then.
+    """
+    return at < (first_at.replace(microsecond=0) if is_same or not at.microsecond else first_at)
 
 
 def _rings_already(decision: Decision) -> Decision:
