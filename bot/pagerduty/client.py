@@ -1,16 +1,22 @@
 """The only file that imports pdpyras: one HTTP attempt for each call; its answer is a value or one of our errors."""
 
+import socket
 import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from http.client import HTTPException
 from typing import Any
 
 import orjson
 from pydantic import SecretStr
 from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, ReadTimeoutError
 
 from bot.errors import Ambiguous, GaveUp, TryLater
@@ -49,6 +55,62 @@ class _Answered(Exception):
         self.answer = answer
 
 
+class _Timed(HTTPConnection):
+    """Cuts itself when its time is up: its timeout is one between two bytes, and an answer may drip in, headers and all."""
+
+    ends_at = 0.0
+
+    def request(self, *given: Any, **more: Any) -> None:
+        """Send a request; the time for all of it begins here."""
+        self.ends_at = time.monotonic() + float(self.timeout or TIMEOUT_SECONDS)
+        super().request(*given, **more)
+
+    def getresponse(self) -> Any:
+        """The answer, with the bell for whoever reads it."""
+        bell = threading.Timer(max(0.05, self.ends_at - time.monotonic()), _cut, [self.sock])
+        bell.daemon = True
+        bell.start()
+        try:
+            answer = super().getresponse()
+        except (HTTPException, OSError):
+            bell.cancel()
+            raise
+        answer.bell = bell  # type: ignore[attr-defined]
+        return answer
+
+
+class _TimedSecurely(_Timed, HTTPSConnection):
+    pass
+
+
+def _cut(connected: socket.socket) -> None:
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Timed
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _TimedSecurely
+
+
+class _Adapter(HTTPAdapter):
+    """requests' way to the network, with connections that end in time."""
+
+    def init_poolmanager(self, *given: Any, **more: Any) -> None:
+        """Called by requests once for each session."""
+        super().init_poolmanager(*given, **more)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        """Called by requests where the environment names a proxy."""
+        manager = super().proxy_manager_for(proxy, **more)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        return manager
+
+
 class _OneAttempt:
     """Mixed into pdpyras' sessions: whatever comes back is handed over at once."""
 
@@ -57,8 +119,7 @@ class _OneAttempt:
     def send(self, request: PreparedRequest, **given: Any) -> Response:
         """Called by requests for each request. Raises `_Answered`, or what kept the answer from coming.
 
-        Redirects are not followed: keys and tokens are for PagerDuty only. requests' own timeout is one between two
-        bytes; an answer that drips in would keep a thread of the pager for ever, so there is an end to all of it.
+        Redirects are not followed: keys and tokens are for PagerDuty only.
         """
         ends_at = time.monotonic() + self.timeout
         sending: Any = super()
@@ -66,6 +127,7 @@ class _OneAttempt:
         try:
             body = _body(response.raw, ends_at)
         finally:
+            response.raw.bell.cancel()
             response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
         raise _Answered(_Answer(response.status_code, headers, body))
@@ -75,8 +137,9 @@ def _body(raw: Any, ends_at: float) -> bytes:
     parts: list[bytes] = []
     while sum(map(len, parts)) < BODY_LIMIT and (part := raw.read1(65_536)):
         parts.append(part)
-        if time.monotonic() > ends_at:
-            raise ReadTimeoutError(None, None, "the answer did not end")  # type: ignore[arg-type]
+    if time.monotonic() > ends_at:
+        # It was cut in its midst, which looks like an end.
+        raise ReadTimeoutError(None, None, "the answer did not end")  # type: ignore[arg-type]
     return b"".join(parts)
 
 
@@ -202,6 +265,8 @@ class Client:
 def _tuned(session: Any, url: str, timeout_seconds: float) -> Any:
     session.url = url
     session.timeout = timeout_seconds
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter())
     session.retry = {}
     session.max_network_attempts = 0
     return session

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from bot.errors import Ambiguous, GaveUp, TryLater
 from bot.pagerduty.client import MEND_KEY, MEND_TOKEN, REFUSED_TOKEN, Client, judged, wait_named
-from tests.pagerduty.standin import StandIn, answer, drip, nobody_there, raw, reset, silence, standing_in
+from tests.pagerduty.standin import Behaviour, Caller, StandIn, answer, drip, nobody_there, raw, reset, silence, standing_in
 
 KEY = "R0UT1NGK3Y" + "x" * 22
 TOKEN = "t0ken-canary-55"
@@ -167,12 +168,45 @@ def test_a_connection_that_is_never_accepted_was_never_sent():
     assert type(raised.value) is TryLater
 
 
-def test_an_answer_that_drips_in_ends_with_the_timeout_so_no_try_outlives_its_lease():
-    with standing_in(drip) as standin:
+def drips(head: bytes, wait_seconds: float = 0.05) -> Behaviour:
+    """The beginning of an answer, then a byte of it now and then."""
+
+    def behave(caller: Caller) -> None:
+        caller.connection.sendall(head)
+        while not caller.stopped.wait(wait_seconds):
+            caller.connection.sendall(b"x")
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        drip, drips(b"HTTP/1.1 202 Said\r\nX-Long: "), drips(b"HTTP/1.1 2"),
+        drips(b"HTTP/1.1 202 Said\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n"),
+    ],
+    ids=["body", "head", "status", "chunk"],
+)  # fmt: skip
+def test_an_answer_that_drips_in_ends_with_the_timeout_so_no_try_outlives_its_lease(behaviour):
+    with standing_in(behaviour) as standin:
+        started = time.monotonic()
         problem = problem_of(standin)
 
-    assert isinstance(problem, Ambiguous)
+    assert type(problem) is Ambiguous
+    assert time.monotonic() - started < 4
     assert standin.connections == 1
+
+
+def test_a_call_that_is_over_leaves_nothing_behind():
+    with standing_in(answer(202, {"status": "success"}), answer(400), reset) as standin:
+        asking = client(standin.url, timeout_seconds=20)
+        asking.enqueue(KEY, EVENT, "a page")
+        for expected in (GaveUp, Ambiguous):
+            with pytest.raises(expected):
+                asking.enqueue(KEY, EVENT, "a page")
+        left = [one for one in threading.enumerate() if isinstance(one, threading.Timer) and not one.finished.is_set()]
+
+    assert left == []
 
 
 def test_a_huge_answer_is_not_kept_and_an_accepted_page_stays_accepted():
