@@ -6,11 +6,11 @@ from datetime import date, datetime, time, timedelta
 from math import floor
 from zoneinfo import ZoneInfo
 
-from bot.incidents.timeline import Entry
 from bot.journal import Journal
 from bot.metrics import Scorecard, WeekMetrics
-from bot.metrics.episodes import Folded, fold
+from bot.metrics.episodes import NEVER, Folded
 from bot.metrics.figures import week_bounds, week_of, weeks_before
+from bot.metrics.told import Told
 
 __all__ = ["Digest", "Row", "build", "due", "local_time", "week_before", "week_of", "weeks_before"]
 
@@ -49,21 +49,26 @@ class Digest:
 
 
 def build(
-    now_week: WeekMetrics, earlier: Sequence[WeekMetrics], journal: Journal, now: datetime, *, names: Mapping[str, str]
-) -> Digest:
-    """The digest of a week, beside the weeks before it (oldest first). `names` shows people; empty keeps them out."""
-    incidents = fold(journal.entries, now)
+    now_week: WeekMetrics, earlier: Sequence[WeekMetrics], journal: Journal, now: datetime, *, names: Mapping[str, str],
+    told: Told | None = None,
+) -> Digest:  # fmt: skip
+    """The digest of a week, beside the weeks before it (oldest first). `names` shows people; empty keeps them out.
+
+    `told` is what the journal's entries tell by `now`, for whoever has it already.
+    """
+    told = told or Told.of(journal.entries, now)
+    reviews = _missing_reviews(told, now)
     first = now_week.starts_at.astimezone(journal.zone)
     last = (now_week.ends_at - timedelta(seconds=1)).astimezone(journal.zone)
     title = f"Incident week {now_week.week[-2:].lstrip('0')} · {first:%-d %B} – {last:%-d %B %Y}"
     return Digest(
         week=now_week.week,
         title=title,
-        headline=_headline(now_week, incidents, journal, now),
-        attention=_attention(now_week, incidents, journal, now),
+        headline=_headline(now_week, len(reviews)),
+        attention=_attention(now_week, told, reviews, journal, now),
         rows=tuple(_row(row, earlier, index) for index, row in enumerate(now_week.scorecard)),
         load=_load(now_week, names),
-        noise=_noise(now_week, incidents),
+        noise=_noise(now_week, told, now),
         footer=_footer(now_week, journal, now),
     )
 
@@ -71,7 +76,7 @@ def build(
 # --- words ------------------------------------------------------------------------------------
 
 
-def _headline(week: WeekMetrics, incidents: Mapping[str, Folded], journal: Journal, now: datetime) -> str:
+def _headline(week: WeekMetrics, reviews: int) -> str:
     pages = week.load["pages"]
     if not week.opened and not week.ack_episodes:
         if pages:
@@ -86,21 +91,22 @@ def _headline(week: WeekMetrics, incidents: Mapping[str, Folded], journal: Journ
         parts.append("no page counts for the acknowledgement target")
     if week.ack["pending"]:
         parts.append(f"{_count(week.ack['pending'], 'page')} still running")
-    reviews = len(_missing_reviews(incidents, journal, now))
     if reviews:
         parts.append(f"{_count(reviews, 'review')} missing")
     return ". ".join(parts) + "."
 
 
-def _attention(week: WeekMetrics, incidents: Mapping[str, Folded], journal: Journal, now: datetime) -> tuple[str, ...]:
-    lines = [_named(incidents[ref], "has no post-mortem draft") for ref in _missing_reviews(incidents, journal, now)]
-    lines += _overdue_actions(journal, incidents, now)
+def _attention(week: WeekMetrics, told: Told, reviews: Sequence[str], journal: Journal, now: datetime) -> tuple[str, ...]:
+    incidents = told.incidents
+    lines = [_named(incidents[ref], "has no post-mortem draft") for ref in reviews]
+    lines += _overdue_actions(journal, told, now)
     for one in week.ack_episodes:
         if one["class"] == "missed":
             bound = "never acknowledged" if one["is_lower_bound"] else f"acknowledged after {_spoken(one['seconds'])}"
             lines.append(_named(incidents.get(str(one["incident"])), f"{bound}: target missed", str(one["incident"])))
     lines += [_named(incidents.get(ref), "is still open", ref) for ref in week.carried_over]
-    lines += [_named(one, f"was reopened {_count(len(one.episodes) - 1, 'time')}") for one in incidents.values()
+    touched = told.touching(week.starts_at, week.ends_at)
+    lines += [_named(one, f"was reopened {_count(len(one.episodes) - 1, 'time')}") for one in touched
               if len(one.episodes) > 1 and one.counts and week.starts_at <= one.episodes[-1].opened_at < week.ends_at]  # fmt: skip
     if week.vulnerabilities and week.vulnerabilities["overdue"]:
         lines.append(f"Critical vulnerabilities past 24 h: {', '.join(week.vulnerabilities['overdue'][:5])}")
@@ -117,32 +123,28 @@ def _named(incident: Folded | None, words: str, ref: str = "") -> str:
     return f"{incident.ref} ({incident.severity}, {incident.title[:80]}) {words}"
 
 
-def _missing_reviews(incidents: Mapping[str, Folded], journal: Journal, now: datetime) -> list[str]:
+def _missing_reviews(told: Told, now: datetime) -> list[str]:
     """SEV1 and SEV2 incidents that are over, past their days, and have no draft."""
-    drafted = {one.incident for one in journal.entries if one.type in ("postmortem_drafted", "postmortem_published")}
     found = []
-    for one in incidents.values():
+    for one in (told.incidents[ref] for ref in told.unreviewed):
         days = REVIEW_DAYS.get(one.severity)
         ended = max((episode.ended_at for episode in one.episodes if episode.ended_at), default=None)
-        if days is None or not one.hurts or not one.is_over or ended is None or one.ref in drafted:
+        if days is None or not one.hurts or ended is None:
             continue
         if timedelta(days=days) < now - ended < timedelta(days=90):
             found.append(one.ref)
     return sorted(found)
 
 
-def _overdue_actions(journal: Journal, incidents: Mapping[str, Folded], now: datetime) -> list[str]:
-    newest: dict[tuple[str, str], Entry] = {}
-    for one in sorted(journal.entries, key=lambda one: (one.at, repr(sorted(one.fields.items())))):
-        if one.type == "follow_up":
-            newest[(one.incident, str(one.fields.get("id")))] = one
+def _overdue_actions(journal: Journal, told: Told, now: datetime) -> list[str]:
+    actions = sorted((one for of_one in told.actions.values() for one in of_one.values()), key=lambda one: one.first)
     today = now.astimezone(journal.zone).date().isoformat()
     late = [
-        one for one in newest.values()
+        one for one in (action.entry for action in actions)
         if one.fields.get("due") and str(one.fields["due"])[:10] < today and one.fields.get("state", "open") != "done"
     ]  # fmt: skip
     return [
-        _named(incidents.get(one.incident), f"action {one.fields.get('id')} was due {str(one.fields['due'])[:10]}", one.incident)
+        _named(told.incidents.get(one.incident), f"action {one.fields.get('id')} was due {str(one.fields['due'])[:10]}", one.incident)
         for one in late
     ]  # fmt: skip
 
@@ -197,11 +199,10 @@ def _load(week: WeekMetrics, names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _noise(week: WeekMetrics, incidents: Mapping[str, Folded]) -> tuple[str, ...]:
-    public = {name for one in incidents.values() if not one.is_private for _, name, _ in one.fires}
+def _noise(week: WeekMetrics, told: Told, now: datetime) -> tuple[str, ...]:
     lines = []
     for one in week.noise["noisiest"]:
-        if one["alert"] not in public:
+        if told.public_alerts.get(one["alert"], NEVER) > now:
             continue
         flaps = ", flapping" if one["alert"] in week.noise["flapping"] else ""
         lines.append(f"{one['alert']}: fired {_count(one['fires'], 'time')}, {_count(one['pages'], 'page')}{flaps}")

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from stat import S_ISREG
@@ -25,7 +25,7 @@ from bot.incidents.inputs import DigestDue
 from bot.incidents.policy import Policy
 from bot.incidents.policy import read as read_policy_text
 from bot.journal import Journal
-from bot.metrics import WeekMetrics, week_metrics
+from bot.metrics import Told, WeekMetrics, week_metrics
 from bot.pagerduty.client import Client
 from bot.pagerduty.deliver import PagerDeliverer
 from bot.pagerduty.limits import Budget
@@ -45,6 +45,7 @@ from bot.slack.people import sync_people
 from bot.slack.socket import SocketMode
 from bot.store import DatabaseDown, Store, audits, migrate
 from bot.store.arrivals import InboxWriter
+from bot.store.ledger import Ledger
 from bot.web.app import Web, build
 from bot.web.health import Health
 from bot.web.measures import Measures
@@ -66,8 +67,12 @@ WEBHOOK_SECONDS = 30.0
 STRAY_SECONDS = 5.0
 PAGER_SOURCE = "pagerduty"
 """Its deliveries are read apart from those of others: reading them may take a question to PagerDuty."""
-BEFORE = 13
-"""Weeks that a digest looks back on."""
+BEFORE = 4
+"""Weeks that a digest shows beside its own."""
+LONG_SECONDS, KEPT_FOR = 0.01, timedelta(seconds=60)
+"""The numbers of a past week hardly change: where making them takes longer than that, they are kept for so long."""
+PATIENCE_SECONDS = 1.5
+"""Slack wants an answer within three seconds."""
 
 
 def read_policy(settings: Settings) -> Policy:
@@ -195,33 +200,78 @@ def _stamps(files: Sequence[Path]) -> Iterator[tuple[str, float, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """Metrics, digests and drafts, made from the record."""
+class _Kept:
+    """A week that was over when its numbers were made, and from what else than timelines they were made."""
 
-    store: Store
-    clock: Clock
-    choices: Choices | ReadWhenAsked
+    made_at: datetime
+    facts: Journal
+    numbers: WeekMetrics
+
+
+class Numbers:
+    """Metrics, digests and drafts, made from the record. What all timelines tell is read once, and then kept up to date."""
+
+    def __init__(self, store: Store, clock: Clock, choices: Choices | ReadWhenAsked) -> None:
+        self.store, self.clock, self.choices = store, clock, choices
+        self._ledger = Ledger(store.engine)
+        self._kept: dict[str, _Kept] = {}
+        self._reading = threading.Lock()
 
     def journal(self, start: datetime | None = None, end: datetime | None = None) -> Journal:
         """The record as a journal; of a span, or all of it."""
-        entries, notes = self.store.journal() if start is None or end is None else (
-            self.store.timelines(start, end), self.store.journal_notes())  # fmt: skip
+        entries = self.store.journal()[0] if start is None or end is None else self.store.timelines(start, end)
+        return replace(self.facts(), entries=entries)
+
+    def facts(self) -> Journal:
+        """The record as a journal without its entries: the zone, the people, and what was imported beside entries."""
         zones = {one.slack_id: one.zone for one in self.store.people() if one.zone}
-        return Journal.of(entries, notes, tz=self.choices.policy().team.zone, people=zones)
+        return Journal.of((), self.store.journal_notes(), tz=self.choices.policy().team.zone, people=zones)
 
     def week(self, week: str, as_of: datetime | None = None) -> WeekMetrics:
         """The numbers of an ISO week."""
         now = as_of or self.clock()
-        return week_metrics(self.journal(), week, now)
+        facts = self.facts()
+        with self._ledger.told(now) as told:
+            return week_metrics(facts, week, now, told)
 
     def digest(self, week: str, as_of: datetime | None = None) -> Digest:
         """The digest of an ISO week, with the weeks before it to compare."""
-        now = as_of or self.clock()
-        journal = self.journal()
-        earlier = [week_metrics(journal, one, now) for one in digest.weeks_before(week, BEFORE - 1)]
+        now, facts = as_of or self.clock(), self.facts()
         names = {one.slack_id: one.real_name or one.name for one in self.store.people()}
         share = self.choices.policy().digest.share_people
-        return digest.build(week_metrics(journal, week, now), earlier, journal, now, names=names if share else {})
+        with self._ledger.told(now) as told:
+            earlier = [self._earlier(one, facts, now, told) for one in digest.weeks_before(week, BEFORE)]
+            made = week_metrics(facts, week, now, told)
+            return digest.build(made, earlier, facts, now, names=names if share else {}, told=told)
+
+    def _earlier(self, week: str, facts: Journal, now: datetime, told: Told) -> WeekMetrics:
+        """The numbers of a week before; where making them takes long, those that were made a moment ago will do."""
+        kept = self._kept.get(week)
+        if kept is not None and kept.facts == facts and timedelta() <= now - kept.made_at < KEPT_FOR:
+            return kept.numbers
+        began = time.monotonic()
+        made = week_metrics(facts, week, now, told)
+        if time.monotonic() - began > LONG_SECONDS:
+            self._kept[week] = _Kept(now, facts, made)
+        return made
+
+    def digest_soon(self, week: str) -> Digest:
+        """The digest, for somebody who waits. Raises `Refused` where a large record has to be read first."""
+        if not self._ledger.is_read:
+            if self._reading.acquire(blocking=False):
+                threading.Thread(target=self._read, name="numbers", daemon=True).start()
+            end = time.monotonic() + PATIENCE_SECONDS
+            while not self._ledger.is_read and time.monotonic() < end:
+                time.sleep(0.01)
+            if not self._ledger.is_read:
+                raise Refused("The timelines are being counted, for the first time since the bot was started. Ask again in a moment.")
+        return self.digest(week)
+
+    def _read(self) -> None:
+        try:
+            guarded(lambda: len(self.week(self.week_now(self.clock()), self.clock()).week))
+        finally:
+            self._reading.release()
 
     def draft(self, number: int, template: str) -> str:
         """Draft an incident's post-mortem, and keep it."""
@@ -293,7 +343,7 @@ class Bot:
             client=self.client, store=self.store, door=self.door, addresses=settings.addresses_of(PAGER_SOURCE)
         )
         self.desk = Desk(
-            door=self.door, command=settings.slack_command, digest_for=self.numbers.digest,
+            door=self.door, command=settings.slack_command, digest_for=self.numbers.digest_soon,
             week_of=self.numbers.week_now, templates=lambda: self.choices.templates().names(),
         )  # fmt: skip
         self.slack_app = SlackApp(

@@ -101,7 +101,7 @@ def run_metrics(given: argparse.Namespace, settings: Settings) -> int:
     as_of = _as_of(given.as_of)
     with open_store(settings) as store:
         numbers = Numbers(store, wall_clock, ReadWhenAsked(settings))
-        zone = numbers.journal().zone
+        zone = numbers.facts().zone
         made = numbers.week(_week(given.week or week_of(as_of, zone)), as_of)
     if given.json:
         print_json(made.as_json())

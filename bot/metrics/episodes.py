@@ -1,10 +1,9 @@
 """Folding timelines into incidents and their episodes: who was paged, who was first, how long it hurt."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from bot.incidents.timeline import Entry, acknowledges
@@ -43,13 +42,25 @@ class Episode:
         return min(self.acks, default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """The newest word on an action. `first` orders actions as they were first told of."""
+
+    first: tuple[datetime, str]
+    entry: Entry
+
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(slots=True)
 class Folded:
     """An incident as its timeline tells it."""
 
     ref: str
     opened_at: datetime
-    severities: list[str]
+    severity: str
+    """The worst it ever was."""
     service: str | None
     title: str
     is_drill: bool
@@ -57,21 +68,38 @@ class Folded:
     episodes: list[Episode]
     merged_into: str | None = None
     merged_at: datetime | None = None
+    merged_since: datetime | None = None
     is_false_positive: bool = False
     is_over: bool = False
     fires: list[tuple[datetime, str, str]] = field(default_factory=list)
     """(at, alert, fingerprint) of each time an alert fired."""
     deploys: list[str] = field(default_factory=list)
-
-    @property
-    def severity(self) -> str:
-        """The worst it ever was."""
-        return min(self.severities, default="SEV3")
+    began_at: datetime = NEVER
+    """When it was opened itself, whatever was merged into it."""
+    turns: list[tuple[datetime, bool]] = field(default_factory=list)
+    """Each time it was over, or began again, in order: when, and whether it was over then."""
+    has_draft: bool = False
+    first_at: datetime = NEVER
+    last_at: datetime = NEVER
 
     @property
     def counts(self) -> bool:
         """Whether it is an incident of its own: no drill, no duplicate."""
         return not self.is_drill and self.merged_into is None
+
+    def turn(self, at: datetime, *, is_over: bool) -> None:
+        """It is over from `at` on, or begins again."""
+        self.is_over = is_over
+        self.turns.append((at, is_over))
+
+    def is_over_by(self, moment: datetime) -> bool:
+        """Whether it was over, going by what had happened at `moment`."""
+        return next((is_over for at, is_over in reversed(self.turns) if at <= moment), False)
+
+    def was_there(self, moment: datetime) -> bool:
+        """Whether it was an incident of its own, going by what had happened at `moment`."""
+        is_merged = self.merged_since is not None and self.merged_since <= moment
+        return self.began_at <= moment and not self.is_drill and not is_merged
 
     @property
     def hurts(self) -> bool:
@@ -91,35 +119,32 @@ class Acknowledgement:
     by: str | None = None
 
 
-def fold(entries: Sequence[Entry], as_of: datetime) -> dict[str, Folded]:
-    """Every incident by its name, from what had happened at `as_of`. Order and repetition of entries change nothing."""
-    by_incident: dict[str, list[Entry]] = defaultdict(list)
-    seen: set[Any] = set()
-    for one in entries:
-        content = (one.at, one.type, one.incident, one.by, repr(sorted(one.fields.items(), key=lambda pair: pair[0])))
-        if one.at <= as_of and content not in seen:
-            seen.add(content)
-            by_incident[one.incident].append(one)
-    folded = {ref: made for ref, group in by_incident.items() if (made := _fold_one(ref, group)) is not None}
-    _merge(folded)
-    return folded
-
-
 ORDER = {"alert_started": 0, "opened": 1, "resolved": 8, "merged": 9, "reopened": 10}
 """What comes first of what happened at the same moment: only what had ended can begin again."""
 
 
-def _fold_one(ref: str, entries: list[Entry]) -> Folded | None:
-    ordered = sorted(entries, key=lambda one: (one.at, ORDER.get(one.type, 5), one.type, repr(one.fields)))
+def follow_ups(entries: Iterable[Entry]) -> dict[str, FollowUp]:
+    """Every action of one incident by its id, with the newest word on it."""
+    found: dict[str, FollowUp] = {}
+    told = (one for one in entries if one.type == "follow_up")
+    for place, one in sorted((((one.at, repr(sorted(one.fields.items()))), one) for one in told), key=lambda pair: pair[0]):
+        name = str(one.fields.get("id"))
+        found[name] = FollowUp(found[name].first if name in found else place, one)
+    return found
+
+
+def fold(ref: str, entries: Iterable[Entry]) -> Folded | None:
+    """One incident from its entries; None where none of them opened it. Their order and repetition change nothing."""
+    ordered = _each_once(entries)
     opening = next((one for one in ordered if one.type == "opened"), None)
     if opening is None:
         return None
     starts = [opening.at, *(one.at for one in ordered if one.type == "reopened" and one.at >= opening.at)]
     episodes = [Episode(number, at) for number, at in enumerate(starts, start=1)]
     made = Folded(
-        ref, opening.at, [str(opening.fields.get("severity", "SEV3"))], opening.fields.get("service"),
+        ref, opening.at, str(opening.fields.get("severity", "SEV3")), opening.fields.get("service"),
         str(opening.fields.get("title", "")), bool(opening.fields.get("drill")), bool(opening.fields.get("private")),
-        episodes,
+        episodes, began_at=opening.at, first_at=ordered[0].at, last_at=ordered[-1].at,
     )  # fmt: skip
     for one in ordered:
         _take(made, _episode_at(episodes, one), one)
@@ -129,12 +154,33 @@ def _fold_one(ref: str, entries: list[Entry]) -> Folded | None:
     return made
 
 
+def _each_once(entries: Iterable[Entry]) -> list[Entry]:
+    """In order of when they happened, each once."""
+    # What is told twice stands side by side; only there does it matter what it says.
+    ordered: list[Entry] = []
+    for _, alike in groupby(sorted(entries, key=_place), key=_place):
+        first, *others = alike
+        ordered += _once(first, *others) if others else (first,)
+    return ordered
+
+
+def _place(one: Entry) -> tuple[datetime, int, str]:
+    return one.at, ORDER.get(one.type, 5), one.type
+
+
+def _once(*alike: Entry) -> Iterable[Entry]:
+    found = {(one.by, repr(sorted(one.fields.items(), key=lambda pair: pair[0]))): one for one in alike}
+    return sorted(found.values(), key=lambda one: repr(one.fields))
+
+
 def _episode_at(episodes: Sequence[Episode], entry: Entry) -> Episode:
     """The episode an entry belongs to: the newest that had begun. What came before the first belongs to the first.
 
     An impact that is told of afterwards belongs to the time that is told of. An alert that fired, or an impact that
     began, between two episodes is why the second was opened.
     """
+    if len(episodes) == 1:
+        return episodes[0]
     at = _time_told(entry)
     begun = [one for one in episodes if one.opened_at <= at]
     current = begun[-1] if begun else episodes[0]
@@ -176,7 +222,7 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
         case "page_accepted":
             episode.is_paged = True
         case "severity_changed":
-            made.severities.append(str(facts.get("to")))
+            made.severity = min(made.severity, str(facts.get("to")))
         case "impact_started_set":
             episode.impact_set = time_of(facts.get("value")) or episode.impact_set
         case "mitigated":
@@ -184,7 +230,9 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
         case "resolved":
             _resolve(made, episode, entry, is_human)
         case "merged":
-            made.merged_into, made.merged_at, made.is_over = str(facts.get("into")), entry.at, True
+            made.merged_into, made.merged_at = str(facts.get("into")), entry.at
+            made.merged_since = made.merged_since or entry.at
+            made.turn(entry.at, is_over=True)
         case "cancelled" | "status_changed":
             _close(made, episode, entry)
         case "page_feedback":
@@ -192,11 +240,13 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
         case "deploy_caused" if entry.by != "bot":
             made.deploys.append(str(facts.get("deploy")))
         case "reopened":
-            made.is_over = False
+            made.turn(entry.at, is_over=False)
+        case "postmortem_drafted" | "postmortem_published":
+            made.has_draft = True
 
 
 def _resolve(made: Folded, episode: Episode, entry: Entry, is_human: bool) -> None:
-    made.is_over = True
+    made.turn(entry.at, is_over=True)
     is_auto = bool(entry.fields.get("auto")) or not is_human
     episode.ended_at = time_of(entry.fields.get("effective_at")) or entry.at
     episode.ended_by_bot = is_auto
@@ -207,11 +257,12 @@ def _resolve(made: Folded, episode: Episode, entry: Entry, is_human: bool) -> No
 def _close(made: Folded, episode: Episode, entry: Entry) -> None:
     to = "cancelled" if entry.type == "cancelled" else str(entry.fields.get("to"))
     if to in ("cancelled", "false_positive"):
-        made.is_false_positive = made.is_over = True
+        made.is_false_positive = True
+        made.turn(entry.at, is_over=True)
         episode.ended_at = episode.ended_at or entry.at
 
 
-def _merge(folded: Mapping[str, Folded]) -> None:
+def merge(folded: Mapping[str, Folded]) -> None:
     """A duplicate gives its beginning, its first acknowledgement and its alerts to what it was merged into."""
     for child in sorted(folded.values(), key=lambda one: one.ref):
         parent = _root(folded, child)
@@ -271,7 +322,7 @@ def acknowledgement(incident: Folded, episode: Episode, as_of: datetime) -> Ackn
 
 def impact(incident: Folded, episode: Episode) -> tuple[datetime, datetime | None]:
     """When an episode began to hurt users and when it stopped; None while it goes on."""
-    start = episode.impact_set or min(episode.alerts, default=None) or episode.opened_at
+    start = episode.impact_set or (min(episode.alerts) if episode.alerts else episode.opened_at)
     return start, episode.mitigated_at or episode.ended_at
 
 

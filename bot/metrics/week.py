@@ -8,8 +8,9 @@ from typing import Any
 
 from bot.incidents.timeline import rfc3339
 from bot.journal import Journal, moment
-from bot.metrics.episodes import LOUD, Acknowledgement, Episode, Folded, acknowledgement, fold, impact
+from bot.metrics.episodes import LOUD, NEVER, Acknowledgement, Episode, Folded, acknowledgement, impact
 from bot.metrics.figures import Value, hour_class, median, median_value, p90, union_seconds, week_bounds, wilson
+from bot.metrics.told import Told
 
 MET, MISSED, FEW, NONE = "met", "missed", "too few to tell", "no source"
 ENOUGH = 5
@@ -84,20 +85,25 @@ class WeekMetrics:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
 
 
-def week_metrics(journal: Journal, week: str, as_of: datetime) -> WeekMetrics:
-    """The numbers of `week` in the journal's zone, from what was known at `as_of`. Raises ValueError for no week."""
+def week_metrics(journal: Journal, week: str, as_of: datetime, told: Told | None = None) -> WeekMetrics:
+    """The numbers of `week` in the journal's zone, from what was known at `as_of`. Raises ValueError for no week.
+
+    `told` is what the journal's entries tell by `as_of`, for whoever has it already; then the journal needs none.
+    """
     start, end = week_bounds(week, journal.zone)
-    incidents = fold(journal.entries, as_of)
-    everything = sorted(incidents.values(), key=lambda one: (one.opened_at, one.ref))
+    told = told or Told.of(journal.entries, as_of)
+    everything = told.touching(start, end)
+    # Most of what is open for long says nothing new in a week.
+    active = [one for one in everything if one.last_at >= start]
     problems: list[str] = []
     answers = [
         (one, episode, acknowledgement(one, episode, as_of))
-        for one in everything
+        for one in active
         for episode in one.episodes
         if start <= episode.opened_at < end
     ]
     problems += [f"{a.incident}: acknowledged before it was opened" for _, _, a in answers if a.verdict == "data_problem"]
-    opened = [one for one in everything if one.counts and start <= one.opened_at < end]
+    opened = [one for one in active if one.counts and start <= one.opened_at < end]
     restored, restore_problems = _restored(everything, start, end)
     deployed = _deployments(journal, as_of)
     made = WeekMetrics(
@@ -105,18 +111,18 @@ def week_metrics(journal: Journal, week: str, as_of: datetime) -> WeekMetrics:
         opened=len(opened), opened_by_severity=dict(sorted(Counter(one.severity for one in opened).items())),
         ack=_ack([answer for _, _, answer in answers]),
         ack_episodes=[_ack_json(answer) for _, _, answer in answers],
-        restore=_restore(restored), restored=restored, carried_over=_carried(journal, as_of, start, end),
-        uptime=_uptime(journal, everything, start, end, as_of),
-        load=_load(journal, everything, start, end), noise=_noise(answers, everything, start, end),
+        restore=_restore(restored), restored=restored, carried_over=_carried(everything, as_of, end),
+        uptime=_uptime(journal, told, everything, start, end, as_of),
+        load=_load(journal, active, start, end), noise=_noise(answers, active, start, end),
         deployments=_deployment_figures(deployed, start, end),
         lead_time=_lead_time(journal, deployed, start, end),
-        change_failure=_change_failure(everything, deployed, start, end),
+        change_failure=_change_failure(list(told.deployed.values()), deployed, start, end),
         vulnerabilities=_vulnerabilities(journal, start, end, as_of), scan_coverage=_coverage(journal),
         error_rate=_error_rate(journal), p95_ms=journal.others.get("p95_ms"),
         data_problems=[*problems, *restore_problems],
         private=frozenset(one.ref for one in everything if one.is_private),
     )  # fmt: skip
-    return _with_scorecard(made, bool(journal.entries))
+    return _with_scorecard(made, told.first_at != NEVER)
 
 
 # --- acknowledgement --------------------------------------------------------------------------
@@ -161,8 +167,10 @@ def _restored(incidents: Sequence[Folded], start: datetime, end: datetime) -> tu
     """Incidents whose impact ended in the week, with how long they hurt: the sum of their episodes."""
     found, problems = [], []
     for one in incidents:
+        if not one.hurts:
+            continue
         spans = [impact(one, episode) for episode in one.episodes]
-        if not one.hurts or any(until is None for _, until in spans):
+        if any(until is None for _, until in spans):
             continue
         last = max(until for _, until in spans if until is not None)
         if not start <= last < end:
@@ -182,13 +190,15 @@ def _restore(restored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"count": len(seconds), "median_seconds": median(seconds), "share_met": share}
 
 
-def _carried(journal: Journal, as_of: datetime, start: datetime, end: datetime) -> list[str]:
+def _carried(incidents: Sequence[Folded], as_of: datetime, end: datetime) -> list[str]:
     """What was still open when the week ended, or is open now."""
-    then = fold(journal.entries, min(as_of, end - timedelta(microseconds=1)))
-    return sorted(one.ref for one in then.values() if one.counts and not one.is_over)
+    then = min(as_of, end - timedelta(microseconds=1))
+    return sorted(one.ref for one in incidents if one.was_there(then) and not one.is_over_by(then))
 
 
-def _uptime(journal: Journal, incidents: Sequence[Folded], start: datetime, end: datetime, as_of: datetime) -> dict[str, Any]:
+def _uptime(
+    journal: Journal, told: Told, incidents: Sequence[Folded], start: datetime, end: datetime, as_of: datetime
+) -> dict[str, Any]:
     spans = []
     for one in incidents:
         for episode in one.episodes if one.hurts else ():
@@ -201,7 +211,7 @@ def _uptime(journal: Journal, incidents: Sequence[Folded], start: datetime, end:
     if isinstance(probes, dict) and probes.get("valid") and probes.get("good") is not None:
         return {"ratio": probes["good"] / probes["valid"], "impact_seconds": seconds, "source": "probes", "valid": probes["valid"],
                 "expected": probes.get("expected")}  # fmt: skip
-    if as_of <= start or not any(one.at < end and one.at <= as_of for one in journal.entries):
+    if as_of <= start or told.first_at >= end or told.first_at > as_of:
         # Of a time before the record begins, or that has not come, nothing is known; and nothing known is not 100 %.
         return {"ratio": None, "impact_seconds": None, "source": None}
     return {"ratio": 1 - seconds / (end - start).total_seconds(), "impact_seconds": seconds, "source": "incidents"}
