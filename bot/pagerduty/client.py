@@ -30,6 +30,8 @@ TIMEOUT_SECONDS = 8
 BODY_LIMIT = 4_000_000
 """Bytes. A page of a hundred log entries is a tenth of it."""
 REFUSED_TOKEN = timedelta(seconds=60)
+UNNAMED_WAIT = timedelta(seconds=5)
+"""After a 429 that names none."""
 MEND_TOKEN = "set PAGERDUTY_API_TOKEN to a REST API key that works (PagerDuty: Integrations > API Access Keys)"
 MEND_KEY = "set the key of the service in PAGERDUTY_KEYS (PagerDuty: the service > Integrations > Events API v2)"
 
@@ -161,7 +163,7 @@ def judged(status: int, headers: Mapping[str, str], said: str, what: str) -> Try
         return None
     reason = f"PagerDuty answered {status} to {what}" + (f": {said}" if said else "")
     if status == 429:
-        return TryLater(reason, after=wait_named(headers))
+        return TryLater(reason, after=wait_named(headers) or UNNAMED_WAIT)
     if status in (401, 403):
         return TryLater(reason, after=REFUSED_TOKEN, mend=MEND_TOKEN)
     if status >= 500 or status == 408:

@@ -197,8 +197,13 @@ class PagerDeliverer:
         key = self._key_named(pager)
         if not key:
             raise GaveUp(f"there is no PagerDuty key called {pager}, and no default one", MEND_KEY)
-        self._budget.spend(key)
-        self._client.enqueue(key, event, what)
+        self._budget.spend(key, is_critical=event.get("payload", {}).get("severity") == "critical")
+        try:
+            self._client.enqueue(key, event, what)
+        except TryLater as error:
+            if error.after is not None and not error.mend:
+                self._budget.block(key, error.after)
+            raise
 
     def _incident(self, dedup_key: str) -> dict[str, Any] | None:
         return self._reports.incident(dedup_key)

@@ -1,6 +1,7 @@
-"""How fast PagerDuty may be asked: 120 events a minute for each key. https://developer.pagerduty.com/docs/events-api-v2-overview"""
+"""How fast PagerDuty may be asked: 120 events in any minute for each key. https://developer.pagerduty.com/docs/events-api-v2-overview"""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -8,24 +9,37 @@ from bot.errors import OverBudget
 
 PER_MINUTE = 115
 """A little under the limit: the rolling minute is PagerDuty's, not ours."""
+KEPT_FREE = 30
+"""So many of them are for what is critical: a flood of lesser pages must not hold up the one that matters."""
+MINUTE = 60.0
 
 
 class Budget:
-    """A token bucket for each key. `now` gives seconds that never go back."""
+    """The calls of the last minute, for each key. `now` gives seconds that never go back."""
 
-    def __init__(self, now: Callable[[], float], per_minute: int = PER_MINUTE) -> None:
-        self._now, self._rate, self._size = now, per_minute / 60, float(per_minute)
-        self._left: dict[str, tuple[float, float]] = {}
+    def __init__(self, now: Callable[[], float], per_minute: int = PER_MINUTE, kept_free: int = KEPT_FREE) -> None:
+        self._now, self._most, self._kept_free = now, per_minute, kept_free
+        self._spent: dict[str, deque[float]] = {}
+        self._blocked: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def spend(self, key: str) -> None:
+    def spend(self, key: str, *, is_critical: bool = False) -> None:
         """Take one call out of the budget of `key`. Raises `OverBudget` with the wait where there is none left."""
+        most = self._most if is_critical else self._most - self._kept_free
         with self._lock:
             now = self._now()
-            left, at = self._left.get(key, (self._size, now))
-            left = min(self._size, left + (now - at) * self._rate)
-            if left < 1:
-                self._left[key] = (left, now)
-                wait = timedelta(seconds=(1 - left) / self._rate)
-                raise OverBudget("the budget of events for this PagerDuty key is used up", wait)
-            self._left[key] = (left - 1, now)
+            spent = self._spent.setdefault(key, deque())
+            while spent and spent[0] <= now - MINUTE:
+                spent.popleft()
+            if len(spent) >= most:
+                wait = spent[len(spent) - most] + MINUTE - now
+                raise OverBudget("the budget of events for this PagerDuty key is used up", timedelta(seconds=wait))
+            if self._blocked.get(key, now) > now:
+                raise OverBudget("PagerDuty limits this key", timedelta(seconds=self._blocked[key] - now))
+            spent.append(now)
+
+    def block(self, key: str, wait: timedelta) -> None:
+        """PagerDuty said 429: nothing with this key before the wait is over. A minute at most: so long its own budget is."""
+        with self._lock:
+            until = self._now() + min(wait.total_seconds(), MINUTE)
+            self._blocked[key] = max(until, self._blocked.get(key, until))

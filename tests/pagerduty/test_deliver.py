@@ -1,12 +1,13 @@
 """Pages on their way to PagerDuty: nobody is woken for what is over or taken, and nothing is left ringing."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
 
-from bot.errors import GaveUp, TryLater
+from bot.errors import GaveUp, OverBudget, TryLater
 from bot.handle import Door
 from bot.incidents.decision import Decision
 from bot.incidents.effects import AcknowledgePage, Attempt, Lane, PageNextLevel, PageOnCall, ResolvePage
@@ -229,3 +230,31 @@ def test_without_a_key_a_page_that_may_have_arrived_is_given_up_and_said(store):
 
     with pytest.raises(GaveUp):
         keyless.deliver(PAGE, LOST)
+
+
+def test_after_a_429_nothing_else_is_sent_with_that_key_until_its_wait_is_over(store):
+    for number in (1, 2):
+        saved(store, page_of(number=number))
+    with standing_in(answer(429, {"status": "throttle exceeded"}, Retry_After="30")) as neighbour:
+        sends = deliverer(store, neighbour.url)
+        with pytest.raises(TryLater) as limited:
+            sends.deliver(PAGE, FIRST)
+        with pytest.raises(OverBudget) as held:
+            sends.deliver(replace(PAGE, incident=2), FIRST)
+
+    assert limited.value.after == timedelta(seconds=30)
+    assert timedelta(seconds=29) < held.value.wait <= timedelta(seconds=30)
+    assert neighbour.connections == 1
+
+
+def test_a_key_that_is_refused_keeps_nobody_from_hearing_that_his_page_is(store):
+    for number in (1, 2):
+        saved(store, page_of(number=number))
+    with standing_in(answer(403)) as neighbour:
+        sends = deliverer(store, neighbour.url)
+        for number in (1, 2):
+            with pytest.raises(TryLater) as refused:
+                sends.deliver(replace(PAGE, incident=number), FIRST)
+            assert refused.value.mend
+
+    assert neighbour.connections == 2
