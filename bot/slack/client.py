@@ -201,7 +201,8 @@ class Budget:
     def block(self, method: str, wait: timedelta) -> None:
         """Slack said 429: nothing to this method before the wait is over."""
         with self._lock:
-            self._blocked[method] = self._now() + wait.total_seconds()
+            until = self._now() + wait.total_seconds()
+            self._blocked[method] = max(until, self._blocked.get(method, until))
 
     def _wait(self, key: str, per_second: float, size: float, now: float) -> float:
         left, at = self._left.get(key, (size, now))

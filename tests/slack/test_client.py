@@ -325,6 +325,19 @@ def test_after_a_429_that_method_is_left_alone_until_the_wait_is_over_and_others
         assert standin.connections == 3
 
 
+def test_a_shorter_wait_that_is_heard_of_later_ends_no_longer_one():
+    clock = Ticking()
+    budget = Budget(clock)
+    budget.block(METHOD, timedelta(seconds=900))
+    budget.block(METHOD, timedelta(seconds=30))
+    clock.now = 899.0
+
+    with pytest.raises(OverBudget):
+        budget.spend(METHOD, "C1")
+    clock.now = 900.0
+    budget.spend(METHOD, "C1")
+
+
 # --- the answer to one person -----------------------------------------------------------------
 
 
