@@ -18,9 +18,10 @@ from bot.store.types import UtcDateTime
 
 WAIT_SECONDS = 2.0
 """The longest wait for the database's lock or a connection: a person in Slack has to be answered within three."""
-RETRIED = frozenset({"40001", "40P01", "55P03"})
-"""PostgreSQL: serialization failure, deadlock, lock not available. Decide anew."""
-
+RETRIED = frozenset({"40001", "40P01"})
+"""PostgreSQL: serialization failure, deadlock. Decide anew."""
+GONE_AFTER: Mapping[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+"""A server that went away without a word is noticed, rather than waited for: within 5 s of a question, 30 s of silence."""
 UNIQUE_VIOLATION = "23505"
 
 
@@ -89,8 +90,7 @@ def connect(url: str) -> Engine:
         return _sqlite(url)
     if parsed.drivername != "postgresql+psycopg":
         raise ValueError(f"DATABASE_URL starts with {parsed.drivername}; use sqlite:/// or postgresql+psycopg://")
-    # tcp_user_timeout: a server that went away without a word is noticed, rather than waited for.
-    options = {"connect_timeout": 2, "tcp_user_timeout": 5000, "keepalives_idle": 15, "options": "-c timezone=UTC"}
+    options = {"connect_timeout": 2, "options": f"-c timezone=UTC -c lock_timeout={WAIT_SECONDS * 1000:.0f}", **GONE_AFTER}
     return create_engine(
         url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=options,
         execution_options={"firstfive_name": uuid4().hex},
@@ -225,6 +225,12 @@ def alone(connection: Connection, key: int) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def patient(connection: Connection) -> None:
+    """From here to the end of the transaction, wait for locks as long as it takes: no person is waiting."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
 
 
 def notify(connection: Connection, channel: str) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from bot import points
 from bot.errors import Refused
-from bot.store.database import alone, reading, writing
+from bot.store.database import alone, patient, reading, writing
 from bot.store.tables import metadata
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -26,6 +26,7 @@ def upgrade(engine: Engine, to: str = "head") -> None:
     """To the newest schema. Whoever comes second waits for the first, and finds nothing left to do."""
     _refuse_newer(engine)
     with ALEMBIC, writing(engine) as connection:
+        patient(connection)
         alone(connection, LOCK)
         command.upgrade(_config(connection), to)
         points.reached(points.MIGRATION)
@@ -35,6 +36,7 @@ def downgrade(engine: Engine, to: str = "base") -> None:
     """Back to an older schema; what it does not know is lost."""
     _refuse_newer(engine)
     with ALEMBIC, writing(engine) as connection:
+        patient(connection)
         alone(connection, LOCK)
         try:
             command.downgrade(_config(connection), to)

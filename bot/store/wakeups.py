@@ -6,7 +6,7 @@ import time
 import psycopg
 from sqlalchemy import Engine
 
-from bot.store.database import can_notify, name_of
+from bot.store.database import GONE_AFTER, can_notify, name_of
 
 CHANNELS = ("firstfive_inbox", "firstfive_outbox")
 
@@ -77,7 +77,7 @@ class Listener:
 
     def _listen(self) -> None:
         url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+        with psycopg.connect(url, autocommit=True, connect_timeout=5, **GONE_AFTER) as connection:
             for channel in CHANNELS:
                 connection.execute(f"LISTEN {channel}".encode())
             while not self._stop.is_set():

@@ -1,9 +1,13 @@
 """What the databases say when something goes wrong, in our words."""
 
+import threading
+import time
+
 import pytest
 from sqlalchemy import exc
 
-from bot.store import Conflict
+from bot.store import Conflict, DatabaseDown, Store, migrate
+from bot.store.database import alone, can_notify, writing
 from bot.store.tables import handled, inbox, incidents
 from tests.builders import NOON
 
@@ -27,3 +31,39 @@ def test_a_row_that_is_there_already_was_somebody_else_s(store, table):
 def test_a_row_that_the_table_does_not_allow_is_a_bug_and_nobody_overtook_us(store):
     with pytest.raises(exc.IntegrityError), store.writing() as work:
         work.connection.execute(incidents.insert().values(number=1))
+
+
+def test_nobody_waits_for_a_lock_for_longer_than_a_person_in_slack_does(store, database_url):
+    other = Store.at(database_url)
+    with store.writing() as work:
+        work.connection.execute(handled.insert().values(key="k", at=NOON))
+    began = time.monotonic()
+    with store.writing() as work:
+        work.connection.execute(handled.update().values(at=NOON))
+
+        with pytest.raises(DatabaseDown), other.writing() as late:
+            late.connection.execute(handled.update().values(at=NOON))
+    other.close()
+
+    assert time.monotonic() - began < 2.9
+
+
+def test_a_migration_waits_for_another_as_long_as_it_takes(store, database_url):
+    if not can_notify(store.engine):
+        pytest.skip("SQLite has one lock for all, and two seconds for whoever wants it")
+    holds, go_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with writing(store.engine) as connection:
+            alone(connection, migrate.LOCK)
+            holds.set()
+            go_on.wait(10)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert holds.wait(10)
+    threading.Timer(2.5, go_on.set).start()
+    other = Store.at(database_url)
+    migrate.upgrade(other.engine)
+    other.close()
+    thread.join()
