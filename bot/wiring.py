@@ -71,6 +71,10 @@ BEFORE = 4
 """Weeks that a digest shows beside its own."""
 LONG_SECONDS, KEPT_FOR = 0.01, timedelta(seconds=60)
 """The numbers of a past week hardly change: where making them takes longer than that, they are kept for so long."""
+DIGEST_UNTIL = "digest/until"
+"""The note with the newest week whose digest was planned."""
+LOOKS_BACK = 13
+"""Weeks at most whose digest is said to be left out, after a long time away."""
 PATIENCE_SECONDS = 1.5
 """Slack wants an answer within three seconds."""
 
@@ -307,13 +311,25 @@ class Numbers:
             newest = digest.week_before(self.week_now(now))
             self.store.set_note("digest/since", newest)
         plan = digest.due(str(newest), now, policy.team.zoneinfo, policy.digest.weekday, policy.digest.at)
-        timers = [Timer(f"digest/{week}", at, DigestDue(week)) for week, at in plan]
+        plan = [*self._left_out(str(newest), plan), *plan]
+        timers = [Timer(f"digest/{week}", at, DigestDue(week, at)) for week, at in plan]
         wanted = [one for one in timers if not self.store.note(f"digest/set/{one.key}/{one.due_at.isoformat()}")]
         for one in wanted:
             with self.store.writing() as work:
                 work.set_timers([one])
             self.store.set_note(f"digest/set/{one.key}/{one.due_at.isoformat()}", True)
+        if plan and plan[-1][0] != self.store.note(DIGEST_UNTIL):
+            self.store.set_note(DIGEST_UNTIL, plan[-1][0])
         return len(wanted)
+
+    def _left_out(self, newest: str, plan: Sequence[tuple[str, datetime]]) -> list[tuple[str, datetime]]:
+        """The weeks between the last that was planned and those that are now, when nothing ran: due, and too late by now."""
+        until = str(self.store.note(DIGEST_UNTIL) or newest)
+        if not plan or until >= plan[0][0]:
+            return []
+        first, at = plan[0]
+        between = [week for week in digest.weeks_before(first, LOOKS_BACK) if week > max(until, newest)]
+        return [(week, at - timedelta(weeks=len(between) - index)) for index, week in enumerate(between)]
 
 
 class Bot:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from bot import digest
 from bot.digest import Digest
 from bot.handle import Door
-from bot.incidents.effects import PostDigest
+from bot.incidents.effects import PostDigest, RaiseAlarm
 from bot.incidents.inputs import DigestDue
+from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 from bot.metrics import week_metrics
 from bot.settings import Settings
@@ -460,6 +461,7 @@ class Weeks:
         )
         self._store, self._files, self.now = store, files, now
         self.posted: list[tuple[str, datetime]] = []
+        self.alarms: list[str] = []
         self.starts()
 
     def starts(self) -> None:
@@ -471,6 +473,7 @@ class Weeks:
 
     def _saved(self, decision) -> None:
         self.posted += [(one.week, self.now) for one in decision.effects if isinstance(one, PostDigest)]
+        self.alarms += [one.text for one in decision.effects if isinstance(one, RaiseAlarm)]
 
     def ticks(self) -> None:
         self.numbers.ensure_digest()
@@ -519,8 +522,39 @@ def test_after_a_month_away_one_digest_is_late_and_not_four(store, tmp_path):
     weeks.now = at("2026-06-16T15:00")
     weeks.ticks()
 
-    assert [week for week, _ in weeks.posted][-1] == "2026-W24"
-    assert len(weeks.posted) <= 2
+    assert weeks.posted == [("2026-W24", at("2026-06-16T15:00"))]
+    assert [one.split()[3] for one in weeks.alarms] == [f"2026-W{week}" for week in (19, 20, 21, 22, 23)]
+
+
+@pytest.mark.parametrize(
+    ("back", "posted", "left_out"),
+    [
+        ("2026-06-15T09:00:01", ["2026-W24"], []),
+        ("2026-06-15T10:00:00", ["2026-W24"], []),
+        ("2026-06-21T09:00:00", ["2026-W24"], []),
+        ("2026-06-22T08:59:59", ["2026-W24"], []),
+        ("2026-06-23T09:00:00", ["2026-W25"], ["2026-W24"]),
+    ],
+    ids=["1 s", "1 h", "6 d", "nearly 7 d", "8 d"],
+)
+def test_a_digest_that_is_late_is_posted_once_and_a_week_late_it_is_left_out_and_that_is_said(
+    store, tmp_path, back, posted, left_out
+):
+    weeks = Weeks(store, tmp_path, at("2026-06-12T12:00"))
+    weeks.runs_until(at("2026-06-15T08:00"))
+    weeks.now = at(back)
+    for _ in range(3):
+        weeks.starts()
+        weeks.ticks()
+
+    assert [week for week, _ in weeks.posted] == posted
+    assert [one.split()[3] for one in weeks.alarms] == left_out
+
+
+def test_a_digest_that_is_asked_for_by_hand_is_never_too_late(store, tmp_path):
+    door = Door(store, lambda: at("2026-06-16T15:00"), Policy, lambda: ())
+
+    assert door.handle(DigestDue("2026-W02")).decision.effects == (PostDigest("2026-W02"),)
 
 
 def test_a_new_installation_owes_no_digest_of_before_it(store, tmp_path):

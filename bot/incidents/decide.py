@@ -1,6 +1,6 @@
 """What comes of anything that happens: one pure function. Every input has its case, and the type checker knows."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.errors import Refused
@@ -65,6 +65,9 @@ from bot.incidents.inputs import (
 )
 from bot.incidents.policy import Policy
 
+TOO_LATE = timedelta(days=7)
+"""How late a digest is not posted any more."""
+
 
 def decide(incident: Incident | None, input: Input, now: datetime, policy: Policy) -> Decision:
     """What to save for `input`. `incident` is the one it names, as it stands, or None where there is none.
@@ -77,7 +80,7 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
         case AlertReported():
             return alerts.reported(incident, input, now, policy)
         case DigestDue():
-            return Decision(effects=(PostDigest(input.week),), reason=f"the digest of {input.week} is due")
+            return _digest(input, now)
         case EffectParked():
             return deliveries.effect_parked(incident, input, now)
         case TroubleSeen():
@@ -86,6 +89,16 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
             if incident is None:
                 raise Refused(f"There is no INC-{input.incident}. `/incident list` shows the open ones.")
             return _of_incident(incident, input, now, policy)
+
+
+def _digest(input: DigestDue, now: datetime) -> Decision:
+    """Post it; a week late it is no news to anybody, and the next one is there: then it is only said."""
+    late = now - input.due_at if input.due_at is not None else timedelta()
+    if late < TOO_LATE:
+        return Decision(effects=(PostDigest(input.week),), reason=f"the digest of {input.week} is due")
+    text = f"The digest of {input.week} is left out: nothing ran when it was due, and that is {late.days} days ago"
+    mend = f"`python -m bot digest --week {input.week}` shows it."
+    return Decision(effects=(RaiseAlarm(None, text, mend),), reason=text)
 
 
 def _of_incident(

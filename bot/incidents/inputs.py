@@ -405,9 +405,13 @@ class HoldPassed:
 
 @dataclass(frozen=True, slots=True)
 class DigestDue:
-    """A week is over and its digest is to be posted. `week` is "2026-W24"."""
+    """A week is over and its digest is to be posted. `week` is "2026-W24".
+
+    `due_at` is when; None where somebody asks for it now, however old it is.
+    """
 
     week: str
+    due_at: datetime | None = None
 
 
 Asked = (

@@ -69,7 +69,7 @@ STORED_TIMERS = {
     "SummaryAged": "incident episode",
     "UpdateDue": "incident promised_at is_late",
     "HoldPassed": "incident cleared_at",
-    "DigestDue": "week",
+    "DigestDue": "week due_at",
 }
 STORED_EFFECTS = {
     # pager
