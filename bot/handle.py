@@ -1,5 +1,6 @@
 """The door: load what an input needs, decide, save. Everything that happens goes through here, once."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -39,6 +40,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Bundle:
+    """Inputs that are handled all or none. `finish` runs in the same transaction, with the reasons of those refused."""
+
+    inputs: Sequence[Input]
+    finish: Callable[[Work, Sequence[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Door:
     """Takes inputs. `policy` and `runbooks` give what holds now; `saved` is called after each commit."""
 
@@ -63,16 +72,43 @@ class Door:
                 continue
         return self._handle(input, now, once, finish, alone=True)
 
+    def handle_together(self, bundles: Sequence[Bundle], seconds: float) -> int:
+        """Decide on the first bundle, and on as many more as can be in `seconds`, in one transaction; how many it was.
+
+        A transaction for each alert of a storm would cost more than everything else. Raises `Conflict` and
+        `DatabaseDown`, and bugs as they come: then nothing of any bundle is saved.
+        """
+        now, policy, done = self.clock(), self.policy(), list[tuple[Input, Outcome]]()
+        end, count = time.monotonic() + seconds, 0
+        with self.store.writing() as work:
+            reports = [one for bundle in bundles for one in bundle.inputs if isinstance(one, AlertReported)]
+            work.look_up(one.alert.fingerprint(one.route) for one in reports)
+            for bundle in bundles:
+                refused: list[str] = []
+                for input in bundle.inputs:
+                    try:
+                        done.append((input, self._decided(work, input, now, policy, alone=False)))
+                    except Refused as error:
+                        refused.append(error.reason)
+                bundle.finish(work, refused)
+                count += 1
+                if time.monotonic() > end:
+                    break
+            work.write()
+            points.reached(points.DECISION_BEFORE)
+        points.reached(points.DECISION_AFTER)
+        for input, outcome in done:
+            self._tell(input, outcome)
+        return count
+
     def _handle(
         self, input: Input, now: datetime, once: str | None, finish: Callable[[Work], None] | None, *, alone: bool
     ) -> Outcome:
-        policy = self.policy()
         with self.store.writing() as work:
             if once is not None and work.was_handled(once):
                 return _repeated(work, finish)
-            incident, known = self._load(work, input, now, policy, alone)
             try:
-                decision = decide(incident, known, now, policy)
+                outcome = self._decided(work, input, now, self.policy(), alone=alone)
             except Refused:
                 # Refused for what the same request did a moment ago, in another thread: no refusal, a repeat.
                 if once is not None and work.was_handled(once):
@@ -82,12 +118,23 @@ class Door:
                 work.mark_handled(once, now)
             if finish is not None:
                 finish(work)
-            saved = work.save(decision, now)
+            work.write()
             points.reached(points.DECISION_BEFORE)
         points.reached(points.DECISION_AFTER)
-        log.info("decided", input=type(input).__name__, incident=saved and saved.ref, reason=decision.reason)
+        self._tell(input, outcome)
+        return outcome
+
+    def _decided(self, work: Work, input: Input, now: datetime, policy: Policy, *, alone: bool) -> Outcome:
+        incident, known = self._load(work, input, now, policy, alone)
+        decision = decide(incident, known, now, policy)
+        return Outcome(work.save(decision, now), decision)
+
+    def _tell(self, input: Input, outcome: Outcome) -> None:
+        """Once it is saved: the log, and whoever carries effects out."""
+        decision = outcome.decision
+        say = log.info if decision.incident is not None or decision.effects else log.debug
+        say("decided", input=type(input).__name__, incident=outcome.incident and outcome.incident.ref, reason=decision.reason)
         self.saved(decision)
-        return Outcome(saved, decision)
 
     def _load(self, work: Work, input: Input, now: datetime, policy: Policy, alone: bool) -> tuple[Incident | None, Input]:
         match input:

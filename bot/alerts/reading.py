@@ -16,6 +16,8 @@ ZERO_TIME = "0001-01-01T"
 EARLIEST, LATEST = 1e8, 1e10
 """Seconds since 1970 that can be a time: from 1973 on."""
 TIME = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))?\s*(Z|z|[+-]\d\d:?\d\d)?$", re.ASCII)
+NO_ADDRESS = re.compile(r"[\s\x00-\x1f]")
+"""What an address cannot have in it."""
 WORDS = {
     Severity.CRITICAL: ("critical", "crit", "page", "emergency", "fatal", "sev0", "sev1", "p0", "p1", "disaster"),
     Severity.HIGH: ("high", "error", "err", "major", "sev2", "p2"),
@@ -179,7 +181,7 @@ def _since_1970(number: float) -> datetime | None:
 def web_url(value: Any, base: str = "") -> str | None:
     """An http(s) address, resolved against `base`; None for anything else."""
     text = text_of(value)
-    if not text or len(text) > 4000 or any(char.isspace() or ord(char) < 32 for char in text):
+    if not text or len(text) > 4000 or NO_ADDRESS.search(text):
         return None
     try:
         full = urljoin(base, text) if base else text

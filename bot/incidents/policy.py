@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import time, timedelta
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -290,10 +291,20 @@ class Policy(Strict):
 
     def aliases(self) -> Mapping[str, str]:
         """Every lower-case name of a service -> its own name."""
-        return {alias.lower(): name for name, one in self.services.items() for alias in (name, *one.aliases)}
+        return self._aliases
 
     def built_routes(self) -> tuple[Route, ...]:
         """The routes in order, closed by one that takes everything: announced, never dropped in silence."""
+        return self._routes
+
+    # Asked for with every alert, and always the same.
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, str]:
+        return {alias.lower(): name for name, one in self.services.items() for alias in (name, *one.aliases)}
+
+    @cached_property
+    def _routes(self) -> tuple[Route, ...]:
         rest = Route(name="anything else", match=Matcher(), outcome=Outcome.ANNOUNCE)
         return (*(one.built() for one in self.routes), rest)
 

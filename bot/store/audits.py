@@ -12,8 +12,8 @@ from bot.incidents.effects import Lane
 from bot.incidents.incident import Incident, PageState
 from bot.store.database import database_now, reading, upsert, writing
 from bot.store.outbox import heads, is_unfinished
-from bot.store.tables import incidents, notes, outbox, timers
-from bot.store.work import _read
+from bot.store.pending import read
+from bot.store.tables import INCIDENT_IS_OPEN, incidents, notes, outbox, timers
 
 UNREAD = timedelta(seconds=30)
 """How long a delivery may wait to be read, and a timer to be handled."""
@@ -78,7 +78,7 @@ def unwatched(engine: Engine, highest_level: int) -> list[Finding]:
     taken, and no effect is there any more that would send it.
     """
     with reading(engine) as connection:
-        open_ones = connection.execute(select(incidents.c.number, incidents.c.body).where(incidents.c.is_open)).all()
+        open_ones = connection.execute(select(incidents.c.number, incidents.c.body).where(INCIDENT_IS_OPEN)).all()
         # Not read whole, there may be thousands: the newest episode tells who may be waiting.
         newest = {one.number: one.body["episodes"][-1] for one in open_ones}
         waiting = {number for number, episode in newest.items() if episode.get("acknowledged_at") is None}
@@ -95,12 +95,12 @@ def _unwatched(connection: Connection, number: int, highest_level: int) -> Itera
     has_page = exists().where(outbox.c.incident == incidents.c.number, outbox.c.kind == "PageOnCall", is_unfinished())
     row = connection.execute(
         select(incidents.c.body, incidents.c.version, has_timer.label("has_timer"), has_page.label("has_page")).where(
-            incidents.c.number == number, incidents.c.is_open
+            incidents.c.number == number, INCIDENT_IS_OPEN
         )
     ).first()
     if row is None:
         return
-    incident = _read(row.body, row.version)
+    incident = read(row.body, row.version)
     episode = incident.episode
     if not episode.is_waiting:
         return

@@ -1,5 +1,6 @@
 """Connections, transactions and what can go wrong with them. The only place where the two databases differ."""
 
+import json
 import sqlite3
 import threading
 import time
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -93,13 +95,21 @@ def connect(url: str) -> Engine:
     options = {"connect_timeout": 2, "options": f"-c timezone=UTC -c lock_timeout={WAIT_SECONDS * 1000:.0f}", **GONE_AFTER}
     return create_engine(
         url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=options,
-        execution_options={"firstfive_name": uuid4().hex},
+        json_serializer=_json, execution_options={"firstfive_name": uuid4().hex},
     )  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # A number or a letter that it does not write; slower, and nothing is lost.
+        return json.dumps(value)
 
 
 def _sqlite(url: str) -> Engine:
     engine = create_engine(
-        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS,
+        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, json_serializer=_json,
         connect_args={"check_same_thread": False, "timeout": WAIT_SECONDS}, execution_options={"firstfive_turns": Turns()},
     )  # fmt: skip
     event.listen(engine, "connect", _prepare)

@@ -89,12 +89,19 @@ def lane_of(effect: Effect) -> str:
             return f"{effect.incident}/{effect.lane.value}"
 
 
-def put(connection: Connection, effects: Iterable[Effect], now: datetime) -> None:
-    """Put effects in line, in order. What a waiting one serves for already is left out."""
+def put(connection: Connection, effects: Iterable[tuple[Effect, datetime]], fresh: frozenset[int] = frozenset()) -> None:
+    """Put effects in line, in order, each with when it was asked for. What a waiting one serves for already is left out.
+
+    `fresh` are incidents that are new: nothing waits for them yet.
+    """
     rows: list[dict[str, object]] = []
-    for effect in effects:
-        if isinstance(effect, LATEST_WINS) and _waits_already(connection, effect, rows):
-            continue
+    shown = set[tuple[type, int | None]]()
+    for effect, now in effects:
+        if isinstance(effect, LATEST_WINS):
+            its_kind = type(effect), effect.incident
+            if its_kind in shown or (effect.incident not in fresh and _waits_already(connection, effect)):
+                continue
+            shown.add(its_kind)
         rows.append(_new_row(effect, now))
     if rows:
         connection.execute(insert(outbox), rows)
@@ -110,11 +117,9 @@ def _new_row(effect: Effect, now: datetime) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _waits_already(connection: Connection, effect: Effect, rows: Sequence[dict[str, object]]) -> bool:
+def _waits_already(connection: Connection, effect: Effect) -> bool:
     """Whether an effect like this one is in line and was never tried; it will draw the newest state when delivered."""
     kind = type(effect).__name__
-    if any(row["kind"] == kind and row["incident"] == effect.incident for row in rows):
-        return True
     waiting = select(outbox.c.seq).where(
         outbox.c.incident == effect.incident, outbox.c.kind == kind, outbox.c.state == "pending", outbox.c.attempt == 0
     )

@@ -16,9 +16,10 @@ from bot.incidents.timeline import Entry
 from bot.store import arrivals, inbox, outbox, queues, reports
 from bot.store.codec import decode, decode_tagged, encode
 from bot.store.database import connect, reading, upsert, writing
+from bot.store.pending import read
 from bot.store.people import Person, people_like, person_where, remember
-from bot.store.tables import digests, drafts, handled, incidents, notes, timers
-from bot.store.work import Work, _read
+from bot.store.tables import INCIDENT_IS_OPEN, digests, drafts, handled, incidents, notes, timers
+from bot.store.work import Work
 
 ON_CALL = "on call"
 LEASE = timedelta(seconds=10)
@@ -33,6 +34,7 @@ class Due:
     key: str
     due_at: datetime
     stored: Mapping[str, Any]
+    incident: int | None = None
 
     @property
     def kind(self) -> str:
@@ -65,7 +67,9 @@ class Store:
     def writing(self) -> Iterator[Work]:
         """A write transaction: all of it, or nothing. Raises `DatabaseDown` or `Conflict`."""
         with writing(self.engine) as connection:
-            yield Work(connection)
+            work = Work(connection)
+            yield work
+            work.write()
 
     @contextmanager
     def reading(self) -> Iterator[Work]:
@@ -90,22 +94,22 @@ class Store:
 
     def open_incidents(self, limit: int | None = None) -> tuple[Incident, ...]:
         """The open incidents, newest first: all of them, or at most `limit`."""
-        newest = select(incidents.c.number).where(incidents.c.is_open).order_by(incidents.c.number.desc()).limit(limit)
+        newest = select(incidents.c.number).where(INCIDENT_IS_OPEN).order_by(incidents.c.number.desc()).limit(limit)
         with reading(self.engine) as connection:
             return _in_turn(connection, newest)
 
     def worst_open(self, limit: int) -> tuple[tuple[Incident, ...], int]:
         """At most `limit` open incidents, the worst and oldest first, and how many are open."""
-        worst = select(incidents.c.number).where(incidents.c.is_open).order_by(incidents.c.severity, incidents.c.number).limit(limit)
+        worst = select(incidents.c.number).where(INCIDENT_IS_OPEN).order_by(incidents.c.severity, incidents.c.number).limit(limit)
         with reading(self.engine) as connection:
-            count = connection.scalar(select(func.count()).select_from(incidents).where(incidents.c.is_open))
+            count = connection.scalar(select(func.count()).select_from(incidents).where(INCIDENT_IS_OPEN))
             return _in_turn(connection, worst), count or 0
 
     def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
         """The newest incidents, open or not."""
         with reading(self.engine) as connection:
             rows = connection.execute(select(incidents.c.body, incidents.c.version).order_by(incidents.c.number.desc()).limit(limit))
-            return tuple(_read(row.body, row.version) for row in rows)
+            return tuple(read(row.body, row.version) for row in rows)
 
     def timeline(self, ref: str) -> tuple[Entry, ...]:
         """Every entry of one incident ("INC-7"), in order of when it happened."""
@@ -213,7 +217,12 @@ class Store:
             rows = connection.execute(
                 select(timers).where(timers.c.due_at <= now).order_by(timers.c.due_at, timers.c.key).limit(limit)
             ).all()
-        return tuple(Due(row.key, row.due_at, row.input) for row in rows)
+        return tuple(Due(row.key, row.due_at, row.input, row.incident) for row in rows)
+
+    def next_due(self) -> datetime | None:
+        """When the first timer is due, or was; None where none waits."""
+        with reading(self.engine) as connection:
+            return connection.scalar(select(timers.c.due_at).order_by(timers.c.due_at).limit(1))
 
     def timer_set(self, key: str) -> datetime | None:
         """When the timer with that key is due; None where none waits."""
@@ -349,7 +358,7 @@ class Store:
             row = connection.execute(
                 select(incidents.c.body, incidents.c.version).where(where).order_by(incidents.c.number.desc()).limit(1)
             ).first()
-        return None if row is None else _read(row.body, row.version)
+        return None if row is None else read(row.body, row.version)
 
     def _person(self, **where: str) -> Person | None:
         with reading(self.engine) as connection:
@@ -360,5 +369,5 @@ def _in_turn(connection: Connection, numbers: Select[tuple[int]]) -> tuple[Incid
     """The incidents of these numbers, in that order. Numbers first: a whole incident is read only where it is wanted."""
     wanted = list(connection.scalars(numbers))
     rows = connection.execute(select(incidents.c.number, incidents.c.body, incidents.c.version).where(incidents.c.number.in_(wanted)))
-    found = {row.number: _read(row.body, row.version) for row in rows}
+    found = {row.number: read(row.body, row.version) for row in rows}
     return tuple(found[number] for number in wanted if number in found)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, ColumnElement, Index, Integer, LargeBinary, Text, UniqueConstraint, literal_column, text
 from sqlmodel import Field, SQLModel
 
 from bot.store.types import Json, UtcDateTime
@@ -37,17 +37,22 @@ class IncidentRow(SQLModel, table=True):
     """An incident as it stands. `body` is the whole value; the columns are what queries look at."""
 
     __tablename__ = "incidents"
+    __table_args__ = (
+        Index("incidents_open", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
+        Index("incidents_open_service", "service", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
+    )
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     version: int
     status: str = Field(index=True)
-    is_open: bool = Field(index=True)
+    is_open: bool
     severity: str
-    service: str | None = Field(default=None, index=True)
+    service: str | None
     channel: str | None = Field(default=None, index=True)
     pager_id: str | None = Field(default=None, index=True)
     private: bool
     opened_at: datetime = moment(index=True)
     updated_at: datetime = moment()
+    last_alert_at: datetime | None = moment(nullable=True)
     body: dict[str, Any] = json_value()
 
 
@@ -210,3 +215,10 @@ people = SQLModel.metadata.tables["people"]
 drafts = SQLModel.metadata.tables["drafts"]
 digests = SQLModel.metadata.tables["digests"]
 notes = SQLModel.metadata.tables["notes"]
+
+ALERT_IS_OPEN: ColumnElement[bool] = literal_column("alerts.is_open")
+INCIDENT_IS_OPEN: ColumnElement[bool] = literal_column("incidents.is_open")
+"""Written out, not compared: SQLite uses a partial index only where it sees that the query stays within it.
+
+https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
+"""

@@ -1,21 +1,20 @@
-"""One transaction: what may be read and written in it. The door opens one for each input."""
+"""One transaction: what may be read and written in it. The door opens one for each input, or for many at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bot.alerts.matching import Candidate, Known
 from bot.incidents.decision import AlertRecord, Decision, Timer
-from bot.incidents.incident import Incident, Status
+from bot.incidents.incident import Incident
 from bot.incidents.timeline import Entry
 from bot.store import inbox as inbox_rows
 from bot.store import outbox as outbox_rows
-from bot.store.codec import decode, encode, encode_tagged
 from bot.store.database import Conflict, alone, notify
-from bot.store.tables import alerts, entries, handled, incidents, notes, timers
+from bot.store.pending import Pending, newest_alert, read
+from bot.store.tables import INCIDENT_IS_OPEN, handled, incidents, notes, timers
 
 NUMBER = "last incident number"
 NUMBER_LOCK = 7_105_001
@@ -23,54 +22,64 @@ NUMBER_LOCK = 7_105_001
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A transaction. Nothing it writes is there before its end, and all of it is there after."""
+    """A transaction. Nothing it writes is there before its end, and all of it is there after.
+
+    What is read of incidents and alerts is as this transaction has changed it. It is written at the end, by `write`.
+    """
 
     connection: Connection
+    pending: Pending = field(default_factory=Pending)
 
     # --- reading ------------------------------------------------------------------------------
 
     def incident(self, number: int, *, alone: bool = False) -> Incident | None:
         """The incident of that number as it stands. With `alone` nobody else changes it before this transaction ends."""
-        wanted = select(incidents.c.body, incidents.c.version).where(incidents.c.number == number)
-        row = self.connection.execute(wanted.with_for_update() if alone else wanted).first()
-        return None if row is None else _read(row.body, row.version)
+        return self.pending.incident(self.connection, number, alone=alone)
 
     def open_incidents(self) -> tuple[Incident, ...]:
         """Every open incident, newest first."""
         rows = self.connection.execute(
-            select(incidents.c.body, incidents.c.version).where(incidents.c.is_open).order_by(incidents.c.number.desc())
+            select(incidents.c.body, incidents.c.version).where(INCIDENT_IS_OPEN).order_by(incidents.c.number.desc())
         )
-        return tuple(_read(row.body, row.version) for row in rows)
+        return tuple(read(row.body, row.version) for row in rows)
 
     def candidates(self, service: str) -> tuple[Candidate, ...]:
         """The open incidents of one service, newest first, as far as an alert that might join them needs to know.
 
         Asked for every alert that is new: an incident of hundreds of alerts is not read whole for it.
         """
-        rows = self.connection.execute(
-            select(incidents.c.number, incidents.c.private, incidents.c.body)
-            .where(incidents.c.is_open, incidents.c.service == service)
-            .order_by(incidents.c.number.desc())
-        )
-        return tuple(Candidate(row.number, service, _newest_alert(row.body), row.private) for row in rows)
+        found = self.pending.candidates.get(service)
+        if found is None:
+            columns = incidents.c.number, incidents.c.private, incidents.c.last_alert_at
+            rows = self.connection.execute(select(*columns).where(INCIDENT_IS_OPEN, incidents.c.service == service))
+            found = {row.number: Candidate(row.number, service, row.last_alert_at, row.private) for row in rows}
+            self.pending.candidates[service] = found
+        here = {one.number: one for one in self.pending.changed_incidents()}
+        ours = {
+            one.number: Candidate(one.number, service, newest_alert(one), one.private)
+            for one in here.values()
+            if one.is_open and one.service == service
+        }
+        others = {number: one for number, one in found.items() if number not in here}
+        return tuple(one for _, one in sorted((others | ours).items(), reverse=True))
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten: it fires, or its incident is open."""
-        row = self.connection.execute(select(alerts).where(alerts.c.fingerprint == fingerprint, alerts.c.is_open)).first()
-        if row is None:
-            return None
-        return AlertRecord(
-            fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
-            is_announced=row.is_announced,
-        )  # fmt: skip
+        return self.pending.open_alert(self.connection, fingerprint)
 
     def known_alert(self, fingerprint: str) -> Known | None:
         """The same, as the matching rules want it."""
         record = self.alert_record(fingerprint)
         return None if record is None else Known(record.incident, record.is_announced)
 
+    def look_up(self, fingerprints: Iterable[str]) -> None:
+        """Read several alerts at once, for when they are asked for."""
+        self.pending.look_up(self.connection, fingerprints)
+
     def was_handled(self, key: str) -> bool:
         """Whether an input with this key was handled before."""
+        if key in self.pending.keys:
+            return True
         found = select(handled.c.key).where(handled.c.key == key)
         return self.connection.execute(found).first() is not None
 
@@ -78,67 +87,72 @@ class Work:
 
     def openings_alone(self) -> None:
         """From here to the end of the transaction nobody else opens an incident: look again, then open."""
+        if self.pending.opens_alone:
+            return
         alone(self.connection, NUMBER_LOCK)
+        self.pending.opens_alone = True
+        # What was read before that may be old.
+        self.pending.forget_unchanged()
 
     def next_number(self) -> int:
         """The next incident's number: no gaps, no two alike."""
         self.openings_alone()
-        last = self.connection.scalar(select(notes.c.value).where(notes.c.name == NUMBER))
-        if last is None:
-            self.connection.execute(insert(notes).values(name=NUMBER, value=1))
-            return 1
-        self.connection.execute(update(notes).where(notes.c.name == NUMBER).values(value=last + 1))
-        return int(last) + 1
+        if self.pending.number is None:
+            last = self.connection.scalar(select(notes.c.value).where(notes.c.name == NUMBER))
+            self.pending.number = self.pending.written_number = int(last or 0)
+        self.pending.number += 1
+        return self.pending.number
 
     def mark_handled(self, key: str, at: datetime) -> None:
-        """Remember that an input was handled. Raises `Conflict` where somebody else is handling it."""
-        self.connection.execute(insert(handled).values(key=key, at=at))
+        """Remember that an input was handled. `write` raises `Conflict` where somebody else is handling it."""
+        self.pending.keys[key] = at
 
     def save(self, decision: Decision, now: datetime) -> Incident | None:
-        """Write everything a decision asks for. Raises `Conflict` where an incident changed meanwhile."""
+        """Keep everything a decision asks for. Raises `Conflict` where an incident changed meanwhile, here or in `write`."""
+        pending = self.pending
         for other in decision.others:
-            self._save_incident(other, now)
-        saved = None if decision.incident is None else self._save_incident(decision.incident, now)
+            pending.save_incident(other, now)
+        saved = None if decision.incident is None else pending.save_incident(decision.incident, now)
         self.add_entries(decision.entries, now)
         if decision.alert is not None:
-            self._save_alert(decision.alert, now)
-        if decision.cancels:
-            self.connection.execute(delete(timers).where(timers.c.key.in_(decision.cancels)))
+            pending.save_alert(self.connection, decision.alert, now)
+        pending.timers |= dict.fromkeys(decision.cancels)
         self.set_timers(decision.timers)
-        outbox_rows.put(self.connection, decision.effects, now)
-        if decision.effects:
-            notify(self.connection, "firstfive_outbox")
+        pending.effects += [(effect, now) for effect in decision.effects]
+        if any(not one.is_open for one in (*decision.others, *filter(None, (saved,)))):
+            # What is over lets go of its alerts: whatever comes next in this transaction has to see that.
+            self.write()
         return saved
+
+    def _write_number(self) -> None:
+        last, written = self.pending.number, self.pending.written_number
+        if last is None or last == written:
+            return
+        if not written:
+            self.connection.execute(insert(notes).values(name=NUMBER, value=last))
+        else:
+            self.connection.execute(update(notes).where(notes.c.name == NUMBER).values(value=last))
+        self.pending.written_number = last
 
     def add_entries(self, new: Sequence[Entry], now: datetime) -> None:
         """Add lines to timelines."""
-        if new:
-            self.connection.execute(
-                insert(entries),
-                [
-                    {
-                        "incident": one.incident, "at": one.at, "type": one.type, "by": one.by,
-                        "fields": encode(one.fields), "recorded_at": now,
-                    }
-                    for one in new
-                ],
-            )  # fmt: skip
+        self.pending.entries += [(one, now) for one in new]
 
     def set_timers(self, new: Sequence[Timer]) -> None:
         """Set timers; one that waits under the same key is moved."""
-        if not new:
-            return
-        self.connection.execute(delete(timers).where(timers.c.key.in_([one.key for one in new])))
-        self.connection.execute(
-            insert(timers),
-            [
-                {
-                    "key": one.key, "due_at": one.due_at, "input": encode_tagged(one.input),
-                    "incident": getattr(one.input, "incident", None),
-                }
-                for one in new
-            ],
-        )  # fmt: skip
+        self.pending.timers |= {one.key: one for one in new}
+
+    def delivery_read(self, row: int, until: datetime, reason: str = "") -> None:
+        """Mark a delivery handled by whoever has it until then. `write` raises `Conflict` where another has it by now."""
+        self.pending.settled.append((row, until, reason))
+
+    def write(self) -> None:
+        """Write what was kept. Raises `Conflict` where something changed meanwhile; then the transaction has to end."""
+        effects = bool(self.pending.effects)
+        self._write_number()
+        self.pending.write(self.connection)
+        if effects:
+            notify(self.connection, "firstfive_outbox")
 
     def timer_done(self, key: str, due_at: datetime) -> None:
         """Take a due timer away. Raises `Conflict` where somebody else took or moved it."""
@@ -178,66 +192,3 @@ class Work:
     def park_delivery(self, row: int, reason: str) -> None:
         """Put a delivery aside, with the reason: it is kept for somebody to look at."""
         inbox_rows.settle(self.connection, row, "parked", reason)
-
-    # --- the parts of saving ------------------------------------------------------------------
-
-    def _save_incident(self, incident: Incident, now: datetime) -> Incident:
-        saved = replace(incident, version=incident.version + 1)
-        values = {
-            "version": saved.version, "status": saved.status.value, "is_open": saved.is_open,
-            "severity": saved.severity.value, "service": saved.service,
-            "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
-            "private": saved.private, "opened_at": saved.opened_at, "updated_at": now, "body": encode(saved),
-        }  # fmt: skip
-        if incident.version == 0:
-            self.connection.execute(insert(incidents).values(number=saved.number, **values))
-        else:
-            mine = (incidents.c.number == saved.number, incidents.c.version == incident.version)
-            if self.connection.execute(update(incidents).where(*mine).values(**values)).rowcount != 1:
-                raise Conflict(f"{saved.ref} changed meanwhile")
-        self._release_alerts(saved)
-        return saved
-
-    def _release_alerts(self, incident: Incident) -> None:
-        """An incident that is over forgets its alerts; a merged one hands them over."""
-        if incident.is_open:
-            return
-        mine = update(alerts).where(alerts.c.incident == incident.number, alerts.c.is_open)
-        if incident.status is Status.MERGED and incident.merged_into is not None:
-            self.connection.execute(mine.values(incident=incident.merged_into))
-        else:
-            self.connection.execute(mine.values(is_open=False))
-
-    def _save_alert(self, record: AlertRecord, now: datetime) -> None:
-        changed = {
-            "incident": record.incident, "is_open": record.is_open, "is_firing": record.is_firing,
-            "title": record.title, "source": record.source, "service": record.service, "changed_at": now,
-        }  # fmt: skip
-        # A row that belongs to another incident is not ours to move: somebody else was faster, and the insert below
-        # then meets the unique index.
-        ours = or_(alerts.c.incident.is_(None), alerts.c.incident == record.incident)
-        mine = (alerts.c.fingerprint == record.fingerprint, alerts.c.is_open, ours)
-        known = update(alerts).where(*mine).values(
-            **changed, reports=alerts.c.reports + 1, is_announced=alerts.c.is_announced | record.is_announced
-        )  # fmt: skip
-        if self.connection.execute(known).rowcount or not record.is_open:
-            return
-        self.connection.execute(
-            insert(alerts).values(
-                fingerprint=record.fingerprint, first_at=now, reports=1, is_announced=record.is_announced, **changed
-            )
-        )
-
-
-def engine_of(work: Work) -> Engine:
-    """The engine a transaction runs on."""
-    return work.connection.engine
-
-
-def _newest_alert(body: dict[str, Any]) -> datetime | None:
-    return max((datetime.fromisoformat(one["changed_at"]) for one in body["alerts"]), default=None)
-
-
-def _read(body: dict[str, object], version: int) -> Incident:
-    incident: Incident = decode(Incident, body)
-    return replace(incident, version=version)

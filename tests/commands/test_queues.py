@@ -5,8 +5,9 @@ import json
 import pytest
 
 from bot.alerts.source import Delivery
+from bot.incidents.decision import Decision
 from bot.incidents.effects import PageOnCall
-from bot.store import Store, outbox
+from bot.store import Store
 from tests.builders import NOON, incident
 
 PAGE = PageOnCall(incident=7, dedup_key=incident().episode.dedup_key, pager="checkout", summary="s", severity="critical", source="x")
@@ -21,8 +22,7 @@ def aside(bot):
     writer.close()
     [received] = store.claim_deliveries()
     with store.writing() as work:
-        work._save_incident(incident(), NOON)
-        outbox.put(work.connection, [PAGE], NOON)
+        work.save(Decision(incident=incident(), effects=(PAGE,)), NOON)
         work.park_delivery(received.id, "title: missing")
     [row] = store.claim([PAGE.lane], "me", NOON)
     with store.writing() as work:

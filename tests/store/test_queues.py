@@ -4,6 +4,7 @@ import pytest
 
 from bot.alerts.source import Delivery
 from bot.errors import Refused
+from bot.incidents.decision import Decision
 from bot.incidents.effects import Lane, PageOnCall, RaiseAlarm
 from bot.incidents.incident import Status
 from bot.store import outbox, queues
@@ -25,7 +26,7 @@ def given_up(store, effect=PAGE):
 
 
 def from_decision(work, effect):
-    outbox.put(work.connection, [effect], NOON)
+    outbox.put(work.connection, [(effect, NOON)])
 
 
 def put_aside(store):
@@ -41,7 +42,7 @@ def put_aside(store):
 
 def saved(store, one):
     with store.writing() as work:
-        work._save_incident(one, NOON)
+        work.save(Decision(incident=one), NOON)
 
 
 def test_what_was_given_up_is_listed_with_its_reason(store):

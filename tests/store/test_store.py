@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, text
 
 from bot.alerts.matching import Candidate
 from bot.alerts.source import Delivery
@@ -20,6 +21,7 @@ from bot.runbooks import Choice
 from bot.store import Conflict, DatabaseDown, Store, migrate
 from bot.store import outbox as outbox_rows
 from bot.store.people import Person
+from bot.store.tables import ALERT_IS_OPEN, INCIDENT_IS_OPEN, alerts, incidents
 from tests.builders import ANA, BEN, NOON, after, alert, incident
 
 OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
@@ -483,3 +485,25 @@ def test_an_old_choice_of_runbook_is_no_part_of_the_record(store):
     report = AlertReported(alert(), "main", runbook=Choice(None, None, "x"))
 
     assert door(store).handle(report).incident.status is Status.TRIGGERED
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        select(alerts).where(alerts.c.fingerprint.in_(["f", "g"]), ALERT_IS_OPEN),
+        select(incidents.c.number).where(INCIDENT_IS_OPEN, incidents.c.service == "shop"),
+        select(incidents.c.number).where(INCIDENT_IS_OPEN).order_by(incidents.c.number.desc()),
+    ],
+    ids=["an alert", "a service's open incidents", "open incidents"],
+)
+def test_what_is_open_is_found_without_walking_through_all_that_ever_was(tmp_path, query):
+    store = Store.at(f"sqlite:///{tmp_path / 'plan.db'}")
+    migrate.upgrade(store.engine)
+    written = query.compile(store.engine, compile_kwargs={"literal_binds": True})
+    with store.engine.connect() as connection:
+        plan = " ".join(row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {written}")))
+    store.close()
+
+    assert "USING INDEX" in plan or "USING COVERING INDEX" in plan
+    assert "SCAN alerts" not in plan
+    assert "_open" in plan

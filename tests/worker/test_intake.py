@@ -188,6 +188,8 @@ class Away(Door):
     def handle(self, *_, **__):  # type: ignore[no-untyped-def]
         raise DatabaseDown("the database cannot be used: gone")
 
+    handle_together = handle
+
 
 @pytest.mark.parametrize("body", [alert("a"), b"no json"], ids=["a good one", "one to put aside"])
 def test_while_the_database_is_away_nothing_is_given_up_however_long_it_takes(desk, body):
@@ -239,6 +241,11 @@ class Hiccup(Door):
         if input.alert.title in AWAY:
             raise DatabaseDown("the database cannot be used: gone")
         return super().handle(input, **more)
+
+    def handle_together(self, bundles, seconds):  # type: ignore[no-untyped-def]
+        if any(one.alert.title in AWAY for bundle in bundles for one in bundle.inputs):
+            raise DatabaseDown("the database cannot be used: gone")
+        return super().handle_together(bundles, seconds)
 
 
 AWAY = set[str]()

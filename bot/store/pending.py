@@ -1,0 +1,298 @@
+"""What a transaction has read and is going to write: read once, written at its end, many rows a statement.
+
+A storm's alerts are decided a hundred to a transaction, of one incident most of them. Read and written for each, the same
+incident cost a thousand times what deciding about it does.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
+
+from bot.alerts.matching import Candidate
+from bot.incidents.decision import AlertRecord, Timer
+from bot.incidents.effects import Effect
+from bot.incidents.incident import Incident, Status
+from bot.incidents.timeline import Entry
+from bot.store import outbox as outbox_rows
+from bot.store.codec import decode, encode, encode_tagged
+from bot.store.database import Conflict
+from bot.store.tables import ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
+
+
+@dataclass(slots=True)
+class Held:
+    """An incident as it stands in this transaction. `written` is its version in the database; 0 where it is not there."""
+
+    now: Incident | None
+    written: int
+    changed_at: datetime | None = None
+    """None where it is as it was read."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it has to be written."""
+        return self.changed_at is not None
+
+
+@dataclass(slots=True)
+class Line:
+    """The row of an alert that is open, as it stands in this transaction."""
+
+    record: AlertRecord
+    row: int | None
+    """None where it is not in the database yet."""
+    before: int | None
+    """The incident that it belongs to in the database."""
+    reports: int = 0
+    """How many reports of it this transaction adds."""
+    changed_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Pending:
+    """Caches and what is to be written. Everything in it belongs to one transaction, and ends with it."""
+
+    incidents: dict[int, Held] = field(default_factory=dict)
+    alerts: dict[str, Line | None] = field(default_factory=dict)
+    """The open row of each fingerprint that was asked for; None where there is none."""
+    lines: list[Line] = field(default_factory=list)
+    """Rows that changed, those that are not open any more among them."""
+    entries: list[tuple[Entry, datetime]] = field(default_factory=list)
+    """And when each was recorded."""
+    timers: dict[str, Timer | None] = field(default_factory=dict)
+    """Set, or with None taken away."""
+    effects: list[tuple[Effect, datetime]] = field(default_factory=list)
+    keys: dict[str, datetime] = field(default_factory=dict)
+    candidates: dict[str, dict[int, Candidate]] = field(default_factory=dict)
+    """The open incidents of each service that was asked for, as they are in the database."""
+    number: int | None = None
+    """The last incident's number, once it was asked for; and as it is in the database."""
+    written_number: int = 0
+    opens_alone: bool = False
+    """Whether nobody else may open an incident meanwhile."""
+    settled: list[tuple[int, datetime, str]] = field(default_factory=list)
+    """Deliveries that were handled: row, until when they were claimed, and what is to be said of them."""
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def incident(self, connection: Connection, number: int, *, alone: bool = False) -> Incident | None:
+        """The incident of that number as it stands; with `alone` nobody else changes it from here on."""
+        held = self.incidents.get(number)
+        if held is None or (alone and not held.is_changed):
+            wanted = select(incidents.c.body, incidents.c.version).where(incidents.c.number == number)
+            row = connection.execute(wanted.with_for_update() if alone else wanted).first()
+            held = Held(None, 0) if row is None else Held(read(row.body, row.version), row.version)
+            self.incidents[number] = held
+        return held.now
+
+    def open_alert(self, connection: Connection, fingerprint: str) -> AlertRecord | None:
+        """What is remembered of an alert that has not been forgotten."""
+        if fingerprint not in self.alerts:
+            self.look_up(connection, (fingerprint,))
+        line = self.alerts[fingerprint]
+        return None if line is None else line.record
+
+    def look_up(self, connection: Connection, fingerprints: Iterable[str]) -> None:
+        """Read several alerts at once."""
+        missing = [one for one in dict.fromkeys(fingerprints) if one not in self.alerts]
+        if not missing:
+            return
+        self.alerts |= dict.fromkeys(missing)
+        for row in connection.execute(select(alerts).where(alerts.c.fingerprint.in_(missing), ALERT_IS_OPEN)):
+            record = AlertRecord(
+                row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
+                is_announced=row.is_announced,
+            )  # fmt: skip
+            self.alerts[row.fingerprint] = Line(record, row.id, row.incident)
+
+    def changed_incidents(self) -> Iterator[Incident]:
+        """The incidents that this transaction changes, as it leaves them."""
+        return (held.now for held in self.incidents.values() if held.is_changed and held.now is not None)
+
+    def forget_unchanged(self) -> None:
+        """Read again, when it is next asked for, what may have changed meanwhile."""
+        self.candidates.clear()
+        changed = {id(line) for line in self.lines}
+        self.alerts = {key: line for key, line in self.alerts.items() if id(line) in changed}
+        self.incidents = {number: held for number, held in self.incidents.items() if held.is_changed}
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def save_incident(self, incident: Incident, now: datetime) -> Incident:
+        """The incident with its next version. Raises `Conflict` where it was decided on an older one."""
+        held = self.incidents.get(incident.number)
+        if held is None or (held.now is None and incident.version == 0):
+            held = self.incidents[incident.number] = Held(None, incident.version)
+        elif held.now is None or held.now.version != incident.version:
+            raise Conflict(f"{incident.ref} changed meanwhile")
+        held.now, held.changed_at = replace(incident, version=incident.version + 1), now
+        return held.now
+
+    def save_alert(self, connection: Connection, record: AlertRecord, now: datetime) -> None:
+        """Remember a report of an alert. Raises `Conflict` where another incident has it by now."""
+        self.open_alert(connection, record.fingerprint)
+        line = self.alerts[record.fingerprint]
+        if line is None:
+            if not record.is_open:
+                return
+            line = Line(replace(record, at=now), None, record.incident)
+            self.alerts[record.fingerprint] = line
+        elif line.record.incident is not None and line.record.incident != record.incident:
+            # It belongs to another incident: somebody else was faster.
+            if record.is_open:
+                raise Conflict(f"alert {record.fingerprint} belongs to INC-{line.record.incident} by now")
+            return
+        if not line.reports:
+            self.lines.append(line)
+        # It keeps when it came first, and that it was announced.
+        line.record = replace(record, at=line.record.at, is_announced=record.is_announced or line.record.is_announced)
+        line.reports, line.changed_at = line.reports + 1, now
+        if not record.is_open:
+            self.alerts[record.fingerprint] = None
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def write(self, connection: Connection) -> None:
+        """Write all of it. Raises `Conflict` where something changed meanwhile; then the transaction has to end."""
+        changed = [held for held in self.incidents.values() if held.is_changed]
+        _write_incidents(connection, changed)
+        # Before what is over forgets its alerts.
+        _write_alerts(connection, self.lines)
+        for held in changed:
+            if held.now is not None and not held.now.is_open:
+                _release_alerts(connection, held.now)
+        _write_entries(connection, self.entries)
+        _write_timers(connection, self.timers)
+        fresh = frozenset(held.now.number for held in changed if held.now is not None and held.written == 0)
+        outbox_rows.put(connection, self.effects, fresh)
+        if self.keys:
+            connection.execute(insert(handled), [{"key": key, "at": at} for key, at in self.keys.items()])
+        _write_settled(connection, self.settled)
+        self._is_written()
+
+    def _is_written(self) -> None:
+        for held in self.incidents.values():
+            if held.is_changed and held.now is not None:
+                held.written, held.changed_at = held.now.version, None
+        # What was written has numbers now that are not known here: read again.
+        self.alerts.clear()
+        for gathered in (self.lines, self.entries, self.timers, self.effects, self.keys, self.settled):
+            gathered.clear()
+
+
+def read(body: dict[str, object], version: int) -> Incident:
+    """An incident as it was written."""
+    incident: Incident = decode(Incident, body)
+    return replace(incident, version=version)
+
+
+def newest_alert(incident: Incident) -> datetime | None:
+    """When an alert of it last changed."""
+    return max((one.changed_at for one in incident.alerts), default=None)
+
+
+def _write_incidents(connection: Connection, changed: Sequence[Held]) -> None:
+    rows = [(_incident_values(held.now) | {"updated_at": held.changed_at}, held.written) for held in changed if held.now is not None]
+    new = [values for values, written in rows if written == 0]
+    if new:
+        connection.execute(insert(incidents), new)
+    old = [values | {"its_number": values["number"], "its_version": written} for values, written in rows if written]
+    mine = (incidents.c.number == bindparam("its_number"), incidents.c.version == bindparam("its_version"))
+    _each_once(connection, update(incidents).where(*mine), old, "an incident changed meanwhile")
+
+
+def _incident_values(saved: Incident) -> dict[str, Any]:
+    return {
+        "number": saved.number, "version": saved.version, "status": saved.status.value, "is_open": saved.is_open,
+        "severity": saved.severity.value, "service": saved.service,
+        "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
+        "private": saved.private, "opened_at": saved.opened_at, "last_alert_at": newest_alert(saved), "body": encode(saved),
+    }  # fmt: skip
+
+
+def _write_alerts(connection: Connection, lines: Sequence[Line]) -> None:
+    # Those that were there first: one that closed makes room for one that is new.
+    old = [
+        _alert_values(line) | {"its_row": line.row, "its_incident": line.before, "more": line.reports}
+        for line in lines
+        if line.row is not None
+    ]
+    same = alerts.c.incident.is_not_distinct_from(bindparam("its_incident"))
+    counted = alerts.c.reports + bindparam("more")
+    more = update(alerts).where(alerts.c.id == bindparam("its_row"), ALERT_IS_OPEN, same).values(reports=counted)
+    _each_once(connection, more, old, "an alert changed meanwhile")
+    new = [
+        _alert_values(line) | {"fingerprint": line.record.fingerprint, "first_at": line.record.at, "reports": line.reports}
+        for line in lines
+        if line.row is None
+    ]
+    if new:
+        connection.execute(insert(alerts), new)
+
+
+def _alert_values(line: Line) -> dict[str, Any]:
+    record = line.record
+    return {
+        "incident": record.incident, "is_open": record.is_open, "is_firing": record.is_firing, "title": record.title,
+        "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
+    }  # fmt: skip
+
+
+def _release_alerts(connection: Connection, incident: Incident) -> None:
+    """An incident that is over forgets its alerts; a merged one hands them over."""
+    mine = update(alerts).where(alerts.c.incident == incident.number, ALERT_IS_OPEN)
+    if incident.status is Status.MERGED and incident.merged_into is not None:
+        connection.execute(mine.values(incident=incident.merged_into))
+    else:
+        connection.execute(mine.values(is_open=False))
+
+
+def _write_entries(connection: Connection, new: Sequence[tuple[Entry, datetime]]) -> None:
+    if new:
+        connection.execute(
+            insert(entries),
+            [
+                {
+                    "incident": one.incident, "at": one.at, "type": one.type, "by": one.by,
+                    "fields": encode(one.fields), "recorded_at": now,
+                }
+                for one, now in new
+            ],
+        )  # fmt: skip
+
+
+def _write_timers(connection: Connection, changed: dict[str, Timer | None]) -> None:
+    if changed:
+        connection.execute(delete(timers).where(timers.c.key.in_(list(changed))))
+    new = [one for one in changed.values() if one is not None]
+    if new:
+        connection.execute(
+            insert(timers),
+            [
+                {
+                    "key": one.key, "due_at": one.due_at, "input": encode_tagged(one.input),
+                    "incident": getattr(one.input, "incident", None),
+                }
+                for one in new
+            ],
+        )  # fmt: skip
+
+
+def _write_settled(connection: Connection, settled: Sequence[tuple[int, datetime, str]]) -> None:
+    """Only while they are claimed by whoever handled them: what another reads by now, it handles."""
+    rows = [{"its_row": row, "its_until": until, "reason": reason[:2000]} for row, until, reason in settled]
+    mine = (
+        inbox.c.id == bindparam("its_row"), inbox.c.state == literal_column("'new'"),
+        inbox.c.lease_until == bindparam("its_until"),
+    )  # fmt: skip
+    done = update(inbox).where(*mine).values(state="done", lease_until=None)
+    _each_once(connection, done, rows, "a delivery is read by somebody else by now")
+
+
+def _each_once(connection: Connection, statement: Any, rows: Sequence[dict[str, Any]], otherwise: str) -> None:
+    """Carry out a change for each of some rows. Raises `Conflict` unless each is there as it was."""
+    if rows and connection.execute(statement, rows).rowcount != len(rows):
+        raise Conflict(otherwise)
