@@ -14,6 +14,8 @@ from bot.findings import Finding
 from bot.store import DatabaseDown, Store, audits
 
 LATE_SECONDS = 15.0
+WRITTEN_SECONDS = 2.0
+"""For how long a write that worked tells that writing works: whoever asks all the time writes no more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,28 @@ class Health:
     ticked_at: Callable[[], float | None] = lambda: None
     troubles: tuple[Callable[[], str], ...] = field(default_factory=tuple)
     late_after: timedelta = timedelta(seconds=60)
+    _written_at: list[float] = field(default_factory=list)
+    """When writing was last seen to work, by the steady clock; empty before."""
 
     def causes(self) -> list[str]:
         """Everything that is wrong now; empty where all is well."""
         try:
             found = [self.out_of_date()]
+            if not found[0]:
+                self._write()
         except DatabaseDown as error:
             return [str(error)]
         ticked = self.ticked_at()
         if ticked is not None and time.monotonic() - ticked > min(LATE_SECONDS, self.late_after.total_seconds()):
             found.append(f"the worker's clock has not ticked for {time.monotonic() - ticked:.0f} s")
         return [one for one in found if one]
+
+    def _write(self) -> None:
+        """A disk that is full, or a database that only reads, shows in nothing else. Raises `DatabaseDown`."""
+        if self._written_at and time.monotonic() - self._written_at[-1] < WRITTEN_SECONDS:
+            return
+        self.store.set_note("health/written", self.clock().isoformat())
+        self._written_at[:] = [time.monotonic()]
 
     def warnings(self) -> list[str]:
         """What somebody has to look at, although this process works. Raises `DatabaseDown`."""

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from bot.alerts.source import Delivery
 from bot.incidents.decision import Timer
@@ -45,6 +46,39 @@ def test_what_was_read_or_put_aside_is_no_reason_to_warn(quiet):
         work.timer_done("digest", after(1))
 
     assert warned(quiet, hours=9) == []
+
+
+def only_reads(store: Store) -> None:
+    """From here on, this database can be read only, as on a disk that is full or mounted so, or beside a failed primary."""
+    if store.engine.dialect.name == "sqlite":
+        event.listen(store.engine, "connect", lambda connection, record: connection.execute("PRAGMA query_only=ON"))
+    else:
+        event.listen(store.engine, "connect", lambda connection, record: connection.execute(READ_ONLY).connection.commit())
+    store.engine.dispose()
+
+
+READ_ONLY = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
+
+
+def test_a_database_that_can_only_be_read_makes_it_not_ready_and_says_why(store):
+    health = Health(store, lambda: NOON, lambda: "")
+    assert health.causes() == []
+
+    only_reads(store)
+
+    [cause] = Health(store, lambda: NOON, lambda: "").causes()
+    assert cause.startswith("the database cannot be used")
+    assert "read" in cause
+
+
+def test_who_asks_all_the_time_writes_only_now_and_then(store, monkeypatch):
+    written = []
+    monkeypatch.setattr(Store, "set_note", lambda self, name, value: written.append(name))
+    health = Health(store, lambda: NOON, lambda: "")
+    for _ in range(5):
+        assert health.causes() == []
+
+    assert len(written) == 1
 
 
 def figures(store: Store, **later: float) -> dict[str, float]:
