@@ -47,6 +47,7 @@ from bot.incidents.inputs import (
     PageAccepted,
     PageDelayed,
     PageDropped,
+    PageNotShown,
     PageRefused,
     PagerReported,
     PageSomeone,
@@ -124,6 +125,7 @@ def _of_incident(
     | PageDelayed
     | PageRefused
     | PageDropped
+    | PageNotShown
     | AcknowledgementDelayed
     | LevelAsked
     | LevelDelayed
@@ -186,6 +188,8 @@ def _of_incident(
             return paging.refused(incident, input, now, policy)
         case PageDropped():
             return paging.dropped(incident, input, now)
+        case PageNotShown():
+            return paging.not_shown(incident, input, now, policy)
         case LevelAsked():
             return paging.level_asked(incident, input)
         case AcknowledgementDelayed():

@@ -36,6 +36,7 @@ class Topic(StrEnum):
     UNACKNOWLEDGED = "unacknowledged"
     PAGE_DELAYED = "page_delayed"
     PAGE_REFUSED = "page_refused"
+    PAGE_NOT_SHOWN = "page_not_shown"
     LEVEL_ASKED = "level_asked"
     LEVEL_DELAYED = "level_delayed"
     LEVEL_NOT_ASKED = "level_not_asked"

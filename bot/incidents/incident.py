@@ -84,6 +84,8 @@ class Episode:
     page: PageState = PageState.NOT_NEEDED
     page_reason: str = ""
     accepted_at: datetime | None = None
+    unseen: int = 0
+    """How often PagerDuty had taken the page and showed no incident for it."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
     acknowledged_via: str | None = None

@@ -242,6 +242,19 @@ class PageDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class PageNotShown:
+    """PagerDuty took the trigger at `accepted_at`, and shows no incident for it: nobody was woken, as far as anybody can
+    tell. `reason` is a sentence without its full stop.
+    """
+
+    incident: int
+    dedup_key: str
+    accepted_at: datetime
+    reason: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AcknowledgementDelayed:
     """PagerDuty could not be told yet that `by` is on it; it is tried again. `attempt` counts from 1."""
 
@@ -440,6 +453,7 @@ Reported = (
     | PageDelayed
     | PageRefused
     | PageDropped
+    | PageNotShown
     | AcknowledgementDelayed
     | LevelAsked
     | LevelDelayed

@@ -102,10 +102,9 @@ class PagerDeliverer:
         reason = f"Nobody knows whether PagerDuty took this page: its answer was lost, and {first} before it could be asked again"
         return PageDropped(effect.incident, effect.dedup_key, reason, may_have_arrived=True)
 
-    def _is_dropped(self, effect: AcknowledgePage | PageNextLevel) -> bool:
+    def _episode(self, effect: AcknowledgePage | PageNextLevel) -> Episode | None:
         incident = self._store.incident(effect.incident)
-        episode = incident.episode_keyed(effect.dedup_key) if incident else None
-        return episode is not None and episode.page is PageState.DROPPED
+        return incident.episode_keyed(effect.dedup_key) if incident else None
 
     def _service(self, effect: PageService) -> Input:
         payload = _payload(effect.summary, effect.service, effect.severity)
@@ -123,10 +122,13 @@ class PagerDeliverer:
 
     def _acknowledge(self, effect: AcknowledgePage) -> None:
         """In the person's own name where PagerDuty knows them; by the key, which names nobody, where it does not."""
-        if self._is_dropped(effect):
+        episode = self._episode(effect)
+        is_dropped = episode is not None and episode.page is PageState.DROPPED
+        if is_dropped and not (episode and episode.unseen):
             return
         person = self._store.person(effect.by)
-        if self._client.has_token and person is not None and person.email:
+        # What PagerDuty took and never showed may come up late: told by its key, it does not ring then.
+        if self._client.has_token and person is not None and person.email and not is_dropped:
             found = self._incident(effect.dedup_key)
             if found is None:
                 raise TryLater(NOT_THERE_YET)
@@ -141,12 +143,16 @@ class PagerDeliverer:
         event = {"event_action": "acknowledge", "dedup_key": effect.dedup_key}
         self._send(effect.pager, event, "an acknowledgement")
 
-    def _next_level(self, effect: PageNextLevel) -> Input:
+    def _next_level(self, effect: PageNextLevel) -> Input | None:
         if not self._client.has_token:
             reason = "without a REST token the bot cannot ask PagerDuty for the next level"
             return LevelNotAsked(effect.incident, effect.dedup_key, effect.level, reason, MEND_TOKEN)
-        if self._is_dropped(effect):
+        episode = self._episode(effect)
+        if episode is not None and episode.page is PageState.DROPPED:
             return LevelNotAsked(effect.incident, effect.dedup_key, effect.level, "PagerDuty never took this page")
+        if episode is not None and episode.page is PageState.DELAYED:
+            # PagerDuty lost the page since this was asked. Both are in line again, in their order.
+            return None
         found = self._incident(effect.dedup_key)
         if found is None:
             raise TryLater(NOT_THERE_YET)

@@ -9,7 +9,7 @@ import structlog
 from bot.errors import GaveUp, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.incident import Episode, Incident, PageState
-from bot.incidents.inputs import TroubleSeen
+from bot.incidents.inputs import PageNotShown, TroubleSeen
 from bot.pagerduty.client import Client
 from bot.pagerduty.reports import Reports
 from bot.store import DatabaseDown, Store
@@ -24,6 +24,13 @@ LOOKS_BACK = timedelta(hours=1)
 """How long after its end a page is still asked about, where PagerDuty did not tell before."""
 SETTLED = timedelta(seconds=30)
 """How long after its end a page's log is taken to be whole."""
+SHOWN_WITHIN = timedelta(seconds=45)
+"""How long PagerDuty may take to show what it has accepted; each time that it does not, it gets so much more."""
+LONGEST_UNSEEN = timedelta(minutes=10)
+HEADSTART = timedelta(seconds=5)
+"""The same where nobody is on call: then there is nothing to wait for."""
+MEND_LOST = "look at https://status.pagerduty.com, and in PagerDuty whether an event rule or a maintenance window swallows the page"
+MEND_NOBODY = "put somebody on call in PagerDuty (People > On-Call Schedules), and call people until then"
 ASKED_ABOUT = frozenset({PageState.REQUESTED, PageState.DELAYED, PageState.ACCEPTED, PageState.DROPPED})
 
 
@@ -87,12 +94,37 @@ class Poll:
         found = self._reports.incident(page.key)
         if found is None:
             log.info("PagerDuty shows no incident for a page", incident=page.incident.ref)
+            self._look_for(page)
             return
         for key, report in self._reports.found(page.incident, found):
             try:
                 self._door.handle(report, once=key)
             except (Refused, DatabaseDown) as error:
                 log.warning("report not taken", incident=page.incident.ref, reason=str(error))
+
+    def _look_for(self, page: _Page) -> None:
+        """Say so, where PagerDuty has had time enough to show what it had taken."""
+        episode, now = page.episode, self._door.clock()
+        taken_at = episode.accepted_at
+        if episode.page is not PageState.ACCEPTED or taken_at is None or episode.ended_at is not None:
+            return
+        is_known = bool(episode.assignees or episode.notified)
+        on_call = self._store.on_call()
+        is_nobody = on_call is not None and not on_call.rotas
+        patience = min(SHOWN_WITHIN * (episode.unseen + 1), LONGEST_UNSEEN)
+        if is_nobody and not episode.unseen:
+            patience = HEADSTART
+        if is_known or now - taken_at < patience:
+            return
+        reason = f"PagerDuty took the page {(now - taken_at).total_seconds():.0f} s ago and shows no incident for it"
+        if is_nobody:
+            reason = f"{reason}, and nobody is on call there at any level"
+        mend = MEND_NOBODY if is_nobody else MEND_LOST
+        report = PageNotShown(page.incident.number, page.key, taken_at, reason, mend)
+        try:
+            self._door.handle(report, once=f"unseen:{page.key}:{taken_at.isoformat()}")
+        except (Refused, DatabaseDown) as error:
+            log.warning("report not taken", incident=page.incident.ref, reason=str(error))
 
     def _warn(self, reason: str, mend: str, now: datetime) -> None:
         """Raise an alarm that a person has to act, once an hour for each reason."""

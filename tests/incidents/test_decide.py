@@ -308,6 +308,36 @@ def test_a_page_that_was_taken_is_not_dropped():
     assert decided(incident(), says.PageDropped(7, KEY, "late")).incident is None
 
 
+LOST = says.PageNotShown(7, KEY, NOON, "PagerDuty shows no incident for it", "look there")
+
+
+def test_a_page_that_pagerduty_lost_is_no_page_and_what_was_asked_of_it_is_asked_again_behind_it():
+    waiting = incident(episode={"page": PageState.ACCEPTED, "accepted_at": NOON, "asked_level": 2})
+    decision = decided(waiting, LOST, after(2))
+
+    assert decision.incident.episode.page is PageState.DELAYED
+    assert types(decision) == ["page_failed"]
+    assert kinds(decision)[:2] == ["PageOnCall", "PageNextLevel"]
+    assert decision.effects[0].dedup_key == KEY
+    assert kinds(decision)[-3:] == ["Say", "Say", "RaiseAlarm"]
+
+
+def test_a_lost_page_that_somebody_is_on_wakes_nobody_and_is_no_longer_called_paged():
+    held = acknowledged(episode={"accepted_at": NOON, "acknowledged_at": after(1), "acknowledged_by": BEN})
+    decision = decided(held, LOST, after(2))
+
+    assert decision.incident.episode.page is PageState.DROPPED
+    assert types(decision) == ["page_dropped"]
+    assert "PageOnCall" not in kinds(decision)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"accepted_at": after(1)}, {"accepted_at": NOON, "assignees": (BEN,)}, {"accepted_at": NOON, "ended_at": after(1)}]
+)
+def test_news_of_a_lost_page_that_is_too_old_changes_nothing(changes):
+    assert decided(incident(episode={"page": PageState.ACCEPTED, **changes}), LOST, after(2)).incident is None
+
+
 def test_a_refused_page_is_never_called_paged():
     waiting = incident(episode={"page": PageState.REQUESTED})
     decision = decided(waiting, says.PageRefused(7, KEY, "invalid key", "set PAGERDUTY_KEYS"))

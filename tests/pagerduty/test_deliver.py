@@ -258,3 +258,21 @@ def test_a_key_that_is_refused_keeps_nobody_from_hearing_that_his_page_is(store)
             assert refused.value.mend
 
     assert neighbour.connections == 2
+
+
+def test_the_next_level_of_a_page_that_is_lost_waits_for_the_page_that_is_in_line_behind_it(store):
+    saved(store, page_of(PageState.DELAYED, episode={"unseen": 1, "asked_level": 2}))
+    with standing_in(TAKEN) as neighbour:
+        level = PageNextLevel(incident=7, dedup_key=KEY, level=2)
+        assert deliverer(store, neighbour.url, token="t").deliver(level, FIRST) is None
+
+    assert neighbour.connections == 0
+
+
+def test_an_acknowledgement_of_a_page_that_was_taken_and_lost_is_told_by_its_key(store):
+    store.remember_people([Person(ANA, email="ana@example.com")], NOON)
+    saved(store, page_of(PageState.DROPPED, episode={**BY_ANA, "unseen": 1}))
+    with standing_in(TAKEN) as neighbour:
+        deliverer(store, neighbour.url, token="t").deliver(AcknowledgePage(incident=7, dedup_key=KEY, pager="default", by=ANA), FIRST)
+
+    assert sent(neighbour) == ["acknowledge"]

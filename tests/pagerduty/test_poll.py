@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,9 +10,11 @@ from pydantic import SecretStr
 
 from bot.handle import Door
 from bot.incidents.decision import Decision
+from bot.incidents.decisions.paging import UNSEEN_SAID_EVERY
 from bot.incidents.effects import RaiseAlarm
 from bot.incidents.incident import PageState, Status, dedup_key
-from bot.incidents.inputs import Reopen, Resolve
+from bot.incidents.inputs import PageAccepted, Reopen, Resolve
+from bot.incidents.oncall import OnCall
 from bot.pagerduty.client import Client
 from bot.pagerduty.poll import IN_A_ROW, LOOKS_BACK, Poll
 from bot.pagerduty.reports import Reports
@@ -174,3 +177,84 @@ def test_nothing_is_asked_about_what_was_never_paged(store, page):
         assert about.poll.run_once() == 0
 
     assert neighbour.connections == 0
+
+
+# --- what PagerDuty took and does not show ----------------------------------------------------
+
+
+class Forgetful(Account):
+    """Shows no incident for any key."""
+
+    def _answer(self, target):
+        return answer(200, {"incidents": []}) if "incident_key" in target else super()._answer(target)
+
+
+def accepted_at_noon(about, **changes):
+    one = incident(number=1, episode={"page": PageState.ACCEPTED, "accepted_at": NOON, **changes})
+    with about.store.writing() as work:
+        work.save(Decision(incident=one), NOON)
+    return one.episode.dedup_key
+
+
+def waiting(store, kind):
+    with store.reading() as work:
+        rows = work.connection.execute(outbox_rows.outbox.select().order_by(outbox_rows.outbox.c.seq))
+        return [outbox_rows.decode_tagged(row.payload) for row in rows if row.kind == kind]
+
+
+@pytest.mark.parametrize(("seconds", "pages"), [(44, 0), (45, 1), (105, 1)])
+def test_a_page_that_was_taken_and_is_not_shown_in_time_is_sent_again_with_its_key(store, seconds, pages):
+    with standing_in(Forgetful()) as neighbour:
+        about = Round(store, neighbour.url, count=0)
+        key = accepted_at_noon(about)
+        about.now = NOON + timedelta(seconds=seconds)
+        about.poll.run_once()
+        about.poll.run_once()
+
+    assert [one.dedup_key for one in waiting(store, "PageOnCall")] == [key] * pages
+    assert len(about.alarms()) == pages
+    assert [one.fields["reason"] for one in store.timeline("INC-1")] == [
+        f"PagerDuty took the page {seconds} s ago and shows no incident for it; sent again"
+    ] * pages
+
+
+def test_nobody_on_call_is_said_at_once_because_there_is_nothing_to_wait_for(store):
+    store.set_on_call(OnCall(NOON))
+    with standing_in(Forgetful()) as neighbour:
+        about = Round(store, neighbour.url, count=0)
+        accepted_at_noon(about)
+        about.now = NOON + timedelta(seconds=6)
+        about.poll.run_once()
+
+    assert "nobody is on call there at any level" in about.alarms()[0].text
+
+
+@pytest.mark.parametrize("known", [{"assignees": (ANA,)}, {"notified": (ANA,)}, {"ended_at": after(1)}, {"page": PageState.DELAYED}])
+def test_a_page_that_pagerduty_told_of_or_that_is_over_is_not_missed(store, known):
+    with standing_in(Forgetful()) as neighbour:
+        about = Round(store, neighbour.url, count=0)
+        accepted_at_noon(about, **known)
+        about.now = after(30)
+        about.poll.run_once()
+
+    assert waiting(store, "PageOnCall") == []
+    assert about.alarms() == []
+
+
+def test_a_page_that_is_lost_again_and_again_gets_more_time_each_time(store):
+    with standing_in(Forgetful()) as neighbour:
+        about = Round(store, neighbour.url, count=0)
+        key = accepted_at_noon(about)
+        sent_at = []
+        for seconds in range(0, 3 * 3600, 15):
+            about.now = NOON + timedelta(seconds=seconds)
+            about.poll.run_once()
+            if len(waiting(store, "PageOnCall")) > len(sent_at):
+                sent_at.append(seconds)
+                about.door.handle(PageAccepted(1, key, about.now))
+
+    waits = [later - earlier for earlier, later in pairwise((0, *sent_at))]
+    assert waits == sorted(waits)
+    assert waits[0] == 45
+    assert max(waits) == 600
+    assert len(about.alarms()) == 1 + (len(sent_at) - 1) // UNSEEN_SAID_EVERY

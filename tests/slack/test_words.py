@@ -81,6 +81,15 @@ def test_a_late_page_calls_people_only_while_nobody_is_on_it():
     assert f"<@{ANA}> is on it" in held
 
 
+def test_a_page_that_pagerduty_lost_is_nowhere_called_paged():
+    one = incident(episode={"page": PageState.DELAYED, "accepted_at": after(0), "unseen": 1, "page_reason": "it is not shown"})
+    line = card.page_line(one)
+
+    assert "woke nobody, as far as anybody can tell" in line
+    assert "Paged through" not in line
+    assert "has not taken" not in line
+
+
 def test_what_rings_again_is_nowhere_called_acknowledged_as_it_stands():
     one = acknowledged(episode={"acknowledged_at": after(1), "acknowledged_by": ANA, "rings_since": after(31)})
     shown = card.card(one, POLICY, after(32))

@@ -49,6 +49,7 @@ STORED_INPUTS = {
     "PageDelayed": "incident dedup_key reason attempt",
     "PageRefused": "incident dedup_key reason mend",
     "PageDropped": "incident dedup_key reason may_have_arrived",
+    "PageNotShown": "incident dedup_key accepted_at reason mend",
     "AcknowledgementDelayed": "incident dedup_key by reason attempt",
     "LevelAsked": "incident dedup_key level at",
     "LevelDelayed": "incident dedup_key level reason attempt",
@@ -102,8 +103,8 @@ STORED_WORDS = {
     effects.Lane: "pager chat document",
     effects.Place: "incident announce operations",
     effects.Topic: (
-        "ack_reminder ack_breached acknowledged ack_delayed unacknowledged page_delayed page_refused level_asked level_delayed "
-        "level_not_asked "
+        "ack_reminder ack_breached acknowledged ack_delayed unacknowledged page_delayed page_refused page_not_shown "
+        "level_asked level_delayed level_not_asked "
         "someone_asked someone_not_asked escalated severity_changed status_changed role_assigned note_added update_posted "
         "update_soon update_late alert_joined alerts_cleared resolve_proposed resolved reopened cancelled merged absorbed runbook"
     ),

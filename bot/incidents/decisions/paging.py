@@ -7,6 +7,7 @@ from typing import Any
 from bot.errors import Refused
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.acknowledging import mention, said, stopped, taken_up, with_ack, with_taking_back
+from bot.incidents.decisions.opening import page_for
 from bot.incidents.decisions.resolving import resolved_by
 from bot.incidents.decisions.writing import BOT, entry, loudly, quoted, refreshed, say, whoever_is_on_it
 from bot.incidents.effects import (
@@ -28,6 +29,7 @@ from bot.incidents.inputs import (
     PageAccepted,
     PageDelayed,
     PageDropped,
+    PageNotShown,
     PageRefused,
     PagerReported,
     PageSomeone,
@@ -39,6 +41,8 @@ from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 
 NOTHING = Decision(reason="nothing new")
+UNSEEN_SAID_EVERY = 5
+"""A page that PagerDuty takes and loses again and again is said at the first time, and at each so many after."""
 
 
 def accepted(incident: Incident, report: PageAccepted) -> Decision:
@@ -105,6 +109,36 @@ def dropped(incident: Incident, report: PageDropped, now: datetime) -> Decision:
     fields = {"reason": report.reason, "may_have_arrived": report.may_have_arrived or None, "episode": episode.number}
     note = entry(changed, now, "page_dropped", BOT, **fields)
     return Decision(incident=changed, entries=(note,), effects=refreshed(changed), reason=report.reason)
+
+
+def not_shown(incident: Incident, report: PageNotShown, now: datetime, policy: Policy) -> Decision:
+    """PagerDuty took a page and shows nothing of it: it is no page, and is sent again with its key, which wakes nobody twice.
+
+    What was asked of the page meanwhile is asked again behind it. Where somebody is on it, nobody is to be woken any more.
+    """
+    episode = incident.episode_keyed(report.dedup_key)
+    is_known = episode is None or episode.accepted_at != report.accepted_at or bool(episode.assignees or episode.notified)
+    if episode is None or is_known or episode.page is not PageState.ACCEPTED or _is_over(incident, episode):
+        return NOTHING
+    if episode.holder is not None:
+        gone = replace(episode, page=PageState.DROPPED, page_reason=report.reason, unseen=episode.unseen + 1)
+        note = entry(incident, now, "page_dropped", BOT, reason=report.reason, may_have_arrived=True, episode=episode.number)
+        changed = incident.with_episode(gone)
+        return Decision(incident=changed, entries=(note,), effects=refreshed(changed), reason=report.reason)
+    episode = replace(episode, page=PageState.DELAYED, page_reason=report.reason, unseen=episode.unseen + 1)
+    changed = incident.with_episode(episode)
+    note = entry(
+        changed, now, "page_failed", BOT, reason=f"{report.reason}; sent again", attempt=episode.unseen, episode=episode.number
+    )
+    again: list[Effect] = [page_for(changed)]
+    if episode.asked_level > episode.level:
+        again.append(PageNextLevel(incident=changed.number, dedup_key=episode.dedup_key, level=episode.asked_level))
+    told: tuple[Effect, ...] = ()
+    if episode.unseen % UNSEEN_SAID_EVERY == 1:
+        people = (*policy.service(changed.service).people, *whoever_is_on_it(changed))
+        alarm = RaiseAlarm(changed.number, f"The page of {changed.ref} is lost: {report.reason}", report.mend)
+        told = (*loudly(changed, Topic.PAGE_NOT_SHOWN, people, reason=report.reason, mend=report.mend), alarm)
+    return Decision(incident=changed, entries=(note,), effects=(*again, *refreshed(changed), *told), reason=report.reason)
 
 
 def escalate(incident: Incident, wish: Escalate, policy: Policy) -> Decision:

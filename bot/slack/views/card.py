@@ -133,6 +133,8 @@ def page_line(incident: Incident) -> str:
             return f"📟 Nobody was paged: {incident.severity.value} pages nobody."
         case PageState.REQUESTED:
             return f"📟 Asking PagerDuty to page {_on_call(incident)} …"
+        case PageState.DELAYED if episode.unseen:
+            return f"⚠️ *The page woke nobody, as far as anybody can tell*: {escape(episode.page_reason, 300)}. Sent again."
         case PageState.DELAYED:
             return f"⚠️ *PagerDuty has not taken the page yet*: {escape(episode.page_reason, 300)}. Still trying."
         case PageState.REFUSED:

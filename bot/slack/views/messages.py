@@ -73,6 +73,14 @@ def _refused(facts: Facts, ref: str, number: int) -> Message:
     return said(line, _mend(facts), actions(button("Acknowledge", ids.ACKNOWLEDGE, number, "primary")))
 
 
+def _not_shown(facts: Facts, ref: str, number: int) -> Message:
+    line = (
+        f"⚠️ *The page of {ref} woke nobody, as far as anybody can tell.* {escape(str(facts['reason']), 500)}. "
+        "It is sent again. *Until PagerDuty shows it: call people.*"
+    )
+    return said(line, _mend(facts), actions(button("Acknowledge", ids.ACKNOWLEDGE, number, "primary")))
+
+
 def _mend(facts: Facts) -> dict[str, Any] | None:
     mend = escape(str(facts.get("mend") or ""), 500)
     return context(f"🔧 {mend}") if mend else None
@@ -216,6 +224,7 @@ VIEWS: dict[Topic, Callable[[Facts, str, int], Message]] = {
     Topic.UNACKNOWLEDGED: _unacknowledged,
     Topic.PAGE_DELAYED: _delayed,
     Topic.PAGE_REFUSED: _refused,
+    Topic.PAGE_NOT_SHOWN: _not_shown,
     Topic.LEVEL_ASKED: _level_asked,
     Topic.LEVEL_DELAYED: _level_delayed,
     Topic.LEVEL_NOT_ASKED: _level_not_asked,
