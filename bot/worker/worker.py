@@ -71,6 +71,7 @@ class Worker:
         self._due, self._clock, self._out_of_date = due, clock, out_of_date
         self._rests_because = ""
         self._threads = [
+            Steady("due timers", self.tick, due.wait),
             Steady("intake", self._unless_resting(intake.run_once), wakeups.inbox.wait),
             Steady("news of PagerDuty", self._unless_resting(news.run_once), wakeups.news.wait),
         ]
@@ -80,7 +81,7 @@ class Worker:
                 self._threads.append(Steady(f"{lane.value}-{number}", run_once, wakeups.lanes[lane].wait))
         watched = [replace(one, work=self._unless_resting(one.work)) for one in ticks]
         schema = Tick("schema", SCHEMA_SECONDS, self.look_at_schema)
-        self._scheduler = Scheduler([Tick("due timers", 1.0, self.tick), schema, *watched])
+        self._scheduler = Scheduler([schema, *watched])
         self._listener = Listener(store.engine, wakeups.channels())
         self.ticked_at: float | None = None
         """When the clock last ticked, in seconds of the machine; for the health check."""

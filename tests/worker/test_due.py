@@ -1,6 +1,7 @@
 """Timers, on both databases: each once, late rather than never, in the order in which they were due."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -64,6 +65,61 @@ def test_a_bot_that_was_away_tells_late_what_it_missed_once_and_dates_it_when_it
     [breach] = [one for one in store.timeline("INC-1") if one.type == "ack_breached"]
     assert breach.at <= after(240)
     assert store.due(after(240)) == ()
+
+
+def opened_many(store: Store, count: int) -> None:
+    door = Door(store, lambda: NOON, lambda: OPENS, lambda: ())
+    for number in range(count):
+        door.handle(AlertReported(alert(identity=f"f{number}", service=f"s{number}", labels={}), "main"))
+
+
+def test_what_many_missed_at_once_is_told_for_each_of_them_once(store):
+    opened_many(store, 12)
+
+    until_quiet(due(store, after(5)))
+
+    for number in range(1, 13):
+        assert [one.type for one in store.timeline(f"INC-{number}")].count("ack_breached") == 1
+    assert store.due(after(5)) == ()
+
+
+def test_workers_that_meet_over_many_timers_handle_each_once(store):
+    opened_many(store, 12)
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        timers = due(store, after(5))
+        start.wait()
+        for _ in range(12):
+            timers.run_once()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    until_quiet(due(store, after(5)))
+
+    counts = [[one.type for one in store.timeline(f"INC-{number}")].count("ack_breached") for number in range(1, 13)]
+    assert counts == [1] * 12
+    assert store.due(after(5)) == ()
+
+
+@pytest.mark.parametrize(("left", "waited"), [(0.05, 0.05), (30.0, 0.2), (-5.0, 0.0)], ids=["soon", "later", "due already"])
+def test_a_wait_ends_when_the_next_timer_is_due(store, left, waited):
+    with store.writing() as work:
+        work.set_timers([Timer("k", NOON + timedelta(seconds=60), DigestDue("2026-W24"))])
+    timers = DueTimers(store=store, door=Door(store, lambda: NOON + timedelta(seconds=60 - left), lambda: OPENS, lambda: ()))
+    timers._next = store.next_due()
+
+    began = time.monotonic()
+    timers.wait(0.2)
+
+    assert waited <= time.monotonic() - began < waited + 0.15
+
+
+def test_without_a_timer_there_is_nothing_due_next(store):
+    assert store.next_due() is None
 
 
 def test_many_workers_at_once_handle_each_timer_once(store):
@@ -155,6 +211,11 @@ class Buggy(Door):
         if isinstance(input, DigestDue):
             raise ZeroDivisionError("a bug")
         return super().handle(input, **more)
+
+    def handle_together(self, bundles, seconds):  # type: ignore[no-untyped-def]
+        if any(isinstance(input, DigestDue) for one in bundles for input in one.inputs):
+            raise ZeroDivisionError("a bug")
+        return super().handle_together(bundles, seconds)
 
 
 def test_a_timer_that_ends_in_a_bug_waits_longer_each_time_and_its_neighbours_are_handled(store):
