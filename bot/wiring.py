@@ -352,7 +352,7 @@ class Bot:
             api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url, about_to=self._about_to,
         )  # fmt: skip
         self.reports = Reports(client=self.client, store=self.store, clock=clock)
-        self.on_call = OnCallList(client=self.client, reports=self.reports, store=self.store, clock=clock)
+        self.on_call = OnCallList(client=self.client, reports=self.reports, store=self.store, clock=clock, door=self.door)
         self.poll = Poll(client=self.client, reports=self.reports, store=self.store, door=self.door)
         self.strays = Strays(client=self.client, store=self.store, door=self.door)
         self.subscriptions = Subscriptions(

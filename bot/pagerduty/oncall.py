@@ -11,23 +11,28 @@ import structlog
 from bot.alerts.reading import first, moment
 from bot.clock import Clock
 from bot.errors import GaveUp, TryLater
+from bot.handle import Door
+from bot.incidents.inputs import TroubleSeen
 from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.pagerduty.client import Client
 from bot.pagerduty.reports import Reports
-from bot.store import Store
+from bot.store import DatabaseDown, Store
 
 log = structlog.get_logger()
 
 PAGE = 100
 MOST = 1000
 """Turns read at most; PagerDuty lists ten thousand, and nobody reads as many in Slack."""
+NOBODY = "Nobody is on call in PagerDuty, at any level: it takes pages, and wakes nobody"
+MEND_NOBODY = "put somebody on call in PagerDuty (People > On-Call Schedules, or the escalation policy itself)"
+MEND_STRANGER = "give their accounts in Slack and PagerDuty the same e-mail address"
 
 
 class OnCallList:
-    """Reads the list, and keeps it in the record with the time at which it was so."""
+    """Reads the list, and keeps it in the record with the time at which it was so. What will not work at night is said by day."""
 
-    def __init__(self, *, client: Client, reports: Reports, store: Store, clock: Clock) -> None:
-        self._client, self._reports, self._store, self._clock = client, reports, store, clock
+    def __init__(self, *, client: Client, reports: Reports, store: Store, clock: Clock, door: Door) -> None:
+        self._client, self._reports, self._store, self._clock, self._door = client, reports, store, clock, door
 
     def run_once(self) -> int:
         """Ask once; how many turns there are. Where PagerDuty does not say, the last list stays, and shows its age."""
@@ -39,8 +44,27 @@ class OnCallList:
         except (TryLater, GaveUp) as error:
             log.warning("who is on call is not known", reason=error.reason)
             return 0
-        self._store.set_on_call(OnCall(at, tuple(self._rotas(entries))))
+        found = OnCall(at, tuple(self._rotas(entries)))
+        self._store.set_on_call(found)
+        if not found.rotas:
+            self._warn("nobody", NOBODY, MEND_NOBODY)
+        for name in self._strangers(found):
+            text = f"{name} is on call in PagerDuty and unknown in Slack: paged, but neither invited to channels nor called there"
+            self._warn(name, text, MEND_STRANGER)
         return len(entries)
+
+    def _strangers(self, found: OnCall) -> list[str]:
+        """Whoever is on call and cannot be found in Slack. Before Slack told who is there, that is nobody."""
+        known = {one.slack_id for one in self._store.people() if not one.is_deleted}
+        people = dict.fromkeys(turn.person for rota in found.rotas for turn in rota.turns)
+        return [one for one in people if one not in known] if known else []
+
+    def _warn(self, subject: str, text: str, mend: str) -> None:
+        """Raise an alarm, once a day for each subject."""
+        try:
+            self._door.handle(TroubleSeen(text, mend), once=f"trouble:{self._clock():%Y-%m-%d}:on-call:{subject}"[:250])
+        except DatabaseDown as error:
+            log.warning("alarm not raised", reason=str(error))
 
     def _entries(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 
+from bot.handle import Door
 from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.pagerduty.client import Client
 from bot.pagerduty.oncall import OnCallList
 from bot.pagerduty.reports import Reports
 from bot.slack.views import answers
+from bot.store import outbox as outbox_rows
 from bot.store.people import Person
-from tests.builders import ANA, BEN, NOON, after, incident
+from tests.builders import ANA, BEN, NOON, POLICY, after, incident
 from tests.pagerduty.standin import answer, standing_in
 
 MONDAY = datetime(2026, 6, 15, 9, tzinfo=UTC)
@@ -30,7 +32,8 @@ def asked(store, *answers_):
     with standing_in(*answers_) as standin:
         client = Client(token=SecretStr("t"), from_email="", api_url=standin.url, events_url=standin.url)
         reports = Reports(client=client, store=store, clock=lambda: NOON)
-        OnCallList(client=client, reports=reports, store=store, clock=lambda: NOON).run_once()
+        door = Door(store, lambda: NOON, lambda: POLICY, lambda: ())
+        OnCallList(client=client, reports=reports, store=store, clock=lambda: NOON, door=door).run_once()
     return store.on_call()
 
 
@@ -103,3 +106,34 @@ def test_without_an_incident_everybody_on_call_is_shown():
     assert "Everybody" in shown
     assert "Payments" in shown
     assert "level 1: Chloe" in shown
+
+
+# --- what will not work at night --------------------------------------------------------------
+
+
+def alarms(store):
+    with store.reading() as work:
+        rows = work.connection.execute(outbox_rows.outbox.select())
+        return [outbox_rows.decode_tagged(row.payload).text for row in rows if row.kind == "RaiseAlarm"]
+
+
+def test_nobody_on_call_is_an_alarm_once_a_day(store):
+    asked(store, page())
+    asked(store, page())
+
+    assert [text.split(":")[0] for text in alarms(store)] == ["Nobody is on call in PagerDuty, at any level"]
+
+
+def test_whoever_is_on_call_and_unknown_in_slack_is_an_alarm_and_others_are_not(store):
+    store.remember_people([Person(ANA, pagerduty_id="PANA"), Person(BEN, pagerduty_id="PBEN", is_deleted=True)], NOON)
+
+    asked(store, page(turn("P1", 1, "PANA"), turn("P1", 2, "PBEN"), turn("P1", 3, "PX")), answer(404, {}))
+
+    assert [text.split(" is ")[0] for text in alarms(store)] == [BEN, "PX by name"]
+
+
+@pytest.mark.parametrize("answered", [page(turn("P1", 1, "PX")), answer(503), answer(401)])
+def test_what_is_not_known_is_no_alarm(store, answered):
+    asked(store, answered, answer(404, {}))
+
+    assert alarms(store) == []
