@@ -22,6 +22,8 @@ WAIT_SECONDS = 2.0
 """The longest wait for the database's lock or a connection: a person in Slack has to be answered within three."""
 RETRIED = frozenset({"40001", "40P01"})
 """PostgreSQL: serialization failure, deadlock. Decide anew."""
+STILL_SECONDS = 8.0
+"""How long a transaction of PostgreSQL may wait for us to go on. We never wait for anybody else within one."""
 GONE_AFTER: Mapping[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 """A server that went away without a word is noticed, rather than waited for: within 5 s of a question, 30 s of silence."""
 UNIQUE_VIOLATION = "23505"
@@ -92,7 +94,14 @@ def connect(url: str) -> Engine:
         return _sqlite(url)
     if parsed.drivername != "postgresql+psycopg":
         raise ValueError(f"DATABASE_URL starts with {parsed.drivername}; use sqlite:/// or postgresql+psycopg://")
-    options = {"connect_timeout": 2, "options": f"-c timezone=UTC -c lock_timeout={WAIT_SECONDS * 1000:.0f}", **GONE_AFTER}
+    settings = {
+        "timezone": "UTC",
+        "lock_timeout": f"{WAIT_SECONDS * 1000:.0f}",
+        # A process that stands still, or is cut off, in the midst of a transaction: its locks are others' before its
+        # lease is.
+        "idle_in_transaction_session_timeout": f"{STILL_SECONDS * 1000:.0f}",
+    }
+    options = {"connect_timeout": 2, "options": " ".join(f"-c {name}={value}" for name, value in settings.items()), **GONE_AFTER}
     return create_engine(
         url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, connect_args=options,
         json_serializer=_json, execution_options={"firstfive_name": uuid4().hex},
@@ -238,9 +247,10 @@ def alone(connection: Connection, key: int) -> None:
 
 
 def patient(connection: Connection) -> None:
-    """From here to the end of the transaction, wait for locks as long as it takes: no person is waiting."""
+    """From here to the end of the transaction, take and give as long as it takes: no person is waiting."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def notify(connection: Connection, channel: str) -> None:

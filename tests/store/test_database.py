@@ -6,7 +6,7 @@ import time
 import pytest
 from sqlalchemy import exc
 
-from bot.store import Conflict, DatabaseDown, Store, migrate
+from bot.store import Conflict, DatabaseDown, Store, database, migrate
 from bot.store.database import alone, can_notify, writing
 from bot.store.tables import handled, inbox, incidents
 from tests.builders import NOON
@@ -46,6 +46,22 @@ def test_nobody_waits_for_a_lock_for_longer_than_a_person_in_slack_does(store, d
     other.close()
 
     assert time.monotonic() - began < 2.9
+
+
+def test_whoever_stands_still_in_a_transaction_loses_it_and_its_locks(store, database_url, monkeypatch):
+    if not can_notify(store.engine):
+        pytest.skip("with SQLite, whoever could take over is the same process")
+    monkeypatch.setattr(database, "STILL_SECONDS", 0.5)
+    still, other = Store.at(database_url), Store.at(database_url)
+    with pytest.raises(DatabaseDown), still.writing() as work:
+        work.openings_alone()
+        time.sleep(1)
+        with other.writing() as late:
+            late.openings_alone()
+        work.mark_handled("k", NOON)
+        raise AssertionError("its transaction went on")
+    still.close()
+    other.close()
 
 
 def test_a_migration_waits_for_another_as_long_as_it_takes(store, database_url):
