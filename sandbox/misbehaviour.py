@@ -141,7 +141,8 @@ async def carried_out(wrong: Misbehaviour, good: Response | None, request: Reque
             await _cut(request, good)
         case "half":
             body = bytes(good.body) if good is not None else b"{}"
-            return Response(body[: len(body) // 2], 200, media_type="application/json")
+            status_code = good.status_code if good is not None else 200
+            return Response(body[: len(body) // 2], status_code, media_type="application/json")
     return Response(wrong.body, wrong.status, dict(wrong.headers), wrong.content_type)
 
 
