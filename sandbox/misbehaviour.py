@@ -106,12 +106,17 @@ class Fault:
     left: int | None
     chance: float
     luck: random.Random = field(default_factory=random.Random)
+    spared: int = 0
+    """How many of those calls go well first."""
 
     def meets(self, name: str) -> bool:
         """Whether it is this call's turn to fail."""
         if self.left == 0 or not (self.call == ANY or name == self.call or name.startswith(f"{self.call} ")):
             return False
         if self.chance < 1 and self.luck.random() >= self.chance:
+            return False
+        if self.spared:
+            self.spared -= 1
             return False
         if self.left is not None:
             self.left -= 1

@@ -63,14 +63,15 @@ class World:
         self.changed("faults")
 
     def answer_with(
-        self, neighbour: str, call: str, wrong: Misbehaviour, times: int | None = None, *, chance: float = 1.0, seed: int = 0
-    ) -> Fault:
+        self, neighbour: str, call: str, wrong: Misbehaviour, times: int | None = None, *, chance: float = 1.0, seed: int = 0,
+        spared: int = 0,
+    ) -> Fault:  # fmt: skip
         """Let a neighbour misbehave at the next `times` calls of that name, or at all of them until `mends`.
 
         A call of Slack's is its method, or `upload`; one of PagerDuty's is `enqueue`, or verb and path (`put /incidents`,
-        `get`); `*` is any. With `chance` only such a share of them fails, drawn by `seed`.
+        `get`); `*` is any. With `chance` only such a share of them fails, drawn by `seed`; the first `spared` go well.
         """
-        fault = Fault(call, wrong, times, chance, random.Random(f"{call}/{seed}"))
+        fault = Fault(call, wrong, times, chance, random.Random(f"{call}/{seed}"), spared)
         with self.lock:
             self.misbehaving[neighbour].append(fault)
         return fault

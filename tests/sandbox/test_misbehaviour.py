@@ -133,6 +133,12 @@ def test_a_page_that_is_lost_is_answered_for(sandbox):
     assert not [one for one in sandbox.account.incidents if one.key == "lost"]
 
 
+def test_the_first_calls_may_be_spared(sandbox):
+    sandbox.world.answer_with("slack", "chat.postMessage", status(502), 1, spared=2)
+
+    assert [says(sandbox, "spared")[9:12] for _ in range(4)] == [b"200", b"200", b"502", b"200"]
+
+
 def test_a_fault_is_for_its_calls_only_and_a_share_of_them_is_drawn_by_its_seed(sandbox):
     sandbox.world.answer_with("slack", "chat.update", status(500))
     sandbox.world.answer_with("slack", "chat.postMessage", status(502), chance=0.5, seed=7)
