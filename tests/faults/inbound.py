@@ -41,7 +41,7 @@ SIDES = 15
 SHORT = timedelta(seconds=1)
 PINS = 10
 """So many messages that Slack's limits are not met by asking for each of them four times."""
-AWAY_SECONDS = 5.0
+AWAY_SECONDS, OUTAGES = 5.0, 2
 BACK_SECONDS = 10.0
 RATE, LOAD_SECONDS, HANGS_SECONDS = 50, 20, 12.0
 
@@ -444,7 +444,7 @@ def database_away(stage: Stage) -> Iterator[Wrong]:
         all_sent: list[Sent] = []
         spans = []
         with _senders(rig, all_sent):
-            for _ in range(2):
+            for _ in range(OUTAGES):
                 time.sleep(1)
                 began = time.monotonic()
                 with away():
