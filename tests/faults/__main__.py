@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bot.clock import wall_clock
-from tests.faults import matrix, report, runs
+from tests.faults import inbound, machine, matrix, orders, report, runs
 from tests.faults.matrix import Plan
 from tests.faults.runs import Databases, Outcome
 from tests.faults.trials import Trial
@@ -54,7 +54,7 @@ def main() -> int:
     return 1 if bad else 0
 
 
-TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = ()
+TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (inbound.trials, orders.trials, machine.trials)
 """The `trials` of each module that has some."""
 
 
