@@ -45,6 +45,7 @@ from bot.store import Conflict, DatabaseDown, Row, Store, Work
 from bot.store.outbox import Unread
 from bot.worker.leases import Leases
 from bot.worker.retry import Never, next_try
+from bot.worker.unrecorded import Unrecorded
 
 log = structlog.get_logger()
 
@@ -65,11 +66,17 @@ class Deliveries:
         self._warned: dict[str, float] = {}
         self._trouble: tuple[datetime, str] | None = None
         self._lock = threading.Lock()
+        self._unwritten = Unrecorded(store=store, deliver=deliver, clock=door.clock) if Lane.PAGER in self._lanes else None
 
     def run_once(self) -> int:
         """Carry one effect out, if one is due. How many it was."""
         asked_at = self._leases.now()
-        rows = self._store.claim(self._lanes, self._owner, self._door.clock(), limit=1, lease=self._leases.lease)
+        try:
+            rows = self._store.claim(self._lanes, self._owner, self._door.clock(), limit=1, lease=self._leases.lease)
+        except DatabaseDown:
+            if self._unwritten is not None:
+                self._unwritten.page()
+            raise
         for row in rows:
             with self._leases.held(row, asked_at):
                 self._carry(row)
@@ -79,6 +86,10 @@ class Deliveries:
         effect = row.effect
         if isinstance(effect, Unread):
             self._set_aside(row, effect)
+            return
+        sent = self._unwritten.taken(row.seq) if self._unwritten is not None else None
+        if sent is not None:
+            self._done(row, effect, sent)
             return
         name = type(effect).__name__
         bound = log.bind(effect=name, incident=row.incident, attempt=row.attempt.number)
@@ -219,6 +230,8 @@ class Deliveries:
         except DatabaseDown as error:
             # The row stays `sending`; when its lease runs out it comes back as ambiguous, and is looked into.
             log.warning("not recorded", reason=str(error))
+            if self._unwritten is not None:
+                self._unwritten.left(row.seq, result)
         except Exception as error:
             log.exception("bug while recording what came of an effect", effect=type(row.effect).__name__, incident=row.incident)
             if unrecorded is not None:

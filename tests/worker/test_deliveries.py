@@ -2,20 +2,22 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from bot.errors import Ambiguous, GaveUp, OverBudget, Overtaken, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.decision import Decision
 from bot.incidents.effects import AcknowledgePage, Attempt, Effect, Lane, PageNextLevel, PageOnCall, RaiseAlarm, ShowSummary
 from bot.incidents.incident import PageState
-from bot.incidents.inputs import PageAccepted
+from bot.incidents.inputs import PageAccepted, PageDropped
 from bot.incidents.policy import Policy
-from bot.store import Store
+from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.worker.deliveries import BUGGY, Deliveries, Steady
 from bot.worker.leases import LONGEST, Leases
@@ -485,3 +487,116 @@ def test_an_effect_that_was_overtaken_before_its_call_is_left_to_whoever_has_it(
 
     assert lanes.states() == ["sending"]
     assert lanes.types() == []
+
+
+# --- nothing can be written -------------------------------------------------------------------
+
+READ_ONLY = {
+    "sqlite": ("PRAGMA query_only=ON", "PRAGMA query_only=OFF"),
+    "postgresql": ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+}
+
+
+@contextmanager
+def only_read(store: Store) -> Iterator[None]:
+    """A database that takes no change, as on a disk that is full."""
+    on, off = READ_ONLY[store.engine.dialect.name]
+    turned = [on]
+
+    def turn(connection, *_given):
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(turned[0])
+        if store.engine.dialect.name == "postgresql":
+            connection.commit()
+
+    event.listen(store.engine, "checkout", turn)
+    try:
+        yield
+    finally:
+        turned[0] = off
+        with store.reading():
+            pass
+        store.engine.dispose()
+        event.remove(store.engine, "checkout", turn)
+
+
+def test_a_page_goes_out_once_although_nothing_can_be_written_and_is_recorded_afterwards(store):
+    lanes = Lanes(store, PAGE)
+    lanes.does = lambda effect: ACCEPTED
+    with only_read(store):
+        for _ in range(3):
+            with pytest.raises(DatabaseDown):
+                lanes.passes(seconds=20)
+        assert len(lanes.tried) == 1
+        assert "page_accepted" not in lanes.types()
+
+    lanes.passes(seconds=1)
+    assert lanes.states()[0] == "done"
+    assert lanes.types().count("page_accepted") == 1
+    assert len(lanes.tried) == 1
+
+
+def test_only_pages_go_out_while_nothing_can_be_written(store):
+    lanes = Lanes(store, AcknowledgePage(incident=7, dedup_key=KEY, pager="default", by="U0ANA"), ShowSummary(7))
+    with only_read(store), pytest.raises(DatabaseDown):
+        lanes.work.run_once()
+
+    assert lanes.tried == []
+
+
+def test_a_page_that_is_not_taken_meanwhile_is_tried_now_and_then(store):
+    lanes = Lanes(store, PAGE)
+    lanes.fails(TryLater("503"))
+    with only_read(store):
+        for _ in range(30):
+            with pytest.raises(DatabaseDown):
+                lanes.passes(seconds=1)
+
+    assert len(lanes.tried) == 3
+
+
+def test_what_somebody_has_in_hand_is_not_sent_beside_them(store):
+    lanes = Lanes(store, PAGE, ShowSummary(7))
+    [row] = store.claim(list(Lane), "somebody else", NOON, limit=1)
+    assert row.effect == PAGE
+    with only_read(store), pytest.raises(DatabaseDown):
+        lanes.work.run_once()
+
+    assert lanes.tried == []
+
+
+def test_a_page_for_what_is_over_by_then_is_left_to_the_record(store):
+    lanes = Lanes(store, PAGE)
+    lanes.does = lambda effect: PageDropped(7, KEY, "INC-7 was over before it could")
+    with only_read(store), pytest.raises(DatabaseDown):
+        lanes.work.run_once()
+    lanes.passes(seconds=1)
+
+    assert "page_dropped" in lanes.types()
+    assert len(lanes.tried) == 2
+
+
+@pytest.mark.parametrize("does", ["is taken", "is not taken"])
+def test_a_page_that_was_in_hand_when_writing_ended_is_not_forgotten(store, does):
+    lanes = Lanes(store, PAGE, ShowSummary(7))
+    turning = only_read(store)
+
+    def while_writing_ends(effect):
+        turning.__enter__()
+        if does == "is taken":
+            return ACCEPTED
+        raise TryLater("503")
+
+    lanes.does = while_writing_ends
+    lanes.work.run_once()
+    lanes.does = lambda effect: ACCEPTED
+    with pytest.raises(DatabaseDown):
+        lanes.work.run_once()
+    turning.__exit__(None, None, None)
+    assert len(lanes.tried) == (1 if does == "is taken" else 2)
+
+    lanes.lease_runs_out()
+    lanes.passes(seconds=1)
+    assert lanes.states()[0] == "done"
+    assert len(lanes.tried) == (1 if does == "is taken" else 2)
+    assert lanes.types().count("page_accepted") == 1
