@@ -18,6 +18,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -45,6 +46,7 @@ from bot.store.tables import outbox
 
 UNFINISHED = ("pending", "sending", "ambiguous")
 FIRST = {Lane.PAGER: 0, Lane.CHAT: 100, Lane.DOCUMENT: 200}
+ASKED_AT_ONCE = 500
 PAGER_FIRST = {"critical": 0, "error": 10, "warning": 20, "info": 30}
 
 
@@ -95,11 +97,13 @@ def put(connection: Connection, effects: Iterable[tuple[Effect, datetime]], fres
     `fresh` are incidents that are new: nothing waits for them yet.
     """
     rows: list[dict[str, object]] = []
-    shown = set[tuple[type, int | None]]()
-    for effect, now in effects:
+    given = list(effects)
+    of_one = [effect for effect, _ in given if isinstance(effect, LATEST_WINS)]
+    shown = _waiting_already(connection, [effect for effect in of_one if effect.incident not in fresh])
+    for effect, now in given:
         if isinstance(effect, LATEST_WINS):
-            its_kind = type(effect), effect.incident
-            if its_kind in shown or (effect.incident not in fresh and _waits_already(connection, effect)):
+            its_kind = type(effect).__name__, effect.incident
+            if its_kind in shown:
                 continue
             shown.add(its_kind)
         rows.append(_new_row(effect, now))
@@ -117,14 +121,27 @@ def _new_row(effect: Effect, now: datetime) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _waits_already(connection: Connection, effect: Effect) -> bool:
-    """Whether an effect like this one is in line and was never tried; it will draw the newest state when delivered."""
-    kind = type(effect).__name__
-    waiting = select(outbox.c.seq).where(
-        outbox.c.incident == effect.incident, outbox.c.kind == kind, outbox.c.state == "pending", outbox.c.attempt == 0
+WAITING = (
+    select(outbox.c.kind, outbox.c.incident)
+    .where(
+        outbox.c.incident.in_(bindparam("incidents", expanding=True)), outbox.c.kind.in_(bindparam("kinds", expanding=True)),
+        outbox.c.state == "pending", outbox.c.attempt == 0,
     )
-    # Locked: one that is claimed at this moment draws what was before us, and one that we count on must wait for us.
-    return connection.execute(waiting.limit(1).with_for_update()).first() is not None
+    .order_by(outbox.c.seq)
+    .with_for_update()
+)  # fmt: skip
+
+
+def _waiting_already(connection: Connection, effects: Sequence[Effect]) -> set[tuple[str, int | None]]:
+    """Which of these, by kind and incident, are in line and were never tried: those will draw the newest state."""
+    found = set[tuple[str, int | None]]()
+    numbers = sorted({effect.incident for effect in effects if effect.incident is not None})
+    kinds = sorted({type(effect).__name__ for effect in effects})
+    for start in range(0, len(numbers), ASKED_AT_ONCE):
+        # Locked: one that is claimed at this moment draws what was before us, and one that we count on must wait for us.
+        rows = connection.execute(WAITING, {"incidents": numbers[start : start + ASKED_AT_ONCE], "kinds": kinds})
+        found.update((row.kind, row.incident) for row in rows)
+    return found
 
 
 def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime) -> bool:
