@@ -69,7 +69,7 @@ PAGER_SOURCE = "pagerduty"
 """Its deliveries are read apart from those of others: reading them may take a question to PagerDuty."""
 BEFORE = 4
 """Weeks that a digest shows beside its own."""
-LONG_SECONDS, KEPT_FOR = 0.01, timedelta(seconds=60)
+LONG_SECONDS, KEPT_FOR = 0.01, timedelta(minutes=5)
 """The numbers of a past week hardly change: where making them takes longer than that, they are kept for so long."""
 DIGEST_UNTIL = "digest/until"
 """The note with the newest week whose digest was planned."""
@@ -492,7 +492,7 @@ class Bot:
         self.worker().start()
         self._works = True
         self._begin("worker")
-        threading.Thread(target=self.learn_people, name="people", daemon=True).start()
+        threading.Thread(target=guarded, args=(self.learn_people,), name="people", daemon=True).start()
 
     def _begin(self, does: str) -> None:
         self._does.append(does)
