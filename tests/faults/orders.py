@@ -523,7 +523,7 @@ def _played(stage: Stage) -> Iterator[Wrong]:
     command = [sys.executable, "-m", "tests.faults.orders", "--seed", str(stage.seed), "--examples", str(PART * 3 // 2)]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=900, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        yield Wrong("lost", f"an order in which it goes wrong: {' '.join(done.stderr.split())[-1500:]}")
+        yield Wrong("lost", f"an order in which it goes wrong ({done.returncode}): {' '.join(done.stderr.split())[-1500:]}")
         return
     count = int(done.stdout)
     stage.met(count)
