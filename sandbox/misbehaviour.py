@@ -174,6 +174,8 @@ async def _until_left(request: Request, seconds: float) -> bool:
 async def _drip(request: Request) -> None:
     transport = request.scope["state"]["transport"]
     for byte in b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n":
+        if transport.is_closing():
+            break
         transport.write(bytes([byte]))
         if await _until_left(request, DRIP_SECONDS):
             break

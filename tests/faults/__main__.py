@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bot.clock import wall_clock
-from tests.faults import inbound, machine, matrix, orders, report, runs
+from bot.commands.running import set_up_logs
+from bot.settings import Settings
+from tests.faults import inbound, machine, matrix, neighbours, orders, outages, report, runs, strangers
 from tests.faults.matrix import Plan
 from tests.faults.runs import Databases, Outcome
 from tests.faults.trials import Trial
@@ -31,6 +33,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="write the table to this file")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Some trials have the bot in this process.
+    set_up_logs(Settings(_env_file=None, log_level="error"))
     databases = Databases()
     try:
         databases.start()
@@ -54,7 +58,9 @@ def main() -> int:
     return 1 if bad else 0
 
 
-TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (inbound.trials, orders.trials, machine.trials)
+TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
+    neighbours.trials, outages.trials, strangers.trials, inbound.trials, orders.trials, machine.trials,
+)  # fmt: skip
 """The `trials` of each module that has some."""
 
 
