@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from bot.incidents.incident import incident_keyed
 from sandbox.__main__ import SECRET
 from sandbox.app import Sandbox
 from sandbox.cast import APP, TEAM
-from tests.bench.load import Times, flat_out, paced, ratio, run, together
+from tests.bench.load import Connection, Times, flat_out, paced, ratio, run, together
 
 ROUNDS = 3
 HOOK = "/hooks/alertmanager/main"
@@ -44,6 +45,7 @@ class Figure:
     is_rate: bool = False
     doubt: str = ""
     """Why the figure is not to be believed; empty where it is."""
+    note: str = ""
 
     @property
     def is_met(self) -> bool | None:
@@ -58,6 +60,32 @@ class Figure:
         if self.is_rate:
             return ratio(self.times.per_second, self.floor.per_second)
         return ratio(self.times.percentile(0.5), self.floor.percentile(0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """One number of a run: seconds, megabytes, or times something. `most` is what it may be at most; None for no promise.
+
+    `floor` is what the same costs at best, in the same unit; NaN where nothing says.
+    """
+
+    name: str
+    value: float
+    unit: str
+    most: float | None = None
+    floor: float = math.nan
+    doubt: str = ""
+    what_floor: str = ""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the promise was kept; None where there is none."""
+        return None if self.most is None else not self.doubt and self.value <= self.most
+
+    @property
+    def ratio(self) -> float:
+        """To the floor; NaN where there is none."""
+        return ratio(self.value, self.floor)
 
 
 def alert_body(name: str, service: str) -> bytes:
@@ -212,6 +240,11 @@ def slash(sandbox: Sandbox, port: int, floor: int) -> list[Figure]:
         for round_ in range(EACH)
         for name, form in COMMANDS
     ]
+    return commands(sandbox, port, floor, texts, "/incident answered", 0.200)
+
+
+def commands(sandbox: Sandbox, port: int, floor: int, texts: Sequence[tuple[str, str]], what: str, within: float) -> list[Figure]:
+    """Commands as (name, text), one after another at the pace of a bad day: all of them, then each by its name."""
     stamp = time.time_ns()
 
     def request(number: int) -> tuple[str, dict[str, str], bytes]:
@@ -225,11 +258,27 @@ def slash(sandbox: Sandbox, port: int, floor: int) -> list[Figure]:
         return await bot, bare
 
     times, bare = run(measured())
-    figures = [Figure("/incident answered", times, bare, 0.95, 0.200)]
-    for name, _ in COMMANDS:
+    figures = [Figure(what, times, bare, 0.95, within)]
+    for name in dict.fromkeys(name for name, _ in texts):
         of_it = tuple(one for one, (other, _) in zip(times.seconds, texts, strict=True) if other == name)
         figures.append(Figure(f"  {name}", Times(of_it), bare))
     return figures
+
+
+def warmed(sandbox: Sandbox, port: int, typed: str, unless: str, patience: float = 60.0) -> None:
+    """Ask once, and again while the answer says that it is not ready."""
+    end = time.monotonic() + patience
+
+    async def asked(number: int) -> bytes:
+        connection = Connection(port)
+        _, body = await connection.ask(*signed(sandbox, typed, f"warm.{time.time_ns()}.{number}"))
+        connection.close()
+        return body
+
+    while unless.encode() in run(asked(0)):
+        if time.monotonic() > end:
+            raise SystemExit(f"`{typed}` is not answered")
+        time.sleep(0.5)
 
 
 def is_answered(status: int, body: bytes) -> bool:

@@ -27,6 +27,8 @@ class Times:
     seconds: tuple[float, ...]
     refused: int = 0
     elapsed: float = 0.0
+    busy: float = 0.0
+    """Seconds of processor that the one who measures needed himself: near `elapsed`, it is him who is measured."""
 
     def percentile(self, share: float) -> float:
         """Nearest rank: the smallest time that at least `share` of all do not exceed. NaN where there is none."""
@@ -42,7 +44,9 @@ class Times:
 
     def __add__(self, other: "Times") -> "Times":
         """Both together."""
-        return Times(self.seconds + other.seconds, self.refused + other.refused, self.elapsed + other.elapsed)
+        return Times(
+            self.seconds + other.seconds, self.refused + other.refused, self.elapsed + other.elapsed, self.busy + other.busy
+        )  # fmt: skip
 
 
 NONE = Times(())
@@ -132,15 +136,16 @@ async def paced(
     return Times(tuple(times), refused, elapsed)
 
 
-async def flat_out(port: int, request: Request, connections: int, seconds: float) -> Times:
-    """Each connection asks again as soon as it is answered."""
+async def flat_out(port: int | Sequence[int], request: Request, connections: int, seconds: float) -> Times:
+    """Each connection asks again as soon as it is answered; of several ports, each has its share of the connections."""
     times: list[float] = []
     refused, number = 0, 0
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
+    ports = [port] if isinstance(port, int) else list(port)
 
-    async def one() -> None:
+    async def one(index: int) -> None:
         nonlocal refused, number
-        connection = Connection(port)
+        connection = Connection(ports[index % len(ports)])
         while time.perf_counter() - began < seconds:
             number += 1
             asked = request(number)
@@ -150,5 +155,5 @@ async def flat_out(port: int, request: Request, connections: int, seconds: float
             refused += not is_2xx(status, body)
         connection.close()
 
-    await asyncio.gather(*(one() for _ in range(connections)))
-    return Times(tuple(times), refused, time.perf_counter() - began)
+    await asyncio.gather(*(one(index) for index in range(connections)))
+    return Times(tuple(times), refused, time.perf_counter() - began, time.process_time() - used)

@@ -1,5 +1,6 @@
 """The bot and the floor as processes of their own, as people run them; each ended by whoever started it."""
 
+import math
 import os
 import socket
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -24,19 +26,19 @@ POLL_SECONDS = Settings.model_fields["pager_poll_seconds"].default
 
 
 @contextmanager
-def started(arguments: list[str], folder: Path, given: dict[str, str], port: int) -> Iterator[None]:
-    """A Python process that listens on `port`; ended politely at the end. It sees none of our own settings."""
+def started(arguments: list[str], folder: Path, given: dict[str, str], port: int | None) -> Iterator[int]:
+    """A Python process that listens on `port`, if on any; its pid. Ended politely. It sees none of our own settings."""
     ours = {name.upper() for name in Settings.model_fields}
     kept = {name: value for name, value in os.environ.items() if name.upper().removesuffix("_FILE") not in ours}
     environment = kept | {"PYTHONPATH": str(TOP)} | given
     process = subprocess.Popen([sys.executable, *arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 30
-        while not is_listening(port):
+        while port is not None and not is_listening(port):
             if process.poll() is not None or time.monotonic() > end:
                 raise SystemExit(f"{' '.join(arguments)} did not start")
             time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
@@ -63,18 +65,44 @@ def floor(folder: Path) -> Iterator[int]:
         yield port
 
 
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """A running part of the bot: where it listens, and what the machine calls it."""
+
+    port: int
+    pid: int
+
+    def memory(self, name: str = "VmRSS") -> float:
+        """What it holds now in MB, or (VmHWM) the most that it ever held; NaN where the machine does not tell."""
+        file = Path(f"/proc/{self.pid}/status")
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(name)), math.nan)
+
+    def threads(self) -> int:
+        """How many threads it has; 0 where the machine does not tell."""
+        folder = Path(f"/proc/{self.pid}/task")
+        return len(list(folder.iterdir())) if folder.exists() else 0
+
+
 @contextmanager
 def bot(sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[int]:
     """`python -m bot serve` against a sandbox; its port. What the sandbox hastens for people is as it is by default."""
+    with part("serve", sandbox, database_url, folder) as one:
+        yield one.port
+
+
+@contextmanager
+def part(command: str, sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[Bot]:
+    """`python -m bot serve`, or `web`, against a sandbox."""
     port = free_port()
     settings = settings_for(sandbox, sandbox.world.origin, database_url) | {
         "host": "127.0.0.1", "port": port, "log_level": "error", "pager_poll_seconds": POLL_SECONDS,
     }  # fmt: skip
     given = {name.upper(): str(value) for name, value in settings.items()}
-    with started(["-m", "bot", "serve", "--migrate"], folder, given, port):
+    with started(["-m", "bot", command, "--migrate"], folder, given, port) as pid:
         sandbox.world.bot = f"http://127.0.0.1:{port}"
         _until_ready(port)
-        yield port
+        yield Bot(port, pid)
 
 
 def _until_ready(port: int) -> None:
