@@ -156,8 +156,8 @@ class _Rest(_OneAttempt, pdpyras.APISession):  # type: ignore[misc]
 def judged(status: int, headers: Mapping[str, str], said: str, what: str) -> TryLater | GaveUp | None:
     """What an answer that is not 2xx means. https://developer.pagerduty.com/docs/errors
 
-    None for 2xx. 429, 5xx and 408 pass; a refused token needs a person, and is asked again each minute; everything
-    else will never be taken as it is.
+    None for 2xx. 429, 5xx and 408 pass, and only 429 and 503 (there was nobody to ask) say that nothing was done; a refused
+    token needs a person, and is asked again each minute; everything else will never be taken as it is.
     """
     if 200 <= status < 300:
         return None
@@ -166,8 +166,10 @@ def judged(status: int, headers: Mapping[str, str], said: str, what: str) -> Try
         return TryLater(reason, after=wait_named(headers) or UNNAMED_WAIT)
     if status in (401, 403):
         return TryLater(reason, after=REFUSED_TOKEN, mend=MEND_TOKEN)
-    if status >= 500 or status == 408:
+    if status == 503:
         return TryLater(reason)
+    if status >= 500 or status == 408:
+        return Ambiguous(reason)
     return GaveUp(reason, MEND_KEY if what.startswith("a page") else "")
 
 

@@ -39,11 +39,13 @@ def problem_of(standin: StandIn) -> Exception:
 
 
 def meaning(status: int) -> type[Exception] | None:
-    """PagerDuty's own page on errors, in four lines."""
+    """PagerDuty's own page on errors, in a few lines."""
     if status < 300:
         return None
-    passes = status in (408, 429, *REFUSALS) or status >= 500
-    return TryLater if passes else GaveUp
+    if status == 408 or (status >= 500 and status != 503):
+        # A gateway that had no answer does not know what became of the request.
+        return Ambiguous
+    return TryLater if status in (429, 503, *REFUSALS) else GaveUp
 
 
 @pytest.mark.parametrize("status", EVERY_STATUS)

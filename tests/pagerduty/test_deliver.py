@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from bot.errors import GaveUp, OverBudget, TryLater
+from bot.errors import Ambiguous, GaveUp, OverBudget, TryLater
 from bot.handle import Door
 from bot.incidents.decision import Decision
-from bot.incidents.effects import AcknowledgePage, Attempt, Lane, PageNextLevel, PageOnCall, ResolvePage
+from bot.incidents.effects import AcknowledgePage, Attempt, Lane, PageNextLevel, PageOnCall, PagePerson, ResolvePage
 from bot.incidents.incident import PageState, Status
-from bot.incidents.inputs import Acknowledge, LevelNotAsked, PageAccepted, PageDropped, PagerReported, Resolve
+from bot.incidents.inputs import Acknowledge, LevelNotAsked, PageAccepted, PageDropped, PagerReported, Resolve, SomeoneAsked
 from bot.pagerduty.client import Client
 from bot.pagerduty.deliver import PagerDeliverer
 from bot.pagerduty.limits import Budget
@@ -20,7 +20,7 @@ from bot.pagerduty.reports import Reports
 from bot.store.people import Person
 from bot.worker.deliveries import Deliveries
 from bot.worker.leases import Leases
-from tests.builders import ANA, NOON, POLICY, after, incident, pager
+from tests.builders import ANA, BEN, NOON, POLICY, after, incident, pager
 from tests.pagerduty.standin import answer, nobody_there, reset, standing_in
 
 KEY = incident().episode.dedup_key
@@ -276,3 +276,28 @@ def test_an_acknowledgement_of_a_page_that_was_taken_and_lost_is_told_by_its_key
         deliverer(store, neighbour.url, token="t").deliver(AcknowledgePage(incident=7, dedup_key=KEY, pager="default", by=ANA), FIRST)
 
     assert sent(neighbour) == ["acknowledge"]
+
+
+@pytest.mark.parametrize("status", [500, 502, 504, 408])
+def test_a_gateway_that_had_no_answer_may_have_handed_the_request_on_so_it_is_looked_for_before_anybody_is_asked_twice(store, status):
+    """PagerDuty takes the request, and its gateway says otherwise."""
+    store.remember_people([Person(BEN, email="ben@example.com", pagerduty_id="PBEN")], NOON)
+    requests = []
+
+    def account(caller):
+        if caller.line.startswith("POST"):
+            target = {"responder_request_target": {"id": "PBEN", "type": "user"}}
+            requests.append({"requested_at": NOON.isoformat(), "responder_request_targets": [target]})
+            answer(status)(caller)
+        else:
+            answer(200, {"incidents": [{"id": "Q1", "responder_requests": requests}]})(caller)
+
+    effect = PagePerson(incident=7, dedup_key=KEY, person=BEN, by=BEN, message="help")
+    row = Attempt("1", 1, False, NOON)
+    with standing_in(account) as neighbour:
+        sends = deliverer(store, neighbour.url, token="t")
+        with pytest.raises(Ambiguous):
+            sends.deliver(effect, row)
+        assert isinstance(sends.deliver(effect, replace(row, number=2, is_ambiguous=True)), SomeoneAsked)
+
+    assert len(requests) == 1
