@@ -10,7 +10,7 @@ import structlog
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Outcome as RouteOutcome
-from bot.alerts.matching import Placement, place, service_of
+from bot.alerts.matching import Placement, gathered, place, service_of
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
@@ -154,6 +154,7 @@ class Door:
 
     def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
         placement = placement_of(work, report, now, policy)
+        report = replace(report, record=work.alert_record(placement.fingerprint))
         if placement.incident is not None:
             return work.incident(placement.incident), replace(report, placement=placement)
         if placement.outcome is not RouteOutcome.OPEN or report.alert.status is not AlertStatus.FIRING:
@@ -175,13 +176,24 @@ def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:
     return Outcome(None, Decision(reason="This was done already."), was_handled=True)
 
 
+def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Placement:
+    """What would open an incident, when its source has opened so many that one more gathers the rest."""
+    opens = placement.outcome is RouteOutcome.OPEN and report.alert.status is AlertStatus.FIRING
+    if not opens or placement.incident is not None:
+        return placement
+    flood, source, is_private = policy.flood(), report.alert.source, placement.route.private
+    opened = work.opened_by(source, now - flood.within)
+    storm = work.storm_of(source, is_private) if opened >= flood.most else None
+    return gathered(placement, source, opened, storm, flood)
+
+
 def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
     """Where the record and the policy put an alert, and why. Changes nothing."""
     routes, aliases = policy.built_routes(), policy.aliases()
     known = work.known_alert(report.alert.fingerprint(report.route))
     service = service_of(report.alert, report.route, routes, aliases) if known is None or known.incident is None else None
     candidates = work.candidates(service) if service is not None else ()
-    return place(
+    placement = place(
         report.alert,
         report.route,
         routes,
@@ -191,3 +203,4 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
         candidates,
         now,
     )
+    return _in_a_storm(work, report, placement, now, policy)

@@ -1,7 +1,7 @@
 """Where an alert belongs: which route takes it, and which open incident, if any. Every answer has its reason. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -63,6 +63,14 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True)
+class Flood:
+    """How many incidents one source may open `within` a time, before one more gathers all the rest."""
+
+    most: int = 20
+    within: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """What the record remembers of a fingerprint that has not cleared: its incident, or None if it opened none."""
 
@@ -94,6 +102,8 @@ class Placement:
     incident: int | None
     is_repeat: bool
     reason: str
+    is_storm: bool = False
+    """The new incident gathers whatever else its source sends."""
 
 
 def place(
@@ -123,6 +133,19 @@ def place(
     # Whatever was announced or recorded of it before: it may have got worse since.
     joined, why_joined = _join(service, route, grouping, candidates, now)
     return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}")
+
+
+def gathered(placement: Placement, source: str, opened: int, storm: int | None, flood: Flood) -> Placement:
+    """Where an alert that would open an incident goes when its source has `opened` many lately.
+
+    `storm` is the open incident that gathers them, if there is one. Other sources are untouched.
+    """
+    if opened < flood.most:
+        return placement
+    why = f"{source} has opened {opened} incidents in {_minutes(flood.within)}"
+    if storm is not None:
+        return replace(placement, incident=storm, reason=f"{placement.reason}; {why}, so INC-{storm} gathers it")
+    return replace(placement, is_storm=True, service=None, reason=f"{placement.reason}; {why}, so this one gathers the rest")
 
 
 def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route]) -> tuple[Route, str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.incidents.effects import Effect
-from bot.incidents.incident import Incident
+from bot.incidents.incident import Incident, Severity
 from bot.incidents.inputs import Input
 from bot.incidents.timeline import Entry
 
@@ -35,6 +35,10 @@ class AlertRecord:
     service: str | None
     at: datetime
     is_announced: bool = False
+    severity: Severity | None = None
+    """The worst that its route made of it while it fires; None where it opens nothing by itself."""
+    started_at: datetime | None = None
+    """When it began to fire, as its sender says; None where nobody kept it."""
 
     @property
     def is_open(self) -> bool:

@@ -5,6 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+HELD = 100
+"""So many alerts are held in an incident's own value. It is read and written whole with every change: of thousands, most
+of the time would go into that."""
+
 
 class Severity(StrEnum):
     """SEV1 is the worst. Unsure means the higher one."""
@@ -204,6 +208,16 @@ class Incident:
     drill: bool = False
     episodes: tuple[Episode, ...] = ()
     alerts: tuple[AlertState, ...] = ()
+    """The first `HELD` alerts. Of any more, their number is here and the rest in their own rows (see `AlertRecord`)."""
+    more: int = 0
+    more_firing: int = 0
+    """How many of those have not cleared."""
+    last_alert_at: datetime | None = None
+    """When one of its alerts last began or ceased to fire."""
+    source: str | None = None
+    """The alert source that opened it; None where a person did."""
+    storm: bool = False
+    """It gathers what a source sends beyond as many incidents as one source may open."""
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     channel: Channel | None = None
     channel_trouble: str = ""
@@ -243,8 +257,18 @@ class Incident:
 
     @property
     def firing(self) -> tuple[AlertState, ...]:
-        """The alerts that have not cleared."""
+        """Of the alerts that are held here, those that have not cleared."""
         return tuple(alert for alert in self.alerts if alert.is_firing)
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether no alert of it fires, held here or not."""
+        return not self.more_firing and not self.firing
+
+    @property
+    def alert_count(self) -> int:
+        """How many alerts it has had."""
+        return len(self.alerts) + self.more
 
     def with_episode(self, episode: Episode) -> "Incident":
         """The incident with the episode of that number replaced, or added if it is the next one."""

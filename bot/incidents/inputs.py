@@ -179,7 +179,7 @@ class GivePageFeedback:
 
 @dataclass(frozen=True, slots=True)
 class AlertReported:
-    """An alert fired, repeated or cleared. `placement`, `number` and `runbook` are filled in by the door."""
+    """An alert fired, repeated or cleared. What comes after `route` is filled in by the door."""
 
     alert: Alert
     route: str
@@ -187,6 +187,8 @@ class AlertReported:
     placement: "Placement | None" = None
     number: int | None = None
     runbook: "Choice | None" = None
+    record: "AlertRecord | None" = None
+    """What is remembered of it from before."""
 
 
 @dataclass(frozen=True, slots=True)

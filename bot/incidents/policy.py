@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from bot.alerts.alert import Severity as AlertSeverity
-from bot.alerts.matching import FIELDS, Grouping, Matcher, Outcome, Route
+from bot.alerts.matching import FIELDS, Flood, Grouping, Matcher, Outcome, Route
 from bot.errors import Broken
 from bot.incidents.incident import Severity
 
@@ -192,6 +192,13 @@ class GroupingRule(Strict):
     window: Span = timedelta(minutes=10)
 
 
+class StormRule(Strict):
+    """One source opens `most` incidents `within` a time; what else it sends then goes to one more, which pages once."""
+
+    most: int = Field(default=20, ge=1, le=1000)
+    within: Span = timedelta(hours=1)
+
+
 class ResolveRule(Strict):
     """After every alert has been clear for `hold`: propose to resolve, or (`automatic`) resolve."""
 
@@ -256,6 +263,7 @@ class Policy(Strict):
     services: dict[str, Service] = Field(default_factory=dict)
     routes: tuple[RouteRule, ...] = ()
     grouping: GroupingRule = GroupingRule()
+    storm: StormRule = StormRule()
     resolve: ResolveRule = ResolveRule()
     paging: PagingRule = PagingRule()
     reopen: ReopenRule = ReopenRule()
@@ -311,6 +319,10 @@ class Policy(Strict):
     def grouping_rule(self) -> Grouping:
         """How alerts of one service share an incident."""
         return Grouping(window=self.grouping.window)
+
+    def flood(self) -> Flood:
+        """How many incidents one source may open."""
+        return Flood(self.storm.most, self.storm.within)
 
     def severity_for(self, route: Route, alert_severity: AlertSeverity) -> Severity:
         """The route's own severity, or the map's for what the sender says."""

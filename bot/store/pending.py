@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, literal_column, se
 from bot.alerts.matching import Candidate
 from bot.incidents.decision import AlertRecord, Timer
 from bot.incidents.effects import Effect
-from bot.incidents.incident import Incident, Status
+from bot.incidents.incident import Incident, Severity, Status
 from bot.incidents.timeline import Entry
 from bot.store import outbox as outbox_rows
 from bot.store.codec import decode, encode, encode_tagged
@@ -71,6 +71,8 @@ class Pending:
     number: int | None = None
     """The last incident's number, once it was asked for; and as it is in the database."""
     written_number: int = 0
+    openings: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+    """How many incidents each source has opened since a moment, as it is in the database."""
     opens_alone: bool = False
     """Whether nobody else may open an incident meanwhile."""
     settled: list[tuple[int, datetime, str]] = field(default_factory=list)
@@ -104,7 +106,7 @@ class Pending:
         for row in connection.execute(select(alerts).where(alerts.c.fingerprint.in_(missing), ALERT_IS_OPEN)):
             record = AlertRecord(
                 row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
-                is_announced=row.is_announced,
+                row.is_announced, Severity(row.severity) if row.severity else None, row.started_at,
             )  # fmt: skip
             self.alerts[row.fingerprint] = Line(record, row.id, row.incident)
 
@@ -112,9 +114,14 @@ class Pending:
         """The incidents that this transaction changes, as it leaves them."""
         return (held.now for held in self.incidents.values() if held.is_changed and held.now is not None)
 
+    def new_incidents(self) -> Iterator[Incident]:
+        """The incidents that this transaction opens."""
+        return (held.now for held in self.incidents.values() if held.now is not None and held.is_changed and not held.written)
+
     def forget_unchanged(self) -> None:
         """Read again, when it is next asked for, what may have changed meanwhile."""
         self.candidates.clear()
+        self.openings.clear()
         changed = {id(line) for line in self.lines}
         self.alerts = {key: line for key, line in self.alerts.items() if id(line) in changed}
         self.incidents = {number: held for number, held in self.incidents.items() if held.is_changed}
@@ -191,7 +198,7 @@ def read(body: dict[str, object], version: int) -> Incident:
 
 def newest_alert(incident: Incident) -> datetime | None:
     """When an alert of it last changed."""
-    return max((one.changed_at for one in incident.alerts), default=None)
+    return incident.last_alert_at or max((one.changed_at for one in incident.alerts), default=None)
 
 
 def _write_incidents(connection: Connection, changed: Sequence[Held]) -> None:
@@ -209,7 +216,8 @@ def _incident_values(saved: Incident) -> dict[str, Any]:
         "number": saved.number, "version": saved.version, "status": saved.status.value, "is_open": saved.is_open,
         "severity": saved.severity.value, "service": saved.service,
         "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
-        "private": saved.private, "opened_at": saved.opened_at, "last_alert_at": newest_alert(saved), "body": encode(saved),
+        "private": saved.private, "opened_at": saved.opened_at, "last_alert_at": newest_alert(saved),
+        "source": saved.source, "storm": saved.storm, "body": encode(saved),
     }  # fmt: skip
 
 
@@ -237,6 +245,7 @@ def _alert_values(line: Line) -> dict[str, Any]:
     record = line.record
     return {
         "incident": record.incident, "is_open": record.is_open, "is_firing": record.is_firing, "title": record.title,
+        "severity": record.severity, "started_at": record.started_at,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
     }  # fmt: skip
 

@@ -3,7 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Index, Integer, LargeBinary, Text, UniqueConstraint, literal_column, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    false,
+    literal_column,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 from bot.store.types import Json, UtcDateTime
@@ -39,6 +52,7 @@ class IncidentRow(SQLModel, table=True):
     __tablename__ = "incidents"
     __table_args__ = (
         Index("incidents_open", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
+        Index("incidents_source_opened", "source", "opened_at"),
         Index("incidents_open_service", "service", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
     )
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
@@ -53,6 +67,8 @@ class IncidentRow(SQLModel, table=True):
     opened_at: datetime = moment(index=True)
     updated_at: datetime = moment()
     last_alert_at: datetime | None = moment(nullable=True)
+    source: str | None
+    storm: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
     body: dict[str, Any] = json_value()
 
 
@@ -89,6 +105,8 @@ class AlertRow(SQLModel, table=True):
     title: str = long_text()
     source: str
     service: str | None
+    severity: str | None
+    started_at: datetime | None = moment(nullable=True)
     first_at: datetime = moment()
     changed_at: datetime = moment()
     reports: int

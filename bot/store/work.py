@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from bot.alerts.matching import Candidate, Known
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -62,6 +62,25 @@ class Work:
         }
         others = {number: one for number, one in found.items() if number not in here}
         return tuple(one for _, one in sorted((others | ours).items(), reverse=True))
+
+    def opened_by(self, source: str, since: datetime) -> int:
+        """How many incidents alerts of one source have opened since then."""
+        seen = self.pending.openings.get(source)
+        if seen is None or seen[0] != since:
+            opened = select(func.count()).where(incidents.c.source == source, incidents.c.opened_at > since)
+            seen = since, int(self.connection.scalar(opened) or 0)
+            self.pending.openings[source] = seen
+        return seen[1] + sum(one.source == source for one in self.pending.new_incidents())
+
+    def storm_of(self, source: str, is_private: bool) -> int | None:
+        """The number of the open incident that gathers what a source sends; None where there is none."""
+        for one in self.pending.changed_incidents():
+            if one.storm and one.is_open and one.source == source and one.private == is_private:
+                return one.number
+        known = incidents.c.storm, incidents.c.source == source, incidents.c.private == is_private
+        found: int | None = self.connection.scalar(select(func.max(incidents.c.number)).where(INCIDENT_IS_OPEN, *known))
+        held = None if found is None else self.incident(found)
+        return held.number if held is not None and held.is_open else None
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten: it fires, or its incident is open."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.alerts.alert import Kind, Severity, Status
-from bot.alerts.matching import Candidate, Grouping, Known, Matcher, Outcome, Route, choose_route, place
+from bot.alerts.matching import Candidate, Flood, Grouping, Known, Matcher, Outcome, Route, choose_route, gathered, place
 from tests.builders import NOON, after, alert
 
 REST = Route("anything else", Matcher(), Outcome.ANNOUNCE)
@@ -150,3 +150,14 @@ def test_a_test_notification_opens_nothing_however_often_it_comes(known):
 def test_the_fingerprint_is_the_same_firing_and_resolved_and_differs_by_route():
     assert alert().fingerprint("main") == alert(status=Status.RESOLVED, title="x").fingerprint("main")
     assert alert().fingerprint("main") != alert().fingerprint("other")
+
+
+@pytest.mark.parametrize(
+    ("opened", "storm", "incident", "is_storm"),
+    [(0, None, None, False), (2, None, None, False), (3, None, None, True), (3, 9, 9, False), (50, 9, 9, False), (2, 9, None, False)],
+)
+def test_beyond_as_many_incidents_as_a_source_may_open_one_more_gathers_the_rest(opened, storm, incident, is_storm):
+    placement = gathered(placed(alert()), "alertmanager", opened, storm, Flood(most=3, within=timedelta(hours=1)))
+
+    assert (placement.incident, placement.is_storm) == (incident, is_storm)
+    assert ("alertmanager has opened" in placement.reason) == (incident is not None or is_storm)

@@ -17,7 +17,7 @@ from bot.handle import Door
 from bot.incidents.effects import RaiseAlarm
 from bot.incidents.incident import Status
 from bot.incidents.inputs import PagerReported
-from bot.incidents.policy import Policy, RouteRule
+from bot.incidents.policy import Policy, RouteRule, StormRule
 from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.store.inbox import ENDED_IN_A_BUG
@@ -27,7 +27,7 @@ from bot.worker.intake import ATTEMPTS, Intake
 from bot.worker.worker import Wakeups, Worker
 from tests.builders import NOON, after
 
-OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
+OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),), storm=StormRule(most=1000))
 
 
 def dumped(value: object) -> bytes:

@@ -9,7 +9,7 @@ from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
 from bot.incidents.effects import AnnounceAlert, Effect, Topic
-from bot.incidents.incident import AlertState, Incident, Severity
+from bot.incidents.incident import HELD, AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed
 from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
@@ -25,7 +25,7 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
     if incident is None or not incident.is_open:
         return _without_incident(report, placement, now, policy)
     if report.alert.status is Status.RESOLVED:
-        return _cleared(incident, report.alert, placement, now, policy)
+        return _cleared(incident, report, placement, now, policy)
     if report.alert.status is not Status.FIRING:
         return _remembered(report.alert, placement, incident.number, now)
     return _fired(incident, report, placement, now, policy)
@@ -49,15 +49,17 @@ def _remembered(alert: Alert, placement: Placement, incident: int | None, now: d
 
 def _fired(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     alert = report.alert
-    known = _state_of(incident, placement.fingerprint)
-    record = _record(alert, placement, incident.number, now)
+    known = _state_of(incident, report)
     # A start that we filled in is later with each report: it tells nothing of a new one.
     is_later = alert.started_at > known.started_at if known and "started_at" not in filled_in(alert, now) else False
     asked = _asked(alert, placement, policy)
+    record = _record(alert, placement, incident.number, now)
     if known is not None and known.is_firing and not is_later:
+        record = replace(record, severity=known.severity, started_at=known.started_at)
         return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
-    changed = _with_state(incident, _fired_state(alert, placement.fingerprint, known, asked, now))
-    changed = replace(changed, cleared_at=None, proposed_at=None)
+    state = _fired_state(alert, placement.fingerprint, known, asked, now)
+    record = replace(record, severity=state.severity, started_at=state.started_at)
+    changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
     changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
     return Decision(
         incident=changed,
@@ -85,16 +87,18 @@ def _repeated(
     """
     if asked is None or asked.rank >= (known.severity or incident.severity).rank:
         return quiet
-    changed = _with_state(incident, replace(known, severity=asked, changed_at=now))
+    assert quiet.alert is not None
+    changed = _with_state(incident, known, replace(known, severity=asked, changed_at=now))
     changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
     shown = refreshed(changed) if entries else ()
     reason = f"{quiet.reason}, worse than before: {asked.value}"
-    return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers)
+    record = replace(quiet.alert, severity=asked)
+    return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers, alert=record)
 
 
 def _joined(incident: Incident, alert: Alert, placement: Placement) -> tuple[Effect, ...]:
     """A message for each alert, up to a number: Slack takes one a second, and what matters would wait behind them."""
-    count = len(incident.alerts)
+    count = incident.alert_count
     if count > MOST_SAID:
         return ()
     reason = placement.reason if count < MOST_SAID else f"{placement.reason}. Any more are counted on the card."
@@ -123,14 +127,15 @@ def _raised(
     return incident, (note, *page_entries), (*page, told), timers
 
 
-def _cleared(incident: Incident, alert: Alert, placement: Placement, now: datetime, policy: Policy) -> Decision:
-    known = _state_of(incident, placement.fingerprint)
+def _cleared(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    alert, known = report.alert, _state_of(incident, report)
     record = _record(alert, placement, incident.number, now)
     if known is None or not known.is_firing:
         return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
     at = min(alert.ended_at or now, now)
     at = max(at, known.started_at)
-    changed = _with_state(incident, replace(known, is_firing=False, changed_at=now))
+    record = replace(record, severity=known.severity, started_at=known.started_at)
+    changed = _with_state(incident, known, replace(known, is_firing=False, changed_at=now))
     cleared = entry(
         changed,
         at,
@@ -142,7 +147,7 @@ def _cleared(incident: Incident, alert: Alert, placement: Placement, now: dateti
     )
     effects: tuple[Effect, ...] = refreshed(changed, everywhere=False)
     timers: tuple[Timer, ...] = ()
-    if not changed.firing:
+    if changed.is_clear:
         changed = replace(changed, cleared_at=at)
         hold = policy.resolve.hold
         effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=hold.total_seconds()),)
@@ -173,13 +178,28 @@ def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, sever
     )
 
 
-def _state_of(incident: Incident, fingerprint: str) -> AlertState | None:
-    return next((one for one in incident.alerts if one.fingerprint == fingerprint), None)
+def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
+    """What is known of an alert of this incident; None for one that is new to it."""
+    placement, record = report.placement, report.record
+    assert placement is not None
+    held = next((one for one in incident.alerts if one.fingerprint == placement.fingerprint), None)
+    if held is not None or record is None or record.incident != incident.number:
+        return held
+    started = record.started_at or record.at
+    return AlertState(
+        record.fingerprint, name_of(report.alert), record.title, record.is_firing, record.source, started, record.at,
+        severity=record.severity,
+    )  # fmt: skip
 
 
-def _with_state(incident: Incident, state: AlertState) -> Incident:
+def _with_state(incident: Incident, known: AlertState | None, state: AlertState) -> Incident:
+    """The incident with an alert as it stands now: in its value, or counted where that has as many as it holds."""
+    incident = replace(incident, last_alert_at=state.changed_at)
     others = tuple(one for one in incident.alerts if one.fingerprint != state.fingerprint)
-    return replace(incident, alerts=(*others, state))
+    if len(others) < len(incident.alerts) or (known is None and len(others) < HELD):
+        return replace(incident, alerts=(*others, state))
+    was_firing = known is not None and known.is_firing
+    return replace(incident, more=incident.more + (known is None), more_firing=incident.more_firing + state.is_firing - was_firing)
 
 
 def _record(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> AlertRecord:

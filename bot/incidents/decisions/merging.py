@@ -8,7 +8,7 @@ from bot.incidents.decision import Decision, Timer
 from bot.incidents.decisions.opening import start_clock
 from bot.incidents.decisions.writing import all_keys, clock_keys, entry, refreshed, say
 from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, ResolvePage, Topic
-from bot.incidents.incident import Incident, PageState, Status
+from bot.incidents.incident import HELD, Incident, PageState, Status
 from bot.incidents.inputs import Merge
 from bot.incidents.lifecycle import check_move, check_open
 from bot.incidents.policy import Policy
@@ -84,10 +84,14 @@ def _absorbed(
     target: Incident, child: Incident, by: str, now: datetime, policy: Policy
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[str, ...]]:
     known = {one.fingerprint for one in target.alerts}
+    alerts = (*target.alerts, *(one for one in child.alerts if one.fingerprint not in known))
+    held, rest = alerts[:HELD], alerts[HELD:]
     parent = replace(
         target,
-        alerts=(*target.alerts, *(one for one in child.alerts if one.fingerprint not in known)),
-        cleared_at=None if child.firing else target.cleared_at,
+        alerts=held,
+        more=target.more + child.more + len(rest),
+        more_firing=target.more_firing + child.more_firing + sum(one.is_firing for one in rest),
+        cleared_at=target.cleared_at if child.is_clear else None,
     )
     note = entry(parent, now, "absorbed", by, child=child.ref)
     people = tuple(person for held in child.roles.values() for person in held)

@@ -91,9 +91,10 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
     route = placement.route
     severity = policy.severity_for(route, alert.severity)
     known = policy.service(placement.service)
+    title = f"Alert storm from {alert.source}: {alert.title}" if placement.is_storm else alert.title
     incident = _new(
         report.number,
-        alert.title[:TITLE_LIMIT],
+        title[:TITLE_LIMIT],
         severity,
         now,
         BOT,
@@ -106,6 +107,9 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
     incident = replace(
         incident,
         route=route.name,
+        source=alert.source,
+        storm=placement.is_storm,
+        last_alert_at=now,
         alerts=(_state(alert, placement.fingerprint, severity, now),),
         impact_started_at=alert.started_at if alert.started_at <= now else None,
         impact_source=f"alert {name_of(alert)}",
@@ -114,7 +118,11 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
     if report.runbook is not None:
         incident = with_runbook(incident, report.runbook)
     decision = opened(incident, now, policy, BOT, alert.description, alert, placement.fingerprint, report.runbook)
-    record = _record(alert, placement.fingerprint, report.number, placement.service, now)
+    record = replace(
+        _record(alert, placement.fingerprint, report.number, placement.service, now),
+        severity=severity,
+        started_at=min(alert.started_at, now),
+    )
     return replace(decision, alert=record, reason=f"{incident.ref} opened: {placement.reason}")
 
 

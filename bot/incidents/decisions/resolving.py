@@ -28,10 +28,11 @@ def resolve(incident: Incident, wish: Resolve, now: datetime, policy: Policy) ->
     """A person says that it is over. Alerts that still fire are named in the answer."""
     check_move(incident, Status.RESOLVED)
     decision = resolved_by(incident, wish.by, now, policy, text=wish.text, tell_pager=True)
-    still = incident.firing
-    if not still:
+    if incident.is_clear:
         return decision
-    names = quoted(", ".join(sorted({one.name for one in still})[:5]))
+    names = quoted(", ".join(sorted({one.name for one in incident.firing})[:5]))
+    if incident.more_firing:
+        names = f"{names}, and {incident.more_firing} more" if names else f"{incident.more_firing} alerts"
     return replace(decision, reason=f"{decision.reason} Still firing: {names}; a new report opens a new incident.")
 
 
@@ -87,7 +88,7 @@ def _draft(incident: Incident, policy: Policy) -> tuple[Effect, ...]:
 
 def hold_passed(incident: Incident, due: HoldPassed, now: datetime, policy: Policy) -> Decision:
     """Every alert has been clear for the hold: resolve, or propose to, as the policy says."""
-    if not incident.is_open or incident.firing or incident.cleared_at != due.cleared_at:
+    if not incident.is_open or not incident.is_clear or incident.cleared_at != due.cleared_at:
         return Decision(reason="an alert fires again, or it is over")
     if policy.resolve.automatic:
         return resolved_by(incident, BOT, now, policy, text="", tell_pager=True, effective=due.cleared_at)

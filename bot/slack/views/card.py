@@ -176,8 +176,10 @@ def _alerts(incident: Incident, now: datetime) -> Block | None:
         source = link(one.url, "source")
         lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {source}".rstrip())
         lines.append(filled_in(one.filled_in))
-    if len(newest) > MOST_ALERTS:
-        lines.append(f"… and {len(newest) - MOST_ALERTS} more alerts")
+    rest = newest[MOST_ALERTS:]
+    if rest or incident.more:
+        firing = sum(one.is_firing for one in rest) + incident.more_firing
+        lines.append(f"… and {len(rest) + incident.more} more alerts, {firing} of them firing")
     return section(fit([line for line in lines if line], 2900))
 
 

@@ -1,4 +1,4 @@
-"""When an alert of an incident last changed, in a column; and indexes of what is open only
+"""What a storm asks of each alert, in columns; and indexes of what is open only
 
 Revision ID: 0002
 Revises: 0001
@@ -19,11 +19,17 @@ depends_on = None
 def upgrade() -> None:
     with op.batch_alter_table("incidents") as table:
         table.add_column(sa.Column("last_alert_at", sa.DateTime(timezone=True), nullable=True))
+        table.add_column(sa.Column("source", sa.String(), nullable=True))
+        table.add_column(sa.Column("storm", sa.Boolean(), nullable=False, server_default=sa.false()))
         table.drop_index(op.f("ix_incidents_is_open"))
         table.drop_index(op.f("ix_incidents_service"))
+    with op.batch_alter_table("alerts") as table:
+        table.add_column(sa.Column("severity", sa.String(), nullable=True))
+        table.add_column(sa.Column("started_at", sa.DateTime(timezone=True), nullable=True))
     where = {"sqlite_where": sa.text("is_open"), "postgresql_where": sa.text("is_open")}
     op.create_index("incidents_open", "incidents", ["number"], unique=False, **where)
     op.create_index("incidents_open_service", "incidents", ["service", "number"], unique=False, **where)
+    op.create_index("incidents_source_opened", "incidents", ["source", "opened_at"], unique=False)
     _fill()
 
 
@@ -42,9 +48,15 @@ def _fill() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("incidents_source_opened", table_name="incidents")
     op.drop_index("incidents_open_service", table_name="incidents")
     op.drop_index("incidents_open", table_name="incidents")
     with op.batch_alter_table("incidents") as table:
+        table.drop_column("storm")
+        table.drop_column("source")
         table.drop_column("last_alert_at")
         table.create_index(op.f("ix_incidents_service"), ["service"], unique=False)
         table.create_index(op.f("ix_incidents_is_open"), ["is_open"], unique=False)
+    with op.batch_alter_table("alerts") as table:
+        table.drop_column("started_at")
+        table.drop_column("severity")

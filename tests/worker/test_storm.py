@@ -1,0 +1,148 @@
+"""A storm through the record: few incidents and pages, nothing lost, every alert there to be counted and to clear."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from bot.alerts.registry import sources
+from bot.alerts.source import Delivery
+from bot.handle import Door
+from bot.incidents.decisions import alerts as alert_decisions
+from bot.incidents.incident import HELD, Severity, Status
+from bot.incidents.inputs import Resolve
+from bot.incidents.policy import Policy, RouteRule, StormRule
+from bot.store import Store, migrate
+from bot.worker.intake import Intake
+from tests.builders import NOON
+from tests.worker.test_intake import dumped, unknown
+
+RULES = Policy(
+    routes=(RouteRule(name="bad", match={"severity": ["high"]}, severity="SEV3"), RouteRule(name="all", severity="SEV2")),
+    storm=StormRule(most=3, within=timedelta(hours=1)),
+)
+
+
+class Storm:
+    """An inbox, somebody who reads it, and a clock."""
+
+    def __init__(self, store: Store, policy: Policy = RULES) -> None:
+        self.store, self.now, self.count = store, NOON, 0
+        self.door = Door(store, lambda: self.now, lambda: policy, lambda: ())
+        self.intake = Intake(sources=sources(), report=unknown, store=store, door=self.door)
+
+    def gets(self, *alerts: tuple[str, str], status: str = "firing", severity: str = "critical", route: str = "main") -> None:
+        """Alerts as (name, service); read at once."""
+        writer = self.store.inbox_writer(lambda: None)
+        for name, service in alerts:
+            self.count += 1
+            body = dumped({"title": name, "status": status, "severity": severity, "service": service, "dedup_key": name})
+            writer.put("generic", Delivery(body, {}, route, self.now), str(self.count)).result(10)
+        writer.close()
+        while self.intake.run_once():
+            pass
+        assert self.store.inbox_depth() == {}
+
+    def pages(self) -> int:
+        with self.store.engine.connect() as connection:
+            return int(connection.scalar(text("SELECT count(*) FROM outbox WHERE kind = 'PageOnCall'")) or 0)
+
+    def said(self, ref: str) -> Counter[str]:
+        return Counter(one.type for one in self.store.timeline(ref))
+
+
+@pytest.fixture
+def storm(store: Store) -> Storm:
+    return Storm(store)
+
+
+def test_beyond_the_most_one_incident_gathers_the_rest_and_pages_once(storm):
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(300)))
+
+    assert [one.number for one in storm.store.incidents()] == [4, 3, 2, 1]
+    gathers = storm.store.incident(4)
+    assert gathers.storm
+    assert gathers.title == "Alert storm from generic: a3"
+    assert gathers.service is None
+    assert gathers.alert_count == 297
+    assert len(gathers.alerts) == HELD
+    assert gathers.more_firing == 297 - HELD
+    assert storm.pages() == 4
+    assert storm.said("INC-4")["alert_started"] == 297
+
+
+def test_every_alert_of_it_has_to_clear_before_it_is_over(storm):
+    names = [(f"a{number}", f"service {number}") for number in range(3 + HELD + 20)]
+    storm.gets(*names)
+    storm.gets(*names[:-1], status="resolved")
+
+    assert not storm.store.incident(4).is_clear
+    assert storm.store.incident(4).cleared_at is None
+
+    storm.gets(names[-1], names[-2], status="resolved")
+    assert storm.store.incident(4).is_clear
+    assert storm.store.incident(4).cleared_at == storm.now
+    assert storm.said("INC-4")["alert_resolved"] == HELD + 20
+
+
+def test_another_source_route_and_a_later_hour_are_untouched(storm):
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(5)))
+    storm.now += timedelta(hours=1, seconds=1)
+    storm.gets(("later", "later"))
+
+    assert not storm.store.incidents()[0].storm
+    assert storm.store.incidents()[0].title == "later"
+
+
+def test_a_worse_alert_among_the_gathered_raises_it_also_where_it_is_one_of_those_not_held(storm):
+    names = [(f"a{number}", f"service {number}") for number in range(3 + HELD + 5)]
+    storm.gets(*names, severity="high")
+    assert storm.store.incident(4).severity is Severity.SEV3
+
+    storm.gets(names[-1], severity="critical")
+
+    assert storm.store.incident(4).severity is Severity.SEV2
+    assert storm.said("INC-4")["severity_changed"] == 1
+    # Once it is known to be that bad, it is quiet.
+    storm.gets(names[-1], severity="critical")
+    assert storm.said("INC-4")["severity_changed"] == 1
+
+
+def test_who_resolves_it_hears_how_many_still_fire(storm):
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(3 + HELD + 5)))
+
+    outcome = storm.door.handle(Resolve(4, "U0ANA0001"))
+
+    assert "and 5 more" in outcome.decision.reason
+    assert storm.store.incident(4).status is Status.RESOLVED
+
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from("abcdef"), st.sampled_from(("firing", "resolved")), st.sampled_from(("critical", "high")))
+)
+
+
+@profile(max_examples=60, deadline=None)
+@given(events=EVENTS)
+def test_an_alert_that_is_not_held_comes_to_the_same_as_one_that_is(tmp_path_factory, events):
+    found = []
+    for held in (2, HELD):
+        store = Store.at(f"sqlite:///{tmp_path_factory.mktemp('storm') / 'one.db'}")
+        migrate.upgrade(store.engine)
+        storm = Storm(store, Policy(routes=RULES.routes))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(alert_decisions, "HELD", held)
+            for name, status, severity in events:
+                storm.gets((name, "shop"), status=status, severity=severity)
+        shown = [
+            (one.number, one.severity, one.alert_count, one.is_clear, one.cleared_at, storm.said(one.ref))
+            for one in store.incidents()
+        ]
+        found.append((shown, storm.pages()))
+        store.close()
+
+    assert found[0] == found[1]
