@@ -44,8 +44,8 @@ test-quick: .venv/dev ## the pure rules only; seconds
 check: .venv/dev ## style, types, architecture, lock files, documents
 	@$(BIN)/python -m tests.checks
 
-bench: .venv/dev ## how fast, each figure beside this machine's own floor
-	@$(BIN)/python -m tests.bench
+bench: .venv/dev ## how fast, each figure beside this machine's own floor; writes docs/performance.md (a quarter of an hour)
+	@$(BIN)/python -m tests.bench --write docs/performance.md
 
 faults: .venv/dev ## kill and freeze real processes; writes docs/reliability.md (SEEDS=7, over an hour)
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --write docs/reliability.md

@@ -166,7 +166,8 @@ class _Player:
 
 def policy() -> Policy:
     """Every alert opens an incident, or joins one of its service."""
-    return Policy(services={name: Service(pager=name) for name in SERVICES}, routes=(RouteRule(name="all"),))
+    rules: dict[str, Any] = {"storm": {"most": 1000}} if "storm" in Policy.model_fields else {}
+    return Policy(services={name: Service(pager=name) for name in SERVICES}, routes=(RouteRule(name="all"),), **rules)
 
 
 @cache

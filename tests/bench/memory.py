@@ -33,7 +33,7 @@ def memory(url: str, folder: Path) -> Iterator[Amount]:
 
 
 def soak(url: str, folder: Path, alerts: int = A_DAY) -> Iterator[Amount]:
-    """A day of an alert a second, sent as fast as they are taken while the sandbox's clock goes on with them.
+    """As many alerts as a day has seconds, sent as fast as they are taken; the bot's clock is the machine's.
 
     What it holds is looked at after a tenth, when everything was used once, and at the end.
     """

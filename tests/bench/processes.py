@@ -1,5 +1,6 @@
 """The bot and the floor as processes of their own, as people run them; each ended by whoever started it."""
 
+import json
 import math
 import os
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import psycopg
+import yaml
 
 from bot.settings import Settings
 from sandbox.__main__ import settings_for
@@ -97,12 +99,24 @@ def part(command: str, sandbox: Sandbox, database_url: str, folder: Path) -> Ite
     port = free_port()
     settings = settings_for(sandbox, sandbox.world.origin, database_url) | {
         "host": "127.0.0.1", "port": port, "log_level": "error", "pager_poll_seconds": POLL_SECONDS,
+        "policy_file": _policy(folder),
     }  # fmt: skip
     given = {name.upper(): str(value) for name, value in settings.items()}
     with started(["-m", "bot", command, "--migrate"], folder, given, port) as pid:
         sandbox.world.bot = f"http://127.0.0.1:{port}"
         _until_ready(port)
         yield Bot(port, pid)
+
+
+def _policy(folder: Path) -> Path:
+    """The policy of the demo, but for the end of a storm: here each alert of one source is to open an incident of its own."""
+    rules = yaml.safe_load((TOP / "policy.yaml").read_text(encoding="utf-8"))
+    if "storm" in rules:
+        rules["storm"]["most"] = 1000
+    file = folder / "policy.yaml"
+    # JSON is YAML.
+    file.write_text(json.dumps(rules), encoding="utf-8")
+    return file
 
 
 def _until_ready(port: int) -> None:

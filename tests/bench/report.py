@@ -55,7 +55,8 @@ PARTS: Mapping[str, tuple[str, str]] = {
     ),
     "soak": (
         "A day of an alert a second",
-        "Sent as fast as they are taken; long, so run by itself: `python -m tests.bench --soak`.",
+        "As many alerts as a day has seconds, sent as fast as they are taken: the clock is the machine's, so a day's timers do "
+        "not pass. Long, so it is run by itself: `python -m tests.bench --soak`.",
     ),
 }
 ROW = "| {name} | {measured} | {floor} | {ratio} | {target} | {met} |"
