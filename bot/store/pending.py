@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal_column, select, update
 
 from bot.alerts.matching import Candidate
 from bot.incidents.decision import AlertRecord, Timer
@@ -30,6 +30,8 @@ class Held:
     written: int
     changed_at: datetime | None = None
     """None where it is as it was read."""
+    reopens: bool = False
+    """It was over, and is open again."""
 
     @property
     def is_changed(self) -> bool:
@@ -118,6 +120,10 @@ class Pending:
         """The incidents that this transaction opens."""
         return (held.now for held in self.incidents.values() if held.now is not None and held.is_changed and not held.written)
 
+    def hands_alerts_over(self) -> bool:
+        """Whether an incident ends or opens again: its alerts change hands with it."""
+        return any(held.reopens or not held.now.is_open for held in self.incidents.values() if held.is_changed and held.now)
+
     def forget_unchanged(self) -> None:
         """Read again, when it is next asked for, what may have changed meanwhile."""
         self.candidates.clear()
@@ -135,6 +141,7 @@ class Pending:
             held = self.incidents[incident.number] = Held(None, incident.version)
         elif held.now is None or held.now.version != incident.version:
             raise Conflict(f"{incident.ref} changed meanwhile")
+        held.reopens = held.reopens or (held.now is not None and not held.now.is_open and incident.is_open)
         held.now, held.changed_at = replace(incident, version=incident.version + 1), now
         return held.now
 
@@ -171,6 +178,8 @@ class Pending:
         for held in changed:
             if held.now is not None and not held.now.is_open:
                 _release_alerts(connection, held.now)
+            elif held.now is not None and held.reopens:
+                _take_alerts_back(connection, held.now)
         _write_entries(connection, self.entries)
         _write_timers(connection, self.timers)
         fresh = frozenset(held.now.number for held in changed if held.now is not None and held.written == 0)
@@ -183,7 +192,7 @@ class Pending:
     def _is_written(self) -> None:
         for held in self.incidents.values():
             if held.is_changed and held.now is not None:
-                held.written, held.changed_at = held.now.version, None
+                held.written, held.changed_at, held.reopens = held.now.version, None, False
         # What was written has numbers now that are not known here: read again.
         self.alerts.clear()
         for gathered in (self.lines, self.entries, self.timers, self.effects, self.keys, self.settled):
@@ -257,6 +266,14 @@ def _release_alerts(connection: Connection, incident: Incident) -> None:
         connection.execute(mine.values(incident=incident.merged_into))
     else:
         connection.execute(mine.values(is_open=False))
+
+
+def _take_alerts_back(connection: Connection, incident: Incident) -> None:
+    """An incident that is open again has the alerts it had, but for those that another has by now."""
+    newest = select(func.max(alerts.c.id)).where(alerts.c.incident == incident.number).group_by(alerts.c.fingerprint)
+    other = alerts.alias("other")
+    is_taken = exists().where(other.c.fingerprint == alerts.c.fingerprint, literal_column("other.is_open"))
+    connection.execute(update(alerts).where(alerts.c.id.in_(newest), ~alerts.c.is_open, ~is_taken).values(is_open=True))
 
 
 def _write_entries(connection: Connection, new: Sequence[tuple[Entry, datetime]]) -> None:

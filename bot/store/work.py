@@ -138,8 +138,8 @@ class Work:
         pending.timers |= dict.fromkeys(decision.cancels)
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]
-        if any(not one.is_open for one in (*decision.others, *filter(None, (saved,)))):
-            # What is over lets go of its alerts: whatever comes next in this transaction has to see that.
+        if pending.hands_alerts_over():
+            # What is over lets go of its alerts, and what is open again takes them: what comes next has to see that.
             self.write()
         return saved
 

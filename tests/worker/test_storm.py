@@ -14,7 +14,7 @@ from bot.alerts.source import Delivery
 from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.incident import HELD, Severity, Status
-from bot.incidents.inputs import Resolve
+from bot.incidents.inputs import Reopen, Resolve
 from bot.incidents.policy import Policy, RouteRule, StormRule
 from bot.store import Store, migrate
 from bot.worker.intake import Intake
@@ -146,3 +146,19 @@ def test_an_alert_that_is_not_held_comes_to_the_same_as_one_that_is(tmp_path_fac
         store.close()
 
     assert found[0] == found[1]
+
+
+def test_what_is_opened_again_has_its_alerts_back_but_for_those_that_another_has_by_now(storm):
+    storm.gets(("a", "shop"), ("b", "shop"))
+    storm.door.handle(Resolve(1, "U0ANA0001"))
+    storm.now += timedelta(minutes=20)
+    storm.gets(("b", "shop"))
+    assert [one.number for one in storm.store.incidents()] == [2, 1]
+
+    storm.door.handle(Reopen(1, "U0ANA0001"))
+    storm.gets(("a", "shop"))
+    storm.gets(("a", "shop"), ("b", "shop"), status="resolved")
+
+    assert [one.number for one in storm.store.incidents()] == [2, 1]
+    assert {one.name: one.is_firing for one in storm.store.incident(1).alerts} == {"a": False, "b": True}
+    assert storm.store.incident(2).is_clear
