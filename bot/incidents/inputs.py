@@ -212,12 +212,13 @@ class PageAccepted:
 
 @dataclass(frozen=True, slots=True)
 class PageDelayed:
-    """PagerDuty could not take the trigger yet; it is tried again. `attempt` counts from 1."""
+    """PagerDuty could not take the trigger yet; it is tried again, in `wait_seconds`. `attempt` counts from 1."""
 
     incident: int
     dedup_key: str
     reason: str
     attempt: int
+    wait_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

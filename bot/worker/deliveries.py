@@ -152,9 +152,9 @@ class Deliveries:
             if not work.try_again(row, following.at, error.reason, is_ambiguous=is_ambiguous, starts_anew=waited):
                 raise Conflict("claimed by somebody else")
 
-        self._settle(row, self._delay_of(row, effect, error.reason), put_back)
+        self._settle(row, self._delay_of(row, effect, error.reason, (following.at - now).total_seconds()), put_back)
 
-    def _delay_of(self, row: Row, effect: Effect, reason: str) -> Input | None:
+    def _delay_of(self, row: Row, effect: Effect, reason: str, wait_seconds: float) -> Input | None:
         """What PagerDuty has not taken is said once it goes on, and now and then after; a page at its first failure, too.
 
         Where the try at which it was to be said ended without a word, it is said at the next one.
@@ -163,7 +163,7 @@ class Deliveries:
         is_said = number == loud or (number > loud and (number % 20 == 0 or row.was_lost))
         match effect:
             case PageOnCall() if is_said or number == 1 or row.was_lost:
-                return PageDelayed(effect.incident, effect.dedup_key, reason, number)
+                return PageDelayed(effect.incident, effect.dedup_key, reason, number, wait_seconds)
             case AcknowledgePage() if is_said:
                 return AcknowledgementDelayed(effect.incident, effect.dedup_key, effect.by, reason, number)
             case PageNextLevel() if is_said:

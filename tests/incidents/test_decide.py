@@ -308,6 +308,15 @@ def test_a_page_that_was_taken_is_not_dropped():
     assert decided(incident(), says.PageDropped(7, KEY, "late")).incident is None
 
 
+@pytest.mark.parametrize(("wait_seconds", "is_loud"), [(30, False), (60, False), (61, True), (900, True)])
+def test_a_page_that_is_not_tried_for_long_calls_people_at_its_first_failure(wait_seconds, is_loud):
+    waiting = incident(episode={"page": PageState.REQUESTED})
+    decision = decided(waiting, says.PageDelayed(7, KEY, "PagerDuty answered 429", 1, wait_seconds), after(2))
+
+    said = [one for one in decision.effects if isinstance(one, Say)]
+    assert len(said) == (2 if is_loud else 1)
+
+
 LOST = says.PageNotShown(7, KEY, NOON, "PagerDuty shows no incident for it", "look there")
 
 

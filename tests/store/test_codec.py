@@ -46,7 +46,7 @@ STORED_INPUTS = {
     "AlertReported": "alert route number",
     "PagerReported": "incident report person assignees",
     "PageAccepted": "incident dedup_key at",
-    "PageDelayed": "incident dedup_key reason attempt",
+    "PageDelayed": "incident dedup_key reason attempt wait_seconds",
     "PageRefused": "incident dedup_key reason mend",
     "PageDropped": "incident dedup_key reason may_have_arrived",
     "PageNotShown": "incident dedup_key accepted_at reason mend",

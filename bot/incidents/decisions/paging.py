@@ -41,6 +41,8 @@ from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 
 NOTHING = Decision(reason="nothing new")
+LONG_WAIT_SECONDS = 60
+"""A page that is not even tried for longer is as good as one that failed often: people are called at once."""
 UNSEEN_SAID_EVERY = 5
 """A page that PagerDuty takes and loses again and again is said at the first time, and at each so many after."""
 
@@ -73,7 +75,7 @@ def delayed(incident: Incident, report: PageDelayed, now: datetime, policy: Poli
     facts: dict[str, Any] = {"reason": report.reason, "attempt": report.attempt}
     if episode.holder is not None:
         messages: tuple[Effect, ...] = (say(changed, Topic.PAGE_DELAYED, holder=episode.holder, **facts),)
-    elif report.attempt >= policy.paging.fallback_after:
+    elif report.attempt >= policy.paging.fallback_after or report.wait_seconds > LONG_WAIT_SECONDS:
         people = (*policy.service(changed.service).people, *whoever_is_on_it(changed))
         messages = loudly(changed, Topic.PAGE_DELAYED, people, **facts)
     else:
