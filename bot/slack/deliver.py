@@ -39,6 +39,7 @@ HARMLESS = frozenset({"already_in_channel", "cant_invite_self", "already_pinned"
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 CLOSED = frozenset({"channel_not_found", "is_archived", "not_in_channel", "is_inactive"})
 """A person archived or deleted the channel, or took the bot out of it."""
+NOT_UPLOADED = frozenset({"file_upload_size_error", "file_not_found", "file_update_failed"})
 TRIED_NAMES = 20
 LOOKED_BACK_PAGES = 10
 SETTLE = timedelta(seconds=10)
@@ -370,10 +371,16 @@ class SlackDeliverer:
         place = self._slack.call("files.getUploadURLExternal", filename=name, length=len(content))
         self._slack.upload(str(place["upload_url"]), content)
         comment = f"📄 The post-mortem draft of *{incident.ref}*, from its timeline. Lines marked TODO need a person."
-        done = self._slack.call(
-            "files.completeUploadExternal", files=[{"id": place["file_id"], "title": title}], channel_id=channel,
-            initial_comment=comment,
-        )  # fmt: skip
+        try:
+            done = self._slack.call(
+                "files.completeUploadExternal", files=[{"id": place["file_id"], "title": title}], channel_id=channel,
+                initial_comment=comment,
+            )  # fmt: skip
+        except GaveUp as error:
+            if error_in(error) not in NOT_UPLOADED:
+                raise
+            # Whoever answered the upload was not Slack, or lost it: the next try is given another place for it.
+            raise TryLater(f"Slack has not got the file it took ({error_in(error)})") from None
         files = done.get("files") or [{}]
         return DraftPosted(effect.incident, effect.template, str(files[0].get("permalink", "")))
 

@@ -26,6 +26,7 @@ from bot.incidents.effects import (
 from bot.incidents.inputs import ChannelOpened, DraftPosted, SummaryPosted
 from bot.slack.client import Slack
 from bot.slack.deliver import SlackDeliverer
+from sandbox.misbehaviour import HTML
 from sandbox.slack.workspace import Channel
 from tests.slack.office import ANA, BEN, EVE, Office, Unlimited
 
@@ -132,6 +133,16 @@ def test_a_draft_whose_answer_was_lost_is_found_and_not_shared_twice(open_):
 
     assert isinstance(posted, DraftPosted)
     assert "/slack/files/" in posted.permalink
+    assert sum(bool(one.get("files")) for one in open_.messages(HERE)) == 1
+
+
+def test_a_file_that_was_called_taken_and_is_not_there_is_uploaded_again(open_):
+    open_.world.answer_with("slack", "upload", HTML, 1)
+    made, _ = deliverer(open_)
+    with pytest.raises(TryLater, match="has not got the file"):
+        made.deliver(PostDraft(1), first(open_))
+
+    assert isinstance(made.deliver(PostDraft(1), first(open_)), DraftPosted)
     assert sum(bool(one.get("files")) for one in open_.messages(HERE)) == 1
 
 
