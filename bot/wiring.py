@@ -18,6 +18,7 @@ from bot.alerts.registry import sources
 from bot.clock import Clock, wall_clock
 from bot.digest import Digest
 from bot.errors import Broken, Refused
+from bot.findings import Finding
 from bot.handle import Door
 from bot.incidents.decision import Decision, Timer
 from bot.incidents.effects import Lane
@@ -370,7 +371,7 @@ class Bot:
         self.audit_every = timedelta(seconds=settings.audit_seconds)
         self.auditor = Auditor(
             store=self.store, door=self.door, every=self.audit_every,
-            unseen=lambda seconds: self._worker.unseen(seconds) if self._worker else (),
+            unseen=self._unseen,
             send=Heartbeat(settings.heartbeat_url).send if settings.heartbeat_url.get_secret_value() else None,
         )  # fmt: skip
         self._process = f"{socket.gethostname()}:{os.getpid()}"
@@ -444,6 +445,9 @@ class Bot:
     def _changed_files(self) -> Tick:
         return Tick("changed files", 15.0, self.choices.refresh)
 
+    def _unseen(self, seconds: float) -> Sequence[Finding]:
+        return self._worker.unseen(seconds) if self._worker else ()
+
     def _sign_of_life(self) -> Tick:
         # Three a round: one may be lost.
         return Tick("sign of life", self.audit_every.total_seconds() / 3, self._sign)
@@ -475,7 +479,7 @@ class Bot:
                 lambda: self.poll.trouble,
                 lambda: self.subscriptions.trouble,
             ),
-            late_after=self.audit_every,
+            late_after=self.audit_every, unseen=lambda: self._unseen(self.audit_every.total_seconds()),
         )  # fmt: skip
         has_slack = bool(self.settings.slack_signing_secret.get_secret_value())
         dispatch = self.slack_app.dispatch if has_slack else None

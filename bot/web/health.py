@@ -5,7 +5,7 @@ stuck, is a warning: were the process taken out for it, a Slack outage would sto
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -31,6 +31,8 @@ class Health:
     ticked_at: Callable[[], float | None] = lambda: None
     troubles: tuple[Callable[[], str], ...] = field(default_factory=tuple)
     late_after: timedelta = timedelta(seconds=60)
+    unseen: Callable[[], Sequence[Finding]] = tuple
+    """What of this process's own work has not come round."""
     _written_at: list[float] = field(default_factory=list)
     """When writing was last seen to work, by the steady clock; empty before."""
 
@@ -65,6 +67,7 @@ class Health:
     def _findings(self) -> list[Finding]:
         engine, now = self.store.engine, self.clock()
         return [
+            *self.unseen(),
             *audits.unhandled(self.store.ages(now), audits.UNREAD),
             *audits.late_effects(engine, now, self.late_after),
             *audits.absent(engine, self.late_after),
