@@ -37,7 +37,7 @@ from bot.incidents.inputs import (
     Resolve,
     TargetPassed,
 )
-from bot.incidents.policy import Policy, RouteRule, Service
+from bot.incidents.policy import Policy, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from bot.store.database import reading, upsert, writing
 from bot.store.tables import alerts, entries, incidents, metadata, notes, timers
@@ -166,8 +166,9 @@ class _Player:
 
 def policy() -> Policy:
     """Every alert opens an incident, or joins one of its service."""
-    rules: dict[str, Any] = {"storm": {"most": 1000}} if "storm" in Policy.model_fields else {}
-    return Policy(services={name: Service(pager=name) for name in SERVICES}, routes=(RouteRule(name="all"),), **rules)
+    return Policy(
+        services={name: Service(pager=name) for name in SERVICES}, routes=(RouteRule(name="all"),), storm=StormRule(most=1000)
+    )
 
 
 @cache
