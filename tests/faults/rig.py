@@ -81,6 +81,8 @@ class Bot:
     process: "subprocess.Popen[bytes] | None" = None
     stopped_at: float | None = None
     stops: int = 0
+    keeps_still: bool = False
+    """Whether nobody lets it go on where it stands still."""
 
     def start(self) -> None:
         """Start it, with the next kill that was planned for it."""
@@ -94,6 +96,10 @@ class Bot:
             [*self.within, sys.executable, "-m", "tests.faults.launch", self.command, "--migrate"], cwd=TOP, env=given,
             stdin=subprocess.DEVNULL, stdout=self.rig.log, stderr=self.rig.log,
         )  # fmt: skip
+
+    def is_still(self) -> bool:
+        """Whether it stands still (SIGSTOP)."""
+        return self.process is not None and _stands_still(self.process.pid)
 
     def hit(self, number: signal.Signals) -> None:
         """Send it a signal, if it lives."""
@@ -111,7 +117,7 @@ class Bot:
             self.stopped_at = None
         elif self.stopped_at is None:
             self.stopped_at, self.stops = time.monotonic(), self.stops + 1
-        elif time.monotonic() - self.stopped_at > THAW_SECONDS:
+        elif time.monotonic() - self.stopped_at > THAW_SECONDS and not self.keeps_still:
             self.process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
