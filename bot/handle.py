@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -15,6 +15,7 @@ from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
+from bot.incidents.decisions.opening import title_of
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, Input, Merge, TroubleSeen
 from bot.incidents.policy import Policy
@@ -23,6 +24,8 @@ from bot.store import Conflict, Store, Work
 
 log = structlog.get_logger()
 
+TWIN = timedelta(minutes=1)
+"""Two who declare the same within this time mean the same."""
 TRIES = 8
 """How often a decision is made anew when somebody else changed the same incident meanwhile."""
 
@@ -142,7 +145,7 @@ class Door:
                 return self._placed(work, input, now, policy)
             case Declare():
                 record = work.alert_record(input.fingerprint) if input.fingerprint else None
-                return None, replace(input, number=work.next_number(), record=record)
+                return None, replace(input, number=work.next_number(), record=record, twin=_twin(work, input, now))
             case Merge():
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
             case DigestDue() | TroubleSeen():
@@ -168,6 +171,14 @@ class Door:
         default = placement.route.runbook or service.runbook
         choice = choose(report.alert, tuple(self.runbooks()), default, now.date())
         return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
+
+
+def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:
+    """The open incident that somebody declared with the same words a moment ago, where whoever asks may know of it."""
+    for one in work.opened_since(now - TWIN):
+        if one.title.casefold() == title_of(wish).casefold() and one.drill == wish.drill and not one.private:
+            return one
+    return None
 
 
 def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Declare:
     """Open an incident. With `fingerprint`, from an alert that was announced.
 
-    `number` and `record` (what is known of that alert) are filled in by the door.
+    `number`, `record` (what is known of that alert) and `twin` (an open incident that was declared with the same words
+    just now) are filled in by the door.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Declare:
     fingerprint: str | None = None
     number: int | None = None
     record: "AlertRecord | None" = None
+    twin: "Incident | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
 from bot.runbooks import Choice
 
-TRANSIENT = {"Merge": ("target",), "AlertReported": ("placement", "runbook", "record"), "Declare": ("record",)}
+TRANSIENT = {"Merge": ("target",), "AlertReported": ("placement", "runbook", "record"), "Declare": ("record", "twin")}
 """Fields that the door fills in for one decision; never stored."""
 
 NAMES: dict[str, type] = {one.__name__: one for one in (*get_args(inputs.Input), *get_args(effects.Effect))}

@@ -53,6 +53,7 @@ class IncidentRow(SQLModel, table=True):
     __table_args__ = (
         Index("incidents_open", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
         Index("incidents_source_opened", "source", "opened_at"),
+        Index("incidents_open_storm", "source", sqlite_where=text("is_open AND storm"), postgresql_where=text("is_open AND storm")),
         Index("incidents_open_service", "service", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
     )
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
@@ -236,6 +237,7 @@ notes = SQLModel.metadata.tables["notes"]
 
 ALERT_IS_OPEN: ColumnElement[bool] = literal_column("alerts.is_open")
 INCIDENT_IS_OPEN: ColumnElement[bool] = literal_column("incidents.is_open")
+INCIDENT_IS_STORM: ColumnElement[bool] = literal_column("incidents.storm")
 """Written out, not compared: SQLite uses a partial index only where it sees that the query stays within it.
 
 https://www.sqlite.org/partialindex.html#queries_using_partial_indexes

@@ -14,7 +14,7 @@ from bot.store import inbox as inbox_rows
 from bot.store import outbox as outbox_rows
 from bot.store.database import Conflict, alone, notify
 from bot.store.pending import Pending, newest_alert, read
-from bot.store.tables import INCIDENT_IS_OPEN, handled, incidents, notes, timers
+from bot.store.tables import INCIDENT_IS_OPEN, INCIDENT_IS_STORM, handled, incidents, notes, timers
 
 NUMBER = "last incident number"
 NUMBER_LOCK = 7_105_001
@@ -35,6 +35,15 @@ class Work:
     def incident(self, number: int, *, alone: bool = False) -> Incident | None:
         """The incident of that number as it stands. With `alone` nobody else changes it before this transaction ends."""
         return self.pending.incident(self.connection, number, alone=alone)
+
+    def opened_since(self, since: datetime) -> tuple[Incident, ...]:
+        """The open incidents that were opened since then, newest first."""
+        rows = self.connection.execute(
+            select(incidents.c.body, incidents.c.version)
+            .where(incidents.c.opened_at >= since, INCIDENT_IS_OPEN)
+            .order_by(incidents.c.number.desc())
+        )
+        return tuple(read(row.body, row.version) for row in rows)
 
     def open_incidents(self) -> tuple[Incident, ...]:
         """Every open incident, newest first."""
@@ -77,7 +86,7 @@ class Work:
         for one in self.pending.changed_incidents():
             if one.storm and one.is_open and one.source == source and one.private == is_private:
                 return one.number
-        known = incidents.c.storm, incidents.c.source == source, incidents.c.private == is_private
+        known = INCIDENT_IS_STORM, incidents.c.source == source, incidents.c.private == is_private
         found: int | None = self.connection.scalar(select(func.max(incidents.c.number)).where(INCIDENT_IS_OPEN, *known))
         held = None if found is None else self.incident(found)
         return held.number if held is not None and held.is_open else None

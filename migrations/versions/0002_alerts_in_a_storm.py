@@ -29,6 +29,8 @@ def upgrade() -> None:
     where = {"sqlite_where": sa.text("is_open"), "postgresql_where": sa.text("is_open")}
     op.create_index("incidents_open", "incidents", ["number"], unique=False, **where)
     op.create_index("incidents_open_service", "incidents", ["service", "number"], unique=False, **where)
+    storms = {"sqlite_where": sa.text("is_open AND storm"), "postgresql_where": sa.text("is_open AND storm")}
+    op.create_index("incidents_open_storm", "incidents", ["source"], unique=False, **storms)
     op.create_index("incidents_source_opened", "incidents", ["source", "opened_at"], unique=False)
     _fill()
 
@@ -49,6 +51,7 @@ def _fill() -> None:
 
 def downgrade() -> None:
     op.drop_index("incidents_source_opened", table_name="incidents")
+    op.drop_index("incidents_open_storm", table_name="incidents")
     op.drop_index("incidents_open_service", table_name="incidents")
     op.drop_index("incidents_open", table_name="incidents")
     with op.batch_alter_table("incidents") as table:

@@ -6,6 +6,7 @@ The texts go in as they would: in alerts, commands and forms. What is looked at 
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from bot.slack.views.text import HIDDEN, as_typed, clean, clip, defused, escape,
 from sandbox.__main__ import SECRET
 from sandbox.calls import post
 from sandbox.cast import BOT_USER, CAST
+from tests.documents import TOP
 from tests.slack.hostile import CORPUS
-from tests.slack.office import ANA, BEN, Office
+from tests.slack.office import ANA, BEN, Office, working
 
 TYPED = [text for text in CORPUS if text.isprintable() or text.encode(errors="replace").decode() == text]
 OUR_LABELS = frozenset({"source", "PagerDuty", "open", "Open it", "Open the runbook", "post-mortem draft"})
@@ -90,8 +92,16 @@ def fires(office: Office, text: str, number: int, severity: str) -> int:
 
 
 @pytest.fixture
-def flooded(office: Office) -> Office:
+def flooded(tmp_path: Path) -> Iterator[Office]:
     """Every text has come as an alert that opens an incident, and as one that is only announced."""
+    policy = (TOP / "policy.yaml").read_text(encoding="utf-8")
+    assert "most: 20" in policy
+    (tmp_path / "policy.yaml").write_text(policy.replace("most: 20", "most: 1000"), encoding="utf-8")
+    with working(f"sqlite:///{tmp_path / 'test.db'}", policy_file=tmp_path / "policy.yaml") as office:
+        yield _with_everything(office)
+
+
+def _with_everything(office: Office) -> Office:
     taken = [fires(office, text, number, severity) for number, text in enumerate(CORPUS) for severity in ("critical", "medium")]
     assert taken.count(202) > 1.8 * len(CORPUS)
     office.settle()
@@ -154,7 +164,7 @@ def test_a_declaration_is_shown_as_text_too(office):
         office.submits(ids.DECLARE_FORM, view=f"D{number}", title=text[:200], details=text[:2000],
                        severity={"selected_option": {"value": "SEV2"}})  # fmt: skip
         if number % 4 == 0:
-            office.types(f"declare sev4 {text}")
+            office.types(f"declare sev4 typed {text}")
     office.settle()
 
     assert len(office.store.incidents(limit=999)) > 100

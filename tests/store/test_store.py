@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import false as sql_false
 from sqlalchemy import select, text
 
 from bot.alerts.matching import Candidate
@@ -14,14 +15,14 @@ from bot.handle import Door
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.effects import Lane, PageOnCall, PostDigest, RaiseAlarm, ResolvePage, ShowSummary
 from bot.incidents.incident import Channel, Status
-from bot.incidents.inputs import Acknowledge, AlertReported, DigestDue, ReminderDue, Resolve
+from bot.incidents.inputs import Acknowledge, AlertReported, Declare, DigestDue, ReminderDue, Resolve
 from bot.incidents.policy import Policy, RouteRule
 from bot.incidents.timeline import Entry
 from bot.runbooks import Choice
 from bot.store import Conflict, DatabaseDown, Store, migrate
 from bot.store import outbox as outbox_rows
 from bot.store.people import Person
-from bot.store.tables import ALERT_IS_OPEN, INCIDENT_IS_OPEN, alerts, incidents
+from bot.store.tables import ALERT_IS_OPEN, INCIDENT_IS_OPEN, INCIDENT_IS_STORM, alerts, incidents
 from tests.builders import ANA, BEN, NOON, after, alert, incident
 
 OPENS = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
@@ -493,8 +494,11 @@ def test_an_old_choice_of_runbook_is_no_part_of_the_record(store):
         select(alerts).where(alerts.c.fingerprint.in_(["f", "g"]), ALERT_IS_OPEN),
         select(incidents.c.number).where(INCIDENT_IS_OPEN, incidents.c.service == "shop"),
         select(incidents.c.number).where(INCIDENT_IS_OPEN).order_by(incidents.c.number.desc()),
+        select(incidents.c.number).where(
+            INCIDENT_IS_OPEN, INCIDENT_IS_STORM, incidents.c.source == "x", incidents.c.private == sql_false()
+        ),
     ],
-    ids=["an alert", "a service's open incidents", "open incidents"],
+    ids=["an alert", "a service's open incidents", "open incidents", "a storm"],
 )
 def test_what_is_open_is_found_without_walking_through_all_that_ever_was(tmp_path, query):
     store = Store.at(f"sqlite:///{tmp_path / 'plan.db'}")
@@ -507,3 +511,26 @@ def test_what_is_open_is_found_without_walking_through_all_that_ever_was(tmp_pat
     assert "USING INDEX" in plan or "USING COVERING INDEX" in plan
     assert "SCAN alerts" not in plan
     assert "_open" in plan
+
+
+@pytest.mark.parametrize(
+    ("again", "is_refused"),
+    [
+        (Declare(title="Checkout  is SLOW", by=BEN), True),
+        (Declare(title="checkout is slow", by=BEN, private=True), False),
+        (Declare(title="checkout is slower", by=BEN), False),
+    ],
+)
+def test_two_who_declare_the_same_at_once_mean_the_same(store, again, is_refused):
+    now = [NOON]
+    way_in = Door(store, lambda: now[0], lambda: OPENS, lambda: ())
+    way_in.handle(Declare(title="Checkout is slow", by=ANA))
+    now[0] = after(0.5)
+
+    if is_refused:
+        with pytest.raises(Refused, match="INC-1 was opened with these words just now"):
+            way_in.handle(again)
+        assert len(store.incidents()) == 1
+        now[0] = after(2)
+    way_in.handle(again)
+    assert [one.number for one in store.incidents()] == [2, 1]

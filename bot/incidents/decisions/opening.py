@@ -56,9 +56,11 @@ PAGER_SEVERITY = {
 
 def declared(wish: Declare, now: datetime, policy: Policy) -> Decision:
     """A person declares an incident. The severity defaults to SEV3, which pages: unsure means somebody looks."""
-    title = " ".join(wish.title.split())[:TITLE_LIMIT]
+    title = title_of(wish)
     if not title:
         raise Refused("An incident needs a title: what is broken, in a few words. `/incident declare checkout is slow`")
+    if wish.twin is not None and not wish.private:
+        raise Refused(f"{wish.twin.ref} was opened with these words just now. If yours is another one, use other words.")
     assert wish.number is not None
     severity = wish.severity or Severity.SEV3
     service = _known_service(wish.service, policy)
@@ -81,6 +83,11 @@ def declared(wish: Declare, now: datetime, policy: Policy) -> Decision:
         incident = replace(incident, alerts=(_announced(record),), impact_source=f"alert {record.title}")
         record = replace(record, incident=wish.number, at=now)
     return replace(opened(incident, now, policy, wish.by, wish.details), alert=record)
+
+
+def title_of(wish: Declare) -> str:
+    """The title in one line, as long as it may be."""
+    return " ".join(wish.title.split())[:TITLE_LIMIT]
 
 
 def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Decision:
