@@ -18,6 +18,10 @@ log = structlog.get_logger()
 
 ENOUGH = 200
 """Pages asked about in one round; each costs two requests of the 960 a minute that PagerDuty allows."""
+NEVER = 1000
+"""Rounds that a page has waited for its turn that was never asked about."""
+RINGS = 4
+"""A page that rings is asked about so many times as often as others, where there are too many for one round."""
 IN_A_ROW = 3
 """Answers that PagerDuty owes one after the other, after which it is left alone until the next round."""
 LOOKS_BACK = timedelta(hours=1)
@@ -51,6 +55,9 @@ class Poll:
 
     def __init__(self, *, client: Client, reports: Reports, store: Store, door: Door) -> None:
         self._client, self._reports, self._store, self._door = client, reports, store, door
+        self._rounds = 0
+        self._asked: dict[str, int] = {}
+        """The round in which each page was last asked about."""
         self._told: set[str] = set()
         """Keys of pages that are over and were told whole since."""
         self.trouble = ""
@@ -63,7 +70,8 @@ class Poll:
         now = self._door.clock()
         told = owed = 0
         trouble = ""
-        for page in self._pages(now)[:ENOUGH]:
+        for page in self._turns(self._pages(now)):
+            self._asked[page.key] = self._rounds
             try:
                 self._ask(page)
             except (TryLater, GaveUp) as error:
@@ -89,6 +97,17 @@ class Poll:
         self._told &= {page.key for page in over}
         open_ = [_Page(one, one.episode) for one in waiting if one.episode.page in ASKED_ABOUT]
         return [*open_, *(page for page in over if page.key not in self._told)]
+
+    def _turns(self, pages: list[_Page]) -> list[_Page]:
+        """As many as may be asked about in a round: those first that were not for longest, and the ringing before others."""
+        self._rounds += 1
+        self._asked = {page.key: self._asked[page.key] for page in pages if page.key in self._asked}
+
+        def turn(page: _Page) -> int:
+            waited = self._rounds - self._asked.get(page.key, self._rounds - NEVER)
+            return waited * (RINGS if page.episode.is_waiting else 1)
+
+        return sorted(pages, key=turn, reverse=True)[:ENOUGH]
 
     def _ask(self, page: _Page) -> None:
         found = self._reports.incident(page.key)

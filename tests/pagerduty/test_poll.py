@@ -16,7 +16,7 @@ from bot.incidents.incident import PageState, Status, dedup_key
 from bot.incidents.inputs import PageAccepted, Reopen, Resolve
 from bot.incidents.oncall import OnCall
 from bot.pagerduty.client import Client
-from bot.pagerduty.poll import IN_A_ROW, LOOKS_BACK, Poll
+from bot.pagerduty.poll import IN_A_ROW, LOOKS_BACK, RINGS, Poll
 from bot.pagerduty.reports import Reports
 from bot.store import outbox as outbox_rows
 from tests.builders import ANA, NOON, POLICY, after, incident
@@ -258,3 +258,36 @@ def test_a_page_that_is_lost_again_and_again_gets_more_time_each_time(store):
     assert waits[0] == 45
     assert max(waits) == 600
     assert len(about.alarms()) == 1 + (len(sent_at) - 1) // UNSEEN_SAID_EVERY
+
+
+def test_more_pages_than_fit_a_round_all_get_their_turn_and_those_that_ring_first(store, monkeypatch):
+    monkeypatch.setattr("bot.pagerduty.poll.ENOUGH", 3)
+    account = Account()
+    with standing_in(account) as neighbour:
+        about = Round(store, neighbour.url, count=10)
+        assert about.poll.run_once() == 3
+        about.poll.run_once()
+        # The three of the first round are acknowledged by now: those that still ring come before them.
+        assert len(about.acknowledged()) == 6
+        for _ in range(2):
+            about.poll.run_once()
+
+    assert about.acknowledged() == list(range(1, 11))
+
+
+def test_a_page_is_asked_about_again_though_new_ones_ring_all_the_time(store, monkeypatch):
+    monkeypatch.setattr("bot.pagerduty.poll.ENOUGH", 2)
+    asked = []
+    with standing_in(Account()) as neighbour:
+        about = Round(store, neighbour.url, count=6)
+        pages = about.poll._pages(about.now)
+        for _ in range(6 * RINGS):
+            turns = about.poll._turns(pages)
+            for page in turns:
+                about.poll._asked[page.key] = about.poll._rounds
+            asked.append({page.incident.number for page in turns})
+
+    for number in range(1, 7):
+        rounds = [index for index, numbers in enumerate(asked) if number in numbers]
+        assert len(rounds) >= 6
+        assert max(later - earlier for earlier, later in pairwise(rounds)) <= 3 * RINGS
