@@ -12,7 +12,7 @@ from pathlib import Path
 from bot.clock import wall_clock
 from bot.commands.running import set_up_logs
 from bot.settings import Settings
-from tests.faults import inbound, machine, matrix, neighbours, orders, outages, replicas, report, runs, strangers, watch
+from tests.faults import inbound, machine, matrix, neighbours, orders, outages, replicas, report, runs, storms, strangers, watch
 from tests.faults.matrix import Plan
 from tests.faults.runs import Databases, Outcome
 from tests.faults.trials import Trial
@@ -60,7 +60,7 @@ def main() -> int:
 
 TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
     neighbours.trials, outages.trials, strangers.trials, inbound.trials, orders.trials, machine.trials,
-    replicas.trials, watch.trials,
+    replicas.trials, watch.trials, storms.trials,
 )  # fmt: skip
 """The `trials` of each module that has some."""
 
