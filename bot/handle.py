@@ -84,8 +84,7 @@ class Door:
         now, policy, done = self.clock(), self.policy(), list[tuple[Input, Outcome]]()
         end, count = time.monotonic() + seconds, 0
         with self.store.writing() as work:
-            reports = [one for bundle in bundles for one in bundle.inputs if isinstance(one, AlertReported)]
-            work.look_up(one.alert.fingerprint(one.route) for one in reports)
+            _look_ahead(work, [one for bundle in bundles for one in bundle.inputs])
             for bundle in bundles:
                 refused: list[str] = []
                 for input in bundle.inputs:
@@ -171,6 +170,15 @@ class Door:
         default = placement.route.runbook or service.runbook
         choice = choose(report.alert, tuple(self.runbooks()), default, now.date())
         return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
+
+
+def _look_ahead(work: Work, inputs: Sequence[Input]) -> None:
+    """Read what these inputs are going to ask for, at once."""
+    work.look_up(one.alert.fingerprint(one.route) for one in inputs if isinstance(one, AlertReported))
+    numbers = (getattr(one, "incident", None) for one in inputs)
+    known = (work.alert_record(one.alert.fingerprint(one.route)) for one in inputs if isinstance(one, AlertReported))
+    theirs = (record.incident for record in known if record is not None)
+    work.look_up_incidents(number for number in (*numbers, *theirs) if number is not None)
 
 
 def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:

@@ -64,6 +64,8 @@ class Pending:
     """Rows that changed, those that are not open any more among them."""
     entries: list[tuple[Entry, datetime]] = field(default_factory=list)
     """And when each was recorded."""
+    taken: list[tuple[str, datetime]] = field(default_factory=list)
+    """Timers that came due and are handled: their keys, and when they were due."""
     timers: dict[str, Timer | None] = field(default_factory=dict)
     """Set, or with None taken away."""
     effects: list[tuple[Effect, datetime]] = field(default_factory=list)
@@ -91,6 +93,15 @@ class Pending:
             held = Held(None, 0) if row is None else Held(read(row.body, row.version), row.version)
             self.incidents[number] = held
         return held.now
+
+    def look_up_incidents(self, connection: Connection, numbers: Iterable[int]) -> None:
+        """Read several incidents at once."""
+        missing = sorted({one for one in numbers if one not in self.incidents})
+        if not missing:
+            return
+        columns = incidents.c.number, incidents.c.body, incidents.c.version
+        for row in connection.execute(select(*columns).where(incidents.c.number.in_(missing))):
+            self.incidents[row.number] = Held(read(row.body, row.version), row.version)
 
     def open_alert(self, connection: Connection, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten."""
@@ -181,6 +192,7 @@ class Pending:
             elif held.now is not None and held.reopens:
                 _take_alerts_back(connection, held.now)
         _write_entries(connection, self.entries)
+        _take_timers(connection, self.taken)
         _write_timers(connection, self.timers)
         fresh = frozenset(held.now.number for held in changed if held.now is not None and held.written == 0)
         outbox_rows.put(connection, self.effects, fresh)
@@ -195,7 +207,7 @@ class Pending:
                 held.written, held.changed_at, held.reopens = held.now.version, None, False
         # What was written has numbers now that are not known here: read again.
         self.alerts.clear()
-        for gathered in (self.lines, self.entries, self.timers, self.effects, self.keys, self.settled):
+        for gathered in (self.lines, self.entries, self.taken, self.timers, self.effects, self.keys, self.settled):
             gathered.clear()
 
 
@@ -288,6 +300,12 @@ def _write_entries(connection: Connection, new: Sequence[tuple[Entry, datetime]]
                 for one, now in new
             ],
         )  # fmt: skip
+
+
+def _take_timers(connection: Connection, taken: Sequence[tuple[str, datetime]]) -> None:
+    rows = [{"its_key": key, "its_due": due_at} for key, due_at in taken]
+    mine = delete(timers).where(timers.c.key == bindparam("its_key"), timers.c.due_at == bindparam("its_due"))
+    _each_once(connection, mine, rows, "a timer was taken by somebody else")
 
 
 def _write_timers(connection: Connection, changed: dict[str, Timer | None]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from bot.alerts.matching import Candidate, Known
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -104,6 +104,10 @@ class Work:
         """Read several alerts at once, for when they are asked for."""
         self.pending.look_up(self.connection, fingerprints)
 
+    def look_up_incidents(self, numbers: Iterable[int]) -> None:
+        """Read several incidents at once, for when they are asked for."""
+        self.pending.look_up_incidents(self.connection, numbers)
+
     def was_handled(self, key: str) -> bool:
         """Whether an input with this key was handled before."""
         if key in self.pending.keys:
@@ -183,10 +187,8 @@ class Work:
             notify(self.connection, "firstfive_outbox")
 
     def timer_done(self, key: str, due_at: datetime) -> None:
-        """Take a due timer away. Raises `Conflict` where somebody else took or moved it."""
-        gone = self.connection.execute(delete(timers).where(timers.c.key == key, timers.c.due_at == due_at))
-        if gone.rowcount != 1:
-            raise Conflict(f"timer {key} was taken by somebody else")
+        """Take a due timer away. `write` raises `Conflict` where somebody else took or moved it."""
+        self.pending.taken.append((key, due_at))
 
     def move_timer(self, key: str, due_at: datetime, to: datetime) -> None:
         """Let a timer come due again at `to`. Raises `Conflict` where somebody else took or moved it."""
