@@ -47,8 +47,9 @@ check: .venv/dev ## style, types, architecture, lock files, documents
 bench: .venv/dev ## how fast, each figure beside this machine's own floor; writes docs/performance.md (a quarter of an hour)
 	@$(BIN)/python -m tests.bench --write docs/performance.md
 
-faults: .venv/dev ## kill and freeze real processes; writes docs/reliability.md (SEEDS=7, over an hour)
-	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --write docs/reliability.md
+faults: .venv/dev ## kill real processes and break all around them; writes docs/reliability.md (SEEDS=7, hours; goes on where it was)
+	@mkdir -p .cache
+	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --ledger .cache/faults.jsonl --write docs/reliability.md
 
 docs: .venv/dev ## write the generated parts of docs/ anew
 	@$(BIN)/python -m tests.checks --write

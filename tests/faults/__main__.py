@@ -13,6 +13,7 @@ from bot.clock import wall_clock
 from bot.commands.running import set_up_logs
 from bot.settings import Settings
 from tests.faults import inbound, machine, matrix, neighbours, orders, outages, replicas, report, runs, storms, strangers, watch
+from tests.faults.ledger import Ledger, code_here
 from tests.faults.matrix import Plan
 from tests.faults.runs import Databases, Outcome
 from tests.faults.trials import Trial
@@ -29,7 +30,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument("--only", default="", help="only faults whose name has these words")
     parser.add_argument("--parallel", type=int, default=PARALLEL, help=f"runs side by side (default: {PARALLEL})")
-    parser.add_argument("--sample", type=int, help="only so many of them, drawn by the first seed")
+    parser.add_argument("--sample", type=int, help="only so many of those that run side by side, drawn by the first seed")
+    parser.add_argument("--ledger", type=Path, help="keep what came of each in this file, and run only what it does not have")
     parser.add_argument("--write", type=Path, help="write the table to this file")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -43,8 +45,13 @@ def main() -> int:
         seeds = range(given.first, given.first + given.seeds)
         plans = [one for one in _all(seeds, counts) if given.only in one.name]
         if given.sample:
+            plans = [one for one in plans if not (isinstance(one, Trial) and one.is_alone)]
             plans = random.Random(given.first).sample(plans, min(given.sample, len(plans)))
-        done = runs.all_of(plans, databases, given.parallel, _teller(len(plans)))
+        ledger = Ledger(given.ledger, code_here()) if given.ledger else None
+        rest = ledger.rest(plans) if ledger else plans
+        keep = ledger.keep if ledger else lambda outcome: None
+        done = ledger.outcomes(plans) if ledger else []
+        done += runs.all_of(rest, databases, given.parallel, _teller(len(rest), keep))
     finally:
         databases.close()
     bad = [one for one in done if one.wrong]
@@ -73,11 +80,12 @@ def _all(seeds: range, counts: dict[str, int]) -> Iterator[Plan | Trial]:
         yield from trials(seeds)
 
 
-def _teller(total: int) -> Callable[[Outcome, int], None]:
+def _teller(total: int, keep: Callable[[Outcome], None]) -> Callable[[Outcome, int], None]:
     began, wrong = time.monotonic(), 0
 
     def tell(outcome: Outcome, done: int) -> None:
         nonlocal wrong
+        keep(outcome)
         wrong += bool(outcome.wrong)
         rest = (time.monotonic() - began) / done * (total - done)
         said = f"{done}/{total}, {wrong} wrong, {rest / 60:.0f} min left"

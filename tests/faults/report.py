@@ -11,20 +11,30 @@ from tests.faults.trials import Trial
 
 KINDS = ("lost", "page", "channel", "message")
 
+PARTS = {
+    "A": "Killed, killed twice, standing still",
+    "B": "Neighbours that fail",
+    "C": "What comes in",
+    "D": "The machine",
+    "E": "Storms and replicas",
+    "G": "Who watches the watcher",
+}
+
 HEAD = """\
 # Reliability
 
 <!-- Written by `make faults`. The words are in tests/faults/report.py. -->
 
-Real processes of the bot are killed, killed again while they recover, and made to stand still, beside a Slack and a
-PagerDuty that keep a ledger of everything that was really done. An oracle then reads those ledgers and the record, never the
-bot's log, and looks for what is lost and what is there twice. A seed chooses at which of its visits to a place a process is
-hit; threads and processes still run as the machine lets them, so a run can be repeated closely, not exactly.
+Real processes of the bot are killed, killed again while they recover, and made to stand still; their neighbours answer
+late, wrongly or not at all; what comes in comes twice, out of order, or while the database is away; disks are full and
+clocks jump; alerts come by the thousand. Beside them run a Slack and a PagerDuty that keep a ledger of everything that was
+really done. Judges then read those ledgers and the record, never the bot's log, and look for what is lost and what is there
+twice. A seed chooses what is left to chance; threads and processes still run as the machine lets them, so a run can be
+repeated closely, not exactly.
 
-Not tried here yet: neighbours that answer late, wrongly or not at all, a database that goes away, full disks, clocks that
-jump, and storms. What is known of those is in the tests of each part.
+Not tried: real Slack and PagerDuty; a power cut below the file system; a full disk under PostgreSQL; memory that runs out.
 
-Each run tells the whole life of an incident: alert, page, channel, card, second level, acknowledgement, responders, update,
+A run with a kill tells the whole life of an incident: alert, page, channel, card, second level, acknowledgement, responders, update,
 all-clear, resolve, draft, digest, alarm. People and senders in it try again where they are not answered, as they do.
 """
 
@@ -51,7 +61,7 @@ its metadata; the first acknowledgement, on both sides; one draft, one digest; n
 
 def page(outcomes: Sequence[Outcome], today: date, planned: int) -> str:
     """The whole document."""
-    return "\n".join([HEAD, *_summary(outcomes, today, planned), "", *_table(outcomes), "", *_failures(outcomes), TAIL])
+    return "\n".join([HEAD, *_summary(outcomes, today, planned), "", *_tables(outcomes), *_failures(outcomes), TAIL])
 
 
 def _summary(outcomes: Sequence[Outcome], today: date, planned: int) -> list[str]:
@@ -66,10 +76,31 @@ def _summary(outcomes: Sequence[Outcome], today: date, planned: int) -> list[str
     ]
 
 
+def _tables(outcomes: Sequence[Outcome]) -> list[str]:
+    """A table for each part that something was tried in."""
+    lines: list[str] = []
+    for letter, title in PARTS.items():
+        found = [one for one in outcomes if _part(one) == letter]
+        if found:
+            lines += [f"## {title}", "", *_table(found), ""]
+    return lines
+
+
+def _part(outcome: Outcome) -> str:
+    """The letter that a trial's name begins with; A for a kill."""
+    return outcome.plan.fault[0] if isinstance(outcome.plan, Trial) else "A"
+
+
+def _row(outcome: Outcome) -> str:
+    """What runs of one kind are counted under: at whatever call a neighbour misbehaves."""
+    fault = outcome.plan.fault
+    return fault.partition(" to ")[0] if fault.startswith(("B1 ", "B2 ", "B3 ")) else fault
+
+
 def _table(outcomes: Sequence[Outcome]) -> list[str]:
     rows: dict[str, list[Outcome]] = defaultdict(list)
     for one in outcomes:
-        rows[one.plan.fault].append(one)
+        rows[_row(one)].append(one)
     lines = ["| fault | runs | lost | duplicate pages | duplicate channels | duplicate messages |", "|---|--:|--:|--:|--:|--:|"]
     for fault, found in sorted(rows.items()):
         counts = " | ".join(str(sum(_count(one, kind) for one in found)) for kind in KINDS)

@@ -1,0 +1,72 @@
+"""What `make faults` writes says what was tried, and hides nothing that went wrong."""
+
+from datetime import date
+
+import pytest
+
+from tests.faults.ledger import Ledger
+from tests.faults.matrix import Plan
+from tests.faults.oracle import Wrong
+from tests.faults.report import page
+from tests.faults.rig import Kill
+from tests.faults.runs import Outcome
+from tests.faults.trials import Trial
+
+TODAY = date(2026, 6, 10)
+
+
+def killed(*wrong: Wrong, hits: int = 1) -> Outcome:
+    return Outcome(Plan("killed at put: before the call", "sqlite", "serve", 3, (Kill("put: before the call"),)), wrong, hits, 1.0)
+
+
+def tried(fault: str, *wrong: Wrong) -> Outcome:
+    return Outcome(Trial(fault, "postgresql", 5, lambda stage: ()), wrong, 1, 1.0)
+
+
+def test_each_part_has_a_table_and_parts_that_were_not_tried_have_none():
+    said = page([killed(), tried("B2 500 to put"), tried("B2 500 to post"), tried("E4 forty at once")], TODAY, 9)
+
+    assert "**4 runs**, of 9 that" in said
+    assert "| killed at put: before the call | 1 | 0 | 0 | 0 | 0 |" in said
+    assert "| B2 500 | 2 | 0 | 0 | 0 | 0 |" in said
+    assert "## Storms and replicas" in said
+    assert "## The machine" not in said
+    assert "What went wrong" not in said
+
+
+@pytest.mark.parametrize(("kind", "column"), [("lost", 0), ("page", 1), ("channel", 2), ("message", 3)])
+def test_what_went_wrong_is_counted_and_named_with_its_seed(kind, column):
+    said = page([killed(Wrong(kind, "a thing")), tried("E4 forty at once", Wrong(kind, "another"))], TODAY, 2)
+
+    counts = ["1" if index == column else "0" for index in range(4)]
+    assert f"| E4 forty at once | 1 | {' | '.join(counts)} |" in said
+    assert f"{kind}: another" in said
+    assert "seed 5" in said
+    assert "seed 3 (put: before the call #1)" in said
+
+
+def test_a_fault_that_did_not_come_about_is_told_apart():
+    assert "in 1 of which the fault came about" in page([killed(), killed(hits=0)], TODAY, 2)
+
+
+def test_what_was_run_is_not_run_again_and_counts_as_it_was(tmp_path):
+    plans = [killed().plan, tried("E4 forty at once").plan, tried("B2 500 to put").plan]
+    first = Ledger(tmp_path / "ledger", "abc")
+    assert first.rest(plans) == plans
+    first.keep(killed(Wrong("lost", "a thing")))
+    first.keep(tried("E4 forty at once"))
+
+    again = Ledger(tmp_path / "ledger", "abc")
+
+    assert again.rest(plans) == plans[2:]
+    assert [(one.plan, one.wrong, one.hits) for one in again.outcomes(plans)] == [
+        (plans[0], (Wrong("lost", "a thing"),), 1),
+        (plans[1], (), 1),
+    ]
+
+
+def test_runs_of_other_code_do_not_count(tmp_path):
+    Ledger(tmp_path / "ledger", "abc")
+
+    with pytest.raises(SystemExit, match="other code"):
+        Ledger(tmp_path / "ledger", "abd")
