@@ -96,7 +96,8 @@ def connect(url: str) -> Engine:
         raise ValueError(f"DATABASE_URL starts with {parsed.drivername}; use sqlite:/// or postgresql+psycopg://")
     settings = {
         "timezone": "UTC",
-        "lock_timeout": f"{WAIT_SECONDS * 1000:.0f}",
+        # Two of these make the longest wait: first to be the next one for a row, then for whoever has it.
+        "lock_timeout": f"{WAIT_SECONDS / 2 * 1000:.0f}",
         # A process that stands still, or is cut off, in the midst of a transaction: its locks are others' before its
         # lease is.
         "idle_in_transaction_session_timeout": f"{STILL_SECONDS * 1000:.0f}",

@@ -1,5 +1,6 @@
 """What the databases say when something goes wrong, in our words."""
 
+import contextlib
 import threading
 import time
 
@@ -46,6 +47,32 @@ def test_nobody_waits_for_a_lock_for_longer_than_a_person_in_slack_does(store, d
     other.close()
 
     assert time.monotonic() - began < 2.9
+
+
+def test_whoever_comes_second_for_a_locked_row_waits_no_longer_than_the_first(store, database_url):
+    holder, first, second = Store.at(database_url), Store.at(database_url), Store.at(database_url)
+    lasted = list[float]()
+
+    def waits(other: Store) -> None:
+        began = time.monotonic()
+        with contextlib.suppress(DatabaseDown), other.writing() as late:
+            late.connection.execute(handled.update().values(at=NOON))
+        lasted.append(time.monotonic() - began)
+
+    with store.writing() as work:
+        work.connection.execute(handled.insert().values(key="k", at=NOON))
+    threads = [threading.Thread(target=waits, args=(one,)) for one in (first, second)]
+    with holder.writing() as work:
+        work.connection.execute(handled.update().values(at=NOON))
+        for thread in threads:
+            thread.start()
+            time.sleep(0.8)
+        for thread in threads:
+            thread.join()
+    for one in (holder, first, second):
+        one.close()
+
+    assert max(lasted) < 2.5
 
 
 def test_whoever_stands_still_in_a_transaction_loses_it_and_its_locks(store, database_url, monkeypatch):
