@@ -33,6 +33,11 @@ PARTS: Mapping[str, tuple[str, str]] = {
         "incidents that were decided by the rules, many times over. The digest is made by a process that never read the record "
         "before; `/incident metrics` is asked of one that has.",
     ),
+    "street": (
+        "Through the street",
+        "From a delivery that waits in the inbox to everything that follows from it in the record: decided, timeline written, "
+        "effects and timers set. In one thread, with nobody else who writes; the floor does the least there could be with it.",
+    ),
     "deadlines": (
         "Time",
         "Ten thousand open incidents with a deadline each. That nothing is due costs one look at an index. Three thousand that are "
