@@ -32,6 +32,9 @@ def upgrade() -> None:
     storms = {"sqlite_where": sa.text("is_open AND storm"), "postgresql_where": sa.text("is_open AND storm")}
     op.create_index("incidents_open_storm", "incidents", ["source"], unique=False, **storms)
     op.create_index("incidents_source_opened", "incidents", ["source", "opened_at"], unique=False)
+    if op.get_bind().dialect.name == "postgresql":
+        # Not compressed: that took a third of the time that a delivery waits for.
+        op.execute("ALTER TABLE inbox ALTER COLUMN body SET STORAGE EXTERNAL")
     _fill()
 
 
@@ -50,6 +53,8 @@ def _fill() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE inbox ALTER COLUMN body SET STORAGE EXTENDED")
     op.drop_index("incidents_source_opened", table_name="incidents")
     op.drop_index("incidents_open_storm", table_name="incidents")
     op.drop_index("incidents_open_service", table_name="incidents")
