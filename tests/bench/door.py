@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 from sandbox.__main__ import SECRET
@@ -30,19 +31,21 @@ BUSY = 0.9
 """Of a core: who measures with more than that is measured himself."""
 
 
+NUMBERS = count(int(datetime.now(UTC).timestamp() * 1e6))
+"""Of all deliveries of this run: two that are alike are one to the bot. They start where the machine's clock is."""
+
+
 class Bodies:
-    """Deliveries of the same alerts, each an own one: a value in it changes. Numbers start where the machine's clock is."""
+    """Deliveries of the same alerts, each an own one: a value in it changes."""
 
     def __init__(self, body: bytes, path: str = HOOK, headers: dict[str, str] | None = None) -> None:
         assert MARK in body
         self._body, self._path = body, path
         self._headers = headers or {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
-        self._sent = int(datetime.now(UTC).timestamp() * 1e6)
 
     def __call__(self, number: int) -> tuple[str, dict[str, str], bytes]:
         """The next one, whatever its number."""
-        self._sent += 1
-        return self._path, self._headers, self._body.replace(MARK, b'"value": "%d"' % self._sent, 1)
+        return self._path, self._headers, self._body.replace(MARK, b'"value": "%d"' % next(NUMBERS), 1)
 
 
 @dataclass(frozen=True, slots=True)
