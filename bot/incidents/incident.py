@@ -266,6 +266,11 @@ class Incident:
         return not self.more_firing and not self.firing
 
     @property
+    def newest_alert_at(self) -> datetime | None:
+        """When an alert of it last changed; None where it never had one."""
+        return self.last_alert_at or max((one.changed_at for one in self.alerts), default=None)
+
+    @property
     def alert_count(self) -> int:
         """How many alerts it has had."""
         return len(self.alerts) + self.more

@@ -79,6 +79,8 @@ class Pending:
     """How many incidents each source has opened since a moment, as it is in the database."""
     opens_alone: bool = False
     """Whether nobody else may open an incident meanwhile."""
+    fresh: set[int] = field(default_factory=set)
+    """Incidents that this transaction opened, once they are written."""
     settled: list[tuple[int, datetime, str]] = field(default_factory=list)
     """Deliveries that were handled: row, until when they were claimed, and what is to be said of them."""
 
@@ -139,8 +141,9 @@ class Pending:
         """Read again, when it is next asked for, what may have changed meanwhile."""
         self.candidates.clear()
         self.openings.clear()
-        changed = {id(line) for line in self.lines}
-        self.alerts = {key: line for key, line in self.alerts.items() if id(line) in changed}
+        # One that closed is not in the database as it is here, either.
+        changed = {line.record.fingerprint for line in self.lines}
+        self.alerts = {key: line for key, line in self.alerts.items() if key in changed}
         self.incidents = {number: held for number, held in self.incidents.items() if held.is_changed}
 
     # --- changing -----------------------------------------------------------------------------
@@ -182,7 +185,22 @@ class Pending:
 
     def write(self, connection: Connection) -> None:
         """Write all of it. Raises `Conflict` where something changed meanwhile; then the transaction has to end."""
-        changed = [held for held in self.incidents.values() if held.is_changed]
+        self.write_incidents(connection)
+        _write_entries(connection, self.entries)
+        _take_timers(connection, self.taken)
+        _write_timers(connection, self.timers)
+        outbox_rows.put(connection, self.effects, frozenset(self.fresh))
+        if self.keys:
+            connection.execute(insert(handled), [{"key": key, "at": at} for key, at in self.keys.items()])
+        _write_settled(connection, self.settled)
+        for gathered in (self.entries, self.taken, self.timers, self.effects, self.keys, self.settled):
+            gathered.clear()
+
+    def write_incidents(self, connection: Connection) -> None:
+        """Write incidents and their alerts, before the rest where alerts change hands. Raises `Conflict`, as `write` does."""
+        # By number, as everybody does: of two who change the same, one waits for the other, and neither for both.
+        changed = [held for _, held in sorted(self.incidents.items()) if held.is_changed]
+        self.fresh |= {held.now.number for held in changed if held.now is not None and held.written == 0}
         _write_incidents(connection, changed)
         # Before what is over forgets its alerts.
         _write_alerts(connection, self.lines)
@@ -191,35 +209,19 @@ class Pending:
                 _release_alerts(connection, held.now)
             elif held.now is not None and held.reopens:
                 _take_alerts_back(connection, held.now)
-        _write_entries(connection, self.entries)
-        _take_timers(connection, self.taken)
-        _write_timers(connection, self.timers)
-        fresh = frozenset(held.now.number for held in changed if held.now is not None and held.written == 0)
-        outbox_rows.put(connection, self.effects, fresh)
-        if self.keys:
-            connection.execute(insert(handled), [{"key": key, "at": at} for key, at in self.keys.items()])
-        _write_settled(connection, self.settled)
-        self._is_written()
-
-    def _is_written(self) -> None:
-        for held in self.incidents.values():
-            if held.is_changed and held.now is not None:
+        for held in changed:
+            if held.now is not None:
                 held.written, held.changed_at, held.reopens = held.now.version, None, False
-        # What was written has numbers now that are not known here: read again.
-        self.alerts.clear()
-        for gathered in (self.lines, self.entries, self.taken, self.timers, self.effects, self.keys, self.settled):
-            gathered.clear()
+        # What was written has numbers now that are not known here, and is in the database: read again.
+        self.lines.clear()
+        for known in (self.alerts, self.candidates, self.openings):
+            known.clear()
 
 
 def read(body: dict[str, object], version: int) -> Incident:
     """An incident as it was written."""
     incident: Incident = decode(Incident, body)
     return replace(incident, version=version)
-
-
-def newest_alert(incident: Incident) -> datetime | None:
-    """When an alert of it last changed."""
-    return incident.last_alert_at or max((one.changed_at for one in incident.alerts), default=None)
 
 
 def _write_incidents(connection: Connection, changed: Sequence[Held]) -> None:
@@ -237,7 +239,7 @@ def _incident_values(saved: Incident) -> dict[str, Any]:
         "number": saved.number, "version": saved.version, "status": saved.status.value, "is_open": saved.is_open,
         "severity": saved.severity.value, "service": saved.service,
         "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
-        "private": saved.private, "opened_at": saved.opened_at, "last_alert_at": newest_alert(saved),
+        "private": saved.private, "opened_at": saved.opened_at, "last_alert_at": saved.newest_alert_at,
         "source": saved.source, "storm": saved.storm, "body": encode(saved),
     }  # fmt: skip
 
@@ -246,7 +248,7 @@ def _write_alerts(connection: Connection, lines: Sequence[Line]) -> None:
     # Those that were there first: one that closed makes room for one that is new.
     old = [
         _alert_values(line) | {"its_row": line.row, "its_incident": line.before, "more": line.reports}
-        for line in lines
+        for line in sorted(lines, key=lambda one: one.row or 0)
         if line.row is not None
     ]
     same = alerts.c.incident.is_not_distinct_from(bindparam("its_incident"))

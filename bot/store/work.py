@@ -13,7 +13,7 @@ from bot.incidents.timeline import Entry
 from bot.store import inbox as inbox_rows
 from bot.store import outbox as outbox_rows
 from bot.store.database import Conflict, alone, notify
-from bot.store.pending import Pending, newest_alert, read
+from bot.store.pending import Pending, read
 from bot.store.tables import INCIDENT_IS_OPEN, INCIDENT_IS_STORM, handled, incidents, notes, timers
 
 NUMBER = "last incident number"
@@ -65,7 +65,7 @@ class Work:
             self.pending.candidates[service] = found
         here = {one.number: one for one in self.pending.changed_incidents()}
         ours = {
-            one.number: Candidate(one.number, service, newest_alert(one), one.private)
+            one.number: Candidate(one.number, service, one.newest_alert_at, one.private)
             for one in here.values()
             if one.is_open and one.service == service
         }
@@ -152,8 +152,9 @@ class Work:
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]
         if pending.hands_alerts_over():
-            # What is over lets go of its alerts, and what is open again takes them: what comes next has to see that.
-            self.write()
+            # What is over lets go of its alerts, and what is open again takes them: what comes next has to see that. Not
+            # the rest: a timer that comes due is taken before its incident's timers are taken away.
+            pending.write_incidents(self.connection)
         return saved
 
     def _write_number(self) -> None:

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from bot.alerts.alert import Status as AlertStatus
 from bot.handle import Door
 from bot.incidents.decision import Decision, Timer
+from bot.incidents.incident import Status
 from bot.incidents.inputs import AlertReported, DigestDue, ReminderDue
-from bot.incidents.policy import Policy, RouteRule
+from bot.incidents.policy import Policy, ResolveRule, RouteRule
 from bot.store import DatabaseDown, Store
 from bot.store.tables import outbox
 from bot.store.tables import timers as timer_rows
@@ -248,3 +250,18 @@ def test_while_the_database_is_away_no_timer_is_moved(store):
         DueTimers(store=store, door=Away(store, lambda: after(5), lambda: OPENS, lambda: ())).run_once()
 
     assert store.timer_set("digest") == NOON
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_has_been_clear_for_the_hold_is_resolved_where_the_policy_says_so(store, count):
+    rules = Policy(routes=OPENS.routes, resolve=ResolveRule(automatic=True))
+    door = Door(store, lambda: NOON, lambda: rules, lambda: ())
+    for status in (AlertStatus.FIRING, AlertStatus.RESOLVED):
+        for number in range(count):
+            door.handle(AlertReported(alert(status=status, service=f"service {number}", identity=f"{number}"), "main"))
+
+    later = Door(store, lambda: after(30), lambda: rules, lambda: ())
+    until_quiet(DueTimers(store=store, door=later))
+
+    assert [one.status for one in store.incidents()] == [Status.RESOLVED] * count
+    assert types(store).count("resolved") == 1
