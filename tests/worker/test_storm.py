@@ -14,7 +14,7 @@ from bot.alerts.source import Delivery
 from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.incident import HELD, Severity, Status
-from bot.incidents.inputs import Reopen, Resolve
+from bot.incidents.inputs import Merge, Reopen, Resolve
 from bot.incidents.policy import Policy, RouteRule, StormRule
 from bot.store import Store, migrate
 from bot.worker.intake import Intake
@@ -162,3 +162,28 @@ def test_what_is_opened_again_has_its_alerts_back_but_for_those_that_another_has
     assert [one.number for one in storm.store.incidents()] == [2, 1]
     assert {one.name: one.is_firing for one in storm.store.incident(1).alerts} == {"a": False, "b": True}
     assert storm.store.incident(2).is_clear
+
+
+@pytest.mark.parametrize("meanwhile", ["acknowledged", "suppressed"])
+def test_an_alert_that_is_muted_where_it_comes_from_clears_here_all_the_same(storm, meanwhile):
+    names = [(f"a{number}", f"service {number}") for number in range(3 + HELD + 2)]
+    storm.gets(*names)
+    storm.gets(names[3], names[-1], status=meanwhile)
+    assert storm.store.incident(4).more_firing == 2
+
+    storm.gets(*names, status="resolved")
+
+    assert storm.store.incident(4).is_clear
+    assert storm.said("INC-4")["alert_resolved"] == HELD + 2
+
+
+def test_an_alert_joins_the_incident_that_took_over_the_one_it_would_have_joined(storm):
+    storm.gets(("a", "shop"))
+    storm.now += timedelta(minutes=20)
+    storm.gets(("b", "shop"))
+    storm.door.handle(Merge(2, 1, "U0ANA0001"))
+
+    storm.gets(("c", "shop"))
+
+    assert [one.number for one in storm.store.incidents()] == [2, 1]
+    assert [one.name for one in storm.store.incident(1).alerts] == ["a", "b", "c"]

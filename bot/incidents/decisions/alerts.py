@@ -27,7 +27,7 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
     if report.alert.status is Status.RESOLVED:
         return _cleared(incident, report, placement, now, policy)
     if report.alert.status is not Status.FIRING:
-        return _remembered(report.alert, placement, incident.number, now)
+        return _as_it_was(incident, report, placement, now)
     return _fired(incident, report, placement, now, policy)
 
 
@@ -45,6 +45,14 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
 
 def _remembered(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> Decision:
     return Decision(alert=_record(alert, placement, incident, now), reason=placement.reason)
+
+
+def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, now: datetime) -> Decision:
+    """An alert that is acknowledged or muted where it comes from: it fires until it clears, or it would never clear here."""
+    record, known = _record(report.alert, placement, incident.number, now), _state_of(incident, report)
+    if known is not None:
+        record = replace(record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at)
+    return Decision(alert=record, reason=placement.reason)
 
 
 def _fired(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
