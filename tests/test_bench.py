@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from datetime import timedelta
 from xml.etree import ElementTree
 
@@ -10,7 +14,25 @@ import pytest
 from bot.alerts.registry import source_named
 from bot.alerts.source import Delivery
 from bot.incidents.incident import Status
+from tests.bench import processes
 from tests.bench.__main__ import amount_line, as_json, busy, line
+from tests.bench.cost import (
+    JOINED,
+    LIVES,
+    REPEATS,
+    Costs,
+    Load,
+    Looked,
+    Spent,
+    alert,
+    between,
+    cleared,
+    kept_bytes,
+    less_idle,
+    slack_allows,
+    told,
+    unexpected,
+)
 from tests.bench.door import SHAPES, Bodies, group
 from tests.bench.figures import Amount, Figure, Repeats, alert_body, is_answered
 from tests.bench.filling import fill, fill_handled, fill_paged
@@ -160,6 +182,99 @@ def test_what_reading_leaves_behind_stands_in_nobodys_way(store):
 
     assert store.inbox_depth() == {}
     assert store.sweep(NOON, timedelta(days=1)) > 50
+
+
+# --- what one costs ---------------------------------------------------------------------------
+
+NOTHING = Spent({"serve": 0.0}, {}, 0.0, 0.0, {})
+REPEAT = Spent({"serve": 0.002, "PostgreSQL": 0.001}, {"inbox": 1}, 2_000.0, 0.0, {})
+LIFE = Spent({"serve": 0.36}, {}, 50_000.0, 10_000.0, {"slack chat.update": 10.0, "slack conversations.create": 1.0})
+
+
+def test_what_doing_nothing_takes_is_taken_off_and_never_leaves_less_than_nothing():
+    assert less_idle({"web": 1.0, "worker": 0.1}, 10.0, {"web": 0.02, "worker": 0.05}) == {"web": 0.8, "worker": 0.0}
+
+
+def test_only_what_changed_between_two_looks_was_caused():
+    before = Looked({"inbox": 3, "alerts": 1}, 8192, {}, {"slack chat.update": 2})
+    after = Looked({"inbox": 13, "alerts": 1}, 12288, {}, {"slack chat.update": 2, "slack pins.add": 1})
+
+    spent = between(before, after, {"serve": 0.5}, 1_000.0)
+
+    assert (spent.rows, spent.calls, spent.size, spent.kept) == ({"inbox": 10}, {"slack pins.add": 1}, 4096, 1_000)
+    assert spent.of(10) == Spent({"serve": 0.05}, {"inbox": 1}, 409.6, 100, {"slack pins.add": 0.1})
+
+
+def test_what_is_kept_for_ever_is_never_more_than_there_is():
+    same = Looked({}, 8192, {}, {})
+
+    assert between(same, same, {}, 300.0).size == 300
+
+
+def test_a_load_needs_what_its_alerts_and_incidents_need_together():
+    costs = Costs(0.02, REPEAT, NOTHING, LIFE)
+    load = Load("some", incidents=10, joins=0, repeats=24 * 1_200)
+
+    assert costs.cores(load) == pytest.approx(0.02 + 1_200 * 0.003 / 3600 + 10 * 0.36 / 3600)
+    assert costs.kept_a_month(load) == pytest.approx(10 * 720 * 10_000)
+    assert costs.swept_after_a_month(load) == pytest.approx(1_200 * 720 * 2_000 + 10 * 720 * 40_000)
+
+
+def test_each_alert_that_joins_is_counted_once_for_each_incident():
+    load = Load("some", incidents=3, joins=4, repeats=0)
+
+    assert Costs(0.0, NOTHING, LIFE, NOTHING).kept_a_month(load) == 12 * 720 * 10_000
+
+
+def test_the_first_limit_is_that_of_the_method_whose_calls_are_used_up_first():
+    assert slack_allows(LIFE.calls) == (pytest.approx(50 * 0.95 * 60 / 10), "chat.update")
+    assert slack_allows({"slack conversations.create": 1.0}) == (pytest.approx(20 * 0.95 * 60), "conversations.create")
+    assert slack_allows({"pagerduty enqueue": 3.0}) == (math.inf, "")
+
+
+def test_figures_are_in_doubt_where_the_record_does_not_hold_what_was_sent():
+    repeat = replace(REPEAT, rows={"inbox": REPEATS})
+    join = replace(REPEAT, rows={"alerts": JOINED})
+    life = replace(LIFE, rows={"incidents": LIVES, "drafts": LIVES}, calls={"slack conversations.create": LIVES})
+
+    assert unexpected(repeat, join, life) == ""
+    assert "each repeat was taken" in unexpected(replace(repeat, rows={"inbox": REPEATS - 1}), join, life)
+    assert "a draft" in unexpected(repeat, join, replace(life, rows={"incidents": LIVES}))
+    assert all(one.doubt for one in told(Costs(0.02, repeat, join, life), {"serve": 0.02}, "lost") if "processor" in one.name)
+
+
+def test_processor_is_that_of_the_process_and_of_those_it_waited_for():
+    work = "sum(range(20_000_000))"
+    before, pid = processes.processor(os.getpid()), os.getpid()
+    if math.isnan(before):
+        pytest.skip("this machine does not tell")
+
+    subprocess.run([sys.executable, "-c", work], check=True)
+
+    assert processes.processor(pid) - before >= 0.1
+    assert processes.parent(pid) == os.getppid()
+
+
+def test_an_alert_that_cleared_is_the_one_that_fired():
+    source, fired = source_named("alertmanager"), alert("Life", "cost-1")
+    [first], [last] = (
+        source.parse(Delivery(body=one, headers={}, route="main", received_at=NOON), {}).alerts for one in (fired, cleared(fired))
+    )
+
+    assert first.fingerprint("main") == last.fingerprint("main")
+    assert (first.started_at, first.status.value, last.status.value) == (last.started_at, "firing", "resolved")
+
+
+def test_what_is_kept_is_measured_by_what_came_since(store, tmp_path):
+    fill(store.engine, entries_wanted=200, open_wanted=3, until=NOON)
+    nothing = {"incidents": 10**9, "entries": 10**9, "alerts": 10**9, "drafts": 10**9}
+    everything = dict.fromkeys(nothing, 0)
+
+    empty = kept_bytes(store, nothing, f"sqlite:///{tmp_path / 'empty.db'}")
+    all_of_it = kept_bytes(store, everything, f"sqlite:///{tmp_path / 'all.db'}")
+
+    assert empty == 0
+    assert all_of_it > 200 * 100
 
 
 # --- bodies -----------------------------------------------------------------------------------

@@ -21,13 +21,13 @@ import structlog
 
 from sandbox.serving import running
 from sandbox.world import World
-from tests.bench import deadlines, door, figures, growth, large, memory, processes, report, street
+from tests.bench import cost, deadlines, door, figures, growth, large, memory, processes, report, street
 from tests.bench.figures import Amount, Figure
 from tests.bench.load import Times
 from tests.databases import binaries
 
 KINDS = ("sqlite", "postgresql")
-PARTS = ("intake", "page", "slash", "street", "memory", "deadlines", "large", "growth", "full", "door")
+PARTS = ("intake", "page", "slash", "street", "memory", "cost", "deadlines", "large", "growth", "full", "door")
 SHARES = (0.5, 0.95, 0.99)
 SOAKED = processes.TOP / ".cache" / "bench" / "soak.json"
 Found = tuple[str, str, Figure | Amount]
@@ -106,6 +106,8 @@ def measure(
             yield from (("soak", one) for one in memory.soak(database(), folder, alerts or memory.A_DAY))
         if "memory" in parts:
             yield from (("memory", one) for one in memory.memory(database(), folder))
+        if "cost" in parts:
+            yield from (("cost", one) for one in cost.cost(database, folder))
         if "street" in parts:
             yield from (("street", one) for one in street.street(database()))
         if "deadlines" in parts:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -86,6 +86,28 @@ class Bot:
         return len(list(folder.iterdir())) if folder.exists() else 0
 
 
+def processor(pid: int) -> float:
+    """Seconds of processor that a process and those that it started and buried have used; NaN where the machine does not tell."""
+    file = Path(f"/proc/{pid}/stat")
+    if not file.exists():
+        return math.nan
+    # Behind the name, which may hold anything: user, system, and both again of children that have ended.
+    used = file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[11:15]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
+
+
+def parent(pid: int) -> int:
+    """Who started a process; 0 where the machine does not tell."""
+    file = Path(f"/proc/{pid}/stat")
+    return int(file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]) if file.exists() else 0
+
+
+def children(pid: int) -> Sequence[int]:
+    """Who was started by the main thread of a process, and lives."""
+    file = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(one) for one in file.read_text(encoding="ascii").split()] if file.exists() else []
+
+
 @contextmanager
 def bot(sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[int]:
     """`python -m bot serve` against a sandbox; its port. What the sandbox hastens for people is as it is by default."""
@@ -97,15 +119,26 @@ def bot(sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[int]:
 def part(command: str, sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[Bot]:
     """`python -m bot serve`, or `web`, against a sandbox."""
     port = free_port()
-    settings = settings_for(sandbox, sandbox.world.origin, database_url) | {
-        "host": "127.0.0.1", "port": port, "log_level": "error", "pager_poll_seconds": POLL_SECONDS,
-        "policy_file": _policy(folder),
-    }  # fmt: skip
-    given = {name.upper(): str(value) for name, value in settings.items()}
+    given = _environment(sandbox, database_url, folder, port)
     with started(["-m", "bot", command, "--migrate"], folder, given, port) as pid:
         sandbox.world.bot = f"http://127.0.0.1:{port}"
         _until_ready(port)
         yield Bot(port, pid)
+
+
+@contextmanager
+def worker(sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[int]:
+    """`python -m bot worker` against a sandbox; its pid."""
+    with started(["-m", "bot", "worker", "--migrate"], folder, _environment(sandbox, database_url, folder, 0), None) as pid:
+        yield pid
+
+
+def _environment(sandbox: Sandbox, database_url: str, folder: Path, port: int) -> dict[str, str]:
+    settings = settings_for(sandbox, sandbox.world.origin, database_url) | {
+        "host": "127.0.0.1", "port": port, "log_level": "error", "pager_poll_seconds": POLL_SECONDS,
+        "policy_file": _policy(folder),
+    }  # fmt: skip
+    return {name.upper(): str(value) for name, value in settings.items()}
 
 
 def _policy(folder: Path) -> Path:

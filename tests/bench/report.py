@@ -49,6 +49,13 @@ PARTS: Mapping[str, tuple[str, str]] = {
         "The median cost of one of each in a record of a thousand alerts, and of a million. The same number of incidents is open.",
     ),
     "memory": ("Memory", "What the system counts as resident of `serve`."),
+    "cost": (
+        "What one costs",
+        "Processor as the system counts it, of `serve` with SQLite, and of `web`, a `worker` and PostgreSQL, less what they need "
+        "to do nothing. A repeat and an alert that joins are a delivery each, at a hundred a second. A life goes from the alert "
+        "over page, channel, card, nine commands and the alert's end to the draft. The loads are computed: each incident has four "
+        "more alerts, and each of its five comes twenty times again; of the million a day, the rest are repeats.",
+    ),
     "full": (
         "The intake and the worker together, flat out",
         "64 connections send all they can while `serve` reads it.",
