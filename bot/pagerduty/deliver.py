@@ -28,6 +28,8 @@ from bot.store import Store
 SUMMARY_LIMIT = 1024
 SETTLE = timedelta(seconds=10)
 """How far before our first try a request of ours may be dated: clocks differ."""
+KNOWN_AFTER, UNKNOWN_WAIT = 12, timedelta(seconds=5)
+"""Tries, and the time between them, in which the bot should have read who is in Slack."""
 NOT_THERE_YET = "PagerDuty does not show the incident of this page yet"
 
 
@@ -184,6 +186,14 @@ class PagerDeliverer:
         found = self._incident(effect.dedup_key)
         if found is None:
             raise GaveUp("nothing was paged for this incident, so nobody can be added to it in PagerDuty", MEND_KEY)
+        person = self._store.person(effect.person)
+        if person is None and attempt.number < KNOWN_AFTER:
+            # A bot that has just started is still reading who is there.
+            raise TryLater("it is not known yet who that is in Slack", after=UNKNOWN_WAIT)
+        if person is None:
+            raise GaveUp("Slack has not told yet who that is", "try again in ten minutes, when Slack was asked anew")
+        if not person.email:
+            raise GaveUp("Slack tells no e-mail address of that person", "let the bot read addresses (users:read.email)")
         target = self._reports.pagerduty_id(effect.person)
         if target is None:
             raise GaveUp("PagerDuty has no user with that person's e-mail address", "give both the same address")

@@ -14,7 +14,7 @@ from bot.incidents.effects import AcknowledgePage, Attempt, Lane, PageNextLevel,
 from bot.incidents.incident import PageState, Status
 from bot.incidents.inputs import Acknowledge, LevelNotAsked, PageAccepted, PageDropped, PagerReported, Resolve, SomeoneAsked
 from bot.pagerduty.client import Client
-from bot.pagerduty.deliver import PagerDeliverer
+from bot.pagerduty.deliver import KNOWN_AFTER, PagerDeliverer
 from bot.pagerduty.limits import Budget
 from bot.pagerduty.reports import Reports
 from bot.store.people import Person
@@ -301,3 +301,31 @@ def test_a_gateway_that_had_no_answer_may_have_handed_the_request_on_so_it_is_lo
         assert isinstance(sends.deliver(effect, replace(row, number=2, is_ambiguous=True)), SomeoneAsked)
 
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("known", "number", "said"),
+    [
+        (None, 1, "not known yet who that is"),
+        (None, KNOWN_AFTER, "Slack has not told yet who that is"),
+        (Person(BEN), 1, "no e-mail address"),
+        (Person(BEN, email="ben@example.com"), 1, "no user with that person's e-mail address"),
+    ],
+    ids=["just started", "still not known", "no address", "not in PagerDuty"],
+)
+def test_why_somebody_is_not_asked_is_told_as_it_is(store, known, number, said):
+    if known is not None:
+        store.remember_people([known], NOON)
+
+    def account(caller):
+        found = {"users": []} if "/users" in caller.line else {"incidents": [{"id": "Q1", "responder_requests": []}]}
+        answer(200, found)(caller)
+
+    effect = PagePerson(incident=7, dedup_key=KEY, person=BEN, by=BEN, message="help")
+    with standing_in(account) as neighbour:
+        asks = deliverer(store, neighbour.url, token="t")
+        if number == 1 and known is None:
+            with pytest.raises(TryLater, match=said):
+                asks.deliver(effect, Attempt("1", number, False, NOON))
+        else:
+            assert said in asks.deliver(effect, Attempt("1", number, False, NOON)).reason
