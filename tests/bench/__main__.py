@@ -102,6 +102,8 @@ def measure(
         folder = Path(name)
         print(f"\n{kind} {version(database())}\n{HEAD}", flush=True)
         yield from at_a_pace(folder, database, floor, parts, seconds)
+        if "page" in parts and kind == "postgresql":
+            yield from (("page", one) for one in across(folder, database()))
         if "soak" in parts:
             yield from (("soak", one) for one in memory.soak(database(), folder, alerts or memory.A_DAY))
         if "memory" in parts:
@@ -126,6 +128,15 @@ def measure(
             yield from (("door", one) for one in door.door(database, floor, folder, seconds / 3))
 
 
+def across(folder: Path, url: str) -> Iterator[Figure]:
+    """The page where who takes the alert and who pages are two processes."""
+    with running(World(is_strict=False)) as sandbox, processes.part("web", sandbox, url, folder) as web, \
+            processes.worker(sandbox, url, folder):  # fmt: skip
+        yield figures.page(sandbox, web.port, "up", "apart")
+        yield figures.page(sandbox, web.port, "down", "apart")
+        yield figures.page_in_storm(sandbox, web.port, "apart")
+
+
 def at_a_pace(
     folder: Path, database: Callable[[], str], floor: int, parts: Sequence[str], seconds: float
 ) -> Iterator[tuple[str, Figure]]:
@@ -136,8 +147,9 @@ def at_a_pace(
     with running(World(is_strict=False)) as sandbox, processes.bot(sandbox, url, folder) as port:
         if "intake" in parts:
             yield "intake", figures.intake(port, floor, url, seconds)
-        for state in ("up", "down", "slow") if "page" in parts else ():
-            yield "page", figures.page(sandbox, port, state)
+        if "page" in parts:
+            yield from (("page", figures.page(sandbox, port, state)) for state in ("up", "down", "slow"))
+            yield "page", figures.page_in_storm(sandbox, port, "serve")
         if "slash" in parts:
             yield from (("slash", one) for one in figures.slash(sandbox, port, floor))
 
