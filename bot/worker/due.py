@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 
 import structlog
 
@@ -32,6 +33,8 @@ class DueTimers:
     def __init__(self, *, store: Store, door: Door) -> None:
         self._store, self._door = store, door
         self._next: datetime | None = None
+        self._most = AT_ONCE
+        """How many may be handled together: fewer where somebody is always at one of their incidents, until that is alone."""
         self._failures: dict[str, int] = {}
         """How often in a row a timer could not be handled in this process. A new one starts anew: it may be mended."""
 
@@ -44,10 +47,12 @@ class DueTimers:
         due = deque(self._store.due(now, AT_ONCE))
         count = len(due)
         while due:
-            plain = list(self._plain(due))
+            plain = list(islice(self._plain(due), self._most))
             try:
                 handled = self._handle_together(plain) if len(plain) > 1 else 0
+                self._most = min(AT_ONCE, self._most * 2)
             except Conflict as error:
+                self._most = max(1, len(plain) // 2)
                 # Another worker is at the same ones, or somebody at their incidents: what is left is seen in the next round.
                 log.debug("timers taken by somebody else", reason=str(error))
                 break

@@ -12,7 +12,7 @@ from bot.incidents.decision import Decision, Timer
 from bot.incidents.incident import Status
 from bot.incidents.inputs import AlertReported, DigestDue, ReminderDue
 from bot.incidents.policy import Policy, ResolveRule, RouteRule
-from bot.store import DatabaseDown, Store
+from bot.store import Conflict, DatabaseDown, Store
 from bot.store.tables import outbox
 from bot.store.tables import timers as timer_rows
 from bot.worker.due import LONGEST_WAIT, DueTimers
@@ -265,3 +265,21 @@ def test_what_has_been_clear_for_the_hold_is_resolved_where_the_policy_says_so(s
 
     assert [one.status for one in store.incidents()] == [Status.RESOLVED] * count
     assert types(store).count("resolved") == 1
+
+
+def test_timers_beside_an_incident_that_changes_all_the_time_are_handled_all_the_same(store):
+    door = Door(store, lambda: NOON, lambda: OPENS, lambda: ())
+    for number in range(8):
+        door.handle(AlertReported(alert(service=f"service {number}", identity=f"{number}"), "main"))
+
+    class Busy(Door):
+        def handle_together(self, bundles, seconds):  # type: ignore[no-untyped-def]
+            if any(getattr(input, "incident", None) == 5 for bundle in bundles for input in bundle.inputs):
+                raise Conflict("INC-5 changed meanwhile")
+            return super().handle_together(bundles, seconds)
+
+    timers = DueTimers(store=store, door=Busy(store, lambda: after(5), lambda: OPENS, lambda: ()))
+    for _ in range(60):
+        timers.run_once()
+
+    assert [len([one for one in store.timeline(f"INC-{number}") if one.type == "ack_breached"]) for number in range(1, 9)] == [1] * 8
