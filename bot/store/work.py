@@ -135,6 +135,10 @@ class Work:
         self.pending.number += 1
         return self.pending.number
 
+    def give_number_back(self) -> None:
+        """Nothing was opened under the number that was asked for."""
+        self.pending.number = None
+
     def mark_handled(self, key: str, at: datetime) -> None:
         """Remember that an input was handled. `write` raises `Conflict` where somebody else is handling it."""
         self.pending.keys[key] = at

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -75,8 +76,8 @@ class Intake:
 
         def together() -> None:
             if plain := list(self._plain(rest)):
-                for _ in range(self._door.handle_together(plain, TOGETHER_SECONDS)):
-                    rest.popleft()
+                plain = [replace(one, saved=rest.popleft) for one in plain]
+                self._door.handle_together(plain, TOGETHER_SECONDS)
 
         try:
             bug_in(together)
@@ -85,7 +86,10 @@ class Intake:
         return before - len(rest)
 
     def _plain(self, rest: Iterable[Received]) -> Iterator[Bundle]:
-        """The first deliveries that are read for the first time, can be read, and take no question to PagerDuty."""
+        """The first deliveries that are read for the first time, can be read, and take no question to PagerDuty.
+
+        None of so many alerts that one transaction for all of them would keep everybody else waiting.
+        """
         alerts = 0
         for one in rest:
             if one.attempts > 1 or alerts >= TOGETHER_ALERTS:
@@ -98,6 +102,8 @@ class Intake:
                 return
             notes = [reading.ignored] if reading.ignored else []
             inputs = tuple(self._inputs(reading, one, notes))
+            if len(inputs) > TOGETHER_ALERTS:
+                return
             alerts += len(inputs)
             yield Bundle(inputs, partial(_finish, one, notes))
 
@@ -132,7 +138,10 @@ class Intake:
             self._put_aside(received, error.reason)
             return
         notes = [reading.ignored] if reading.ignored else []
-        for index, input in enumerate(self._inputs(reading, received, notes)):
+        inputs: Iterator[tuple[int, Input]] = enumerate(self._inputs(reading, received, notes))
+        if received.attempts == 1 and len(reading.alerts) > TOGETHER_ALERTS:
+            inputs = iter(self._without_most(received, tuple(inputs), notes))
+        for index, input in inputs:
             # The poll finds in PagerDuty's log what a webhook told, or the other way round: the first one counts.
             once = input.report.once_key if isinstance(input, PagerReported) else f"inbox:{received.id}:{index}"
             try:
@@ -141,6 +150,28 @@ class Intake:
                 notes.append(error.reason)
         with self._store.writing() as work:
             work.delivery_done(received.id, "; ".join(notes))
+
+    def _without_most(self, received: Received, inputs: Sequence[tuple[int, Input]], notes: list[str]) -> Sequence[tuple[int, Input]]:
+        """Handle a delivery's many alerts, a moment's worth to a transaction; those left when anything was in the way."""
+        rest = deque(inputs)
+
+        def together() -> None:
+            while rest:
+                some = [rest[place] for place in range(min(len(rest), TOGETHER_ALERTS))]
+                bundles = [
+                    Bundle((one,), partial(self._mark, f"inbox:{received.id}:{index}", notes), rest.popleft) for index, one in some
+                ]
+                self._door.handle_together(bundles, TOGETHER_SECONDS)
+
+        try:
+            bug_in(together)
+        except (Conflict, DatabaseDown) as error:
+            log.info("read one by one", reason=str(error))
+        return rest
+
+    def _mark(self, key: str, notes: list[str], work: Work, refused: Sequence[str]) -> None:
+        work.mark_handled(key, self._door.clock())
+        notes += refused
 
     def _parse(self, received: Received) -> Reading:
         source = self._sources.get(received.source)

@@ -12,9 +12,9 @@ from bot.alerts.registry import sources
 from bot.alerts.source import Delivery
 from bot.handle import Door
 from bot.incidents.decision import Decision
-from bot.incidents.inputs import Resolve
+from bot.incidents.inputs import Declare, Resolve
 from bot.incidents.policy import Policy, RouteRule
-from bot.store import Conflict, Store, migrate
+from bot.store import Conflict, Store, Work, migrate
 from bot.store.tables import alerts, entries, incidents, outbox, timers
 from bot.worker import intake as intake_module
 from bot.worker.intake import Intake
@@ -189,3 +189,111 @@ def test_an_alert_whose_incident_ends_meanwhile_is_decided_on_anew(store):
     desk.gets("generic", alert("a"))
     desk.reads()
     assert [found.number for found in store.incidents()] == [2, 1]
+
+
+def test_what_is_saved_is_not_read_again_although_telling_of_it_ended_in_a_bug(store, monkeypatch):
+    monkeypatch.setattr(intake_module, "TOGETHER_SECONDS", 60.0)
+    told: list[Decision] = []
+
+    def saved(decision: Decision) -> None:
+        told.append(decision)
+        if len(told) == 1:
+            raise OSError("no space left on device")
+
+    desk = Desk(store)
+    desk.intake = Intake(
+        sources=sources(), report=unknown, store=store, door=Door(store, lambda: NOON, lambda: RULES, lambda: (), saved=saved)
+    )
+    desk.gets("generic", one("a", "firing", "shop", "low"), one("a", "resolved", "shop", "low"))
+    while desk.intake.run_once():
+        pass
+
+    with store.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM outbox WHERE kind = 'AnnounceAlert'")) == 1
+    assert store.inbox_depth() == {}
+
+
+def test_an_alert_that_closed_stays_closed_when_another_opens_an_incident_in_the_same_transaction(store, monkeypatch):
+    monkeypatch.setattr(intake_module, "TOGETHER_SECONDS", 60.0)
+    desk = Desk(store)
+    door = Door(store, lambda: NOON, lambda: RULES, lambda: ())
+    desk.intake = Intake(sources=sources(), report=unknown, store=store, door=door)
+    desk.gets("generic", one("a", "firing", "shop", "low"))
+    assert desk.intake.run_once() == 1
+    desk.gets(
+        "generic",
+        one("a", "resolved", "shop", "low"), one("b", "firing", "mail", "critical"), one("a", "firing", "shop", "low"),
+    )  # fmt: skip
+    monkeypatch.setattr(Intake, "_take", lambda intake, received: pytest.fail("read by itself"))
+    assert desk.intake.run_once() == 3
+
+    with store.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM outbox WHERE kind = 'AnnounceAlert'")) == 2
+
+
+def many(count: int, status: str = "firing") -> bytes:
+    labels = [{"alertname": f"A{number}", "service": "shop", "severity": "critical"} for number in range(count)]
+    started = {"startsAt": "2026-03-01T11:59:00Z", "status": status}
+    given = [{"labels": one, "fingerprint": f"{number:016x}", **started} for number, one in enumerate(labels)]
+    return dumped({"version": "4", "status": status, "alerts": given})
+
+
+def test_a_delivery_of_very_many_alerts_lets_others_in_between_and_each_alert_counts_once(store):
+    transactions = []
+
+    class Watched(Door):
+        def handle_together(self, bundles, seconds):  # type: ignore[no-untyped-def]
+            transactions.append(super().handle_together(bundles, seconds))
+            return transactions[-1]
+
+    desk = Desk(store)
+    desk.intake = Intake(sources=sources(), report=unknown, store=store, door=Watched(store, lambda: NOON, lambda: RULES, lambda: ()))
+    count = 3 * intake_module.TOGETHER_ALERTS
+    desk.gets("alertmanager", many(count))
+    assert desk.intake.run_once() == 1
+
+    assert sum(transactions) == count
+    assert max(transactions) <= intake_module.TOGETHER_ALERTS
+    assert store.incident(1).alert_count == count
+    with store.engine.connect() as connection:
+        assert connection.scalar(text("SELECT sum(reports) FROM alerts")) == count
+    assert store.inbox_depth() == {}
+
+
+def test_a_delivery_of_very_many_alerts_goes_on_where_it_was_interrupted(store):
+    class Dies(Door):
+        def handle_together(self, bundles, seconds):  # type: ignore[no-untyped-def]
+            count = super().handle_together(bundles, seconds)
+            if store.incident(1).alert_count > 100:
+                raise KeyboardInterrupt
+            return count
+
+    desk = Desk(store)
+    desk.intake = Intake(sources=sources(), report=unknown, store=store, door=Dies(store, lambda: NOON, lambda: RULES, lambda: ()))
+    count = intake_module.TOGETHER_ALERTS + 50
+    desk.gets("alertmanager", many(count))
+    with pytest.raises(KeyboardInterrupt):
+        desk.intake.run_once()
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE inbox SET lease_until = NULL"))
+    assert desk.intake.run_once() == 1
+
+    assert store.incident(1).alert_count == count
+    with store.engine.connect() as connection:
+        assert connection.scalar(text("SELECT sum(reports) FROM alerts")) == count
+
+
+def test_a_declaration_that_was_repeated_at_once_leaves_no_gap_in_the_numbers(store, monkeypatch):
+    door = Door(store, lambda: NOON, lambda: RULES, lambda: ())
+    door.handle(Declare(title="Checkout is down", by="U0ANA0001"), once="first")
+    looked: list[str] = []
+    look = Work.was_handled
+
+    def too_early(work: Work, key: str) -> bool:
+        looked.append(key)
+        return len(looked) > 1 and look(work, key)
+
+    monkeypatch.setattr(Work, "was_handled", too_early)
+    assert door.handle(Declare(title="Checkout is down", by="U0ANA0001"), once="first").was_handled
+
+    assert door.handle(Declare(title="Mail is down", by="U0ANA0001"), once="second").incident.number == 2
