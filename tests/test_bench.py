@@ -230,6 +230,15 @@ def test_the_first_limit_is_that_of_the_method_whose_calls_are_used_up_first():
     assert slack_allows(LIFE.calls) == (pytest.approx(50 * 0.95 * 60 / 10), "chat.update")
     assert slack_allows({"slack conversations.create": 1.0}) == (pytest.approx(20 * 0.95 * 60), "conversations.create")
     assert slack_allows({"pagerduty enqueue": 3.0}) == (math.inf, "")
+    assert slack_allows(LIFE.calls, frozenset({"chat.update"})) == (pytest.approx(20 * 0.95 * 60), "conversations.create")
+
+
+def test_an_incident_asks_for_its_own_calls_and_those_of_each_alert_that_joins():
+    join = replace(NOTHING, calls={"slack chat.update": 0.5, "slack chat.postMessage": 1.0})
+
+    assert Costs(0.0, NOTHING, join, LIFE).calls(4) == {
+        "slack chat.update": 12.0, "slack chat.postMessage": 4.0, "slack conversations.create": 1.0,
+    }  # fmt: skip
 
 
 def test_figures_are_in_doubt_where_the_record_does_not_hold_what_was_sent():

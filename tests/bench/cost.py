@@ -132,6 +132,8 @@ LOADS = (
     Load("a million alerts a day", 10, 4, 1_000_000 - 10 * DAY * 5),
 )
 """Each incident has four more alerts, and each of all five is sent twenty times more; of the million, the rest are repeats."""
+FOLDED = frozenset({"chat.update", "conversations.setTopic"})
+"""What has to wait here tells the newest state only: more of it takes no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,11 @@ class Costs:
         """How much of a core all processes take together, on average."""
         return self.idle + self._of(load, "seconds") / 3600
 
+    def calls(self, joins: float) -> dict[str, float]:
+        """What an incident with so many more alerts asks of its neighbours."""
+        names = {*self.life.calls, *self.join.calls}
+        return {name: self.life.calls.get(name, 0) + joins * self.join.calls.get(name, 0) for name in names}
+
     def kept_a_month(self, load: Load) -> float:
         """Bytes by which the database grows for ever."""
         return self._of(load, "kept") * MONTH
@@ -161,15 +168,15 @@ class Costs:
         return load.repeats / DAY * repeat + load.incidents * (load.joins * join + life)
 
 
-def slack_allows(calls: Mapping[str, float]) -> tuple[float, str]:
-    """How many lives an hour Slack's limits let through, all their calls on time; and the method that is the limit."""
+def slack_allows(calls: Mapping[str, float], without: frozenset[str] = frozenset()) -> tuple[float, str]:
+    """How many an hour Slack's limits let through, all their calls on time; and the method that is the limit."""
     rates = {
-        name: PER_MINUTE[method] * SHARE * 60 / each
+        method: PER_MINUTE[method] * SHARE * 60 / each
         for name, each in calls.items()
-        if (method := name.removeprefix("slack ")) in PER_MINUTE and each > 0
+        if (method := name.removeprefix("slack ")) in PER_MINUTE and method not in without and each > 0
     }
-    name = min(rates, key=lambda one: rates[one], default="")
-    return rates.get(name, math.inf), name.removeprefix("slack ")
+    method = min(rates, key=lambda one: rates[one], default="")
+    return rates.get(method, math.inf), method
 
 
 # --- measured ---------------------------------------------------------------------------------
@@ -217,8 +224,10 @@ def told(costs: Costs, idle: Mapping[str, float], doubt: str) -> Iterator[Amount
         yield Amount(f"{name}: database", one.size / 1000, "kB", doubt=doubt)
         yield Amount(f"{name}: of it for ever", one.kept / 1000, "kB", doubt=doubt)
         yield Amount(f"{name}: calls of neighbours", sum(one.calls.values()), "", doubt=doubt, what_floor=_listed(one.calls))
-    rate, method = slack_allows(costs.life.calls)
-    yield Amount("lives that Slack's limits let through", rate, "an hour", doubt=doubt, what_floor=f"the first limit is {method}'s")
+    calls = costs.calls(LOADS[0].joins)
+    for what, without in (("cards and topics are told less often", frozenset[str]()), ("anything is told late", FOLDED)):
+        rate, method = slack_allows(calls, without)
+        yield Amount(f"incidents before {what}", rate, "an hour", doubt=doubt, what_floor=f"the limit is {method}'s")
     for load in LOADS:
         yield Amount(f"{load.name}: processor", costs.cores(load) * 100, "% of a core", doubt=doubt)
         yield Amount(f"{load.name}: growth a month", costs.kept_a_month(load) / 1e6, "MB", doubt=doubt)
