@@ -59,8 +59,7 @@ class InboxWriter:
         self._bytes = 0
         self._is_open, self._is_idle = True, False
         self._change = threading.Condition(threading.Lock())
-        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
-        self._thread.start()
+        self._start()
 
     def take(self, source: str, delivery: Delivery, delivery_id: str, tell: Tell) -> None:
         """Queue a delivery; `tell` hears from the writer's thread what became of it.
@@ -77,6 +76,8 @@ class InboxWriter:
                 raise InboxFull("more is waiting than can be kept")
             self._waiting.append(arrival)
             self._bytes += size
+            if not self._is_running:
+                self._start()
             # Only one that waits is woken: each wake-up makes two threads fight for the interpreter.
             if self._is_idle:
                 self._change.notify()
@@ -88,6 +89,8 @@ class InboxWriter:
         answer.set_running_or_notify_cancel()
 
         def tell(became: bool | DatabaseDown) -> None:
+            if answer.done():
+                return
             if isinstance(became, bool):
                 answer.set_result(became)
             else:
@@ -103,10 +106,25 @@ class InboxWriter:
             self._change.notify()
         self._thread.join(timeout=10)
 
+    def _start(self) -> None:
+        self._is_running = True
+        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
+        self._thread.start()
+
     def _run(self) -> None:
-        while batch := self._gathered():
-            for start in range(0, len(batch), MOST_ROWS):
-                self._commit(batch[start : start + MOST_ROWS])
+        batch: Sequence[_Arrival] = ()
+        try:
+            while batch := self._gathered():
+                for start in range(0, len(batch), MOST_ROWS):
+                    self._commit(batch[start : start + MOST_ROWS])
+        finally:
+            with self._change:
+                self._is_running = False
+                if self._waiting:
+                    self._start()
+            # A bug ended it, where there is still a batch. Whoever waits hears of it: the first answer to each counts.
+            for one in batch:
+                one.tell(DatabaseDown("saving it ended in a bug; see the log"))
 
     def _gathered(self) -> Sequence[_Arrival]:
         """Everything that waits, once something does; nothing where no more will come."""
