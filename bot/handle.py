@@ -15,7 +15,7 @@ from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
-from bot.incidents.decisions.opening import title_of
+from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, Input, Merge, TroubleSeen
 from bot.incidents.policy import Policy
@@ -191,7 +191,9 @@ def _look_ahead(work: Work, inputs: Sequence[Input]) -> None:
 def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:
     """The open incident that somebody declared with the same words a moment ago, where whoever asks may know of it."""
     for one in work.opened_since(now - TWIN):
-        if one.title.casefold() == title_of(wish).casefold() and one.drill == wish.drill and not one.private:
+        is_same = one.title.casefold() == title_of(wish).casefold() and one.drill == wish.drill
+        # One that is worse wakes somebody whom the other may not.
+        if is_same and not one.private and one.severity.rank <= severity_of(wish).rank:
             return one
     return None
 
@@ -207,10 +209,13 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     opens = placement.outcome is RouteOutcome.OPEN and report.alert.status is AlertStatus.FIRING
     if not opens or placement.incident is not None:
         return placement
-    flood, source, is_private = policy.flood(), report.alert.source, placement.route.private
+    flood, source, route = policy.flood(), report.alert.source, placement.route
     opened = work.opened_by(source, now - flood.within)
-    storm = work.storm_of(source, is_private) if opened >= flood.most else None
-    return gathered(placement, source, opened, storm, flood)
+    if opened < flood.most:
+        return placement
+    # Whoever is woken for it must be those who would have been.
+    pager = route.pager or policy.service(placement.service).pager
+    return gathered(placement, source, opened, work.storm_of(source, pager, is_private=route.private), pager, flood)
 
 
 def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:

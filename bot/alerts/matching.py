@@ -104,6 +104,8 @@ class Placement:
     reason: str
     is_storm: bool = False
     """The new incident gathers whatever else its source sends."""
+    pager: str | None = None
+    """Whom that one pages; None where the route or the service says."""
 
 
 def place(
@@ -135,17 +137,17 @@ def place(
     return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}")
 
 
-def gathered(placement: Placement, source: str, opened: int, storm: int | None, flood: Flood) -> Placement:
-    """Where an alert that would open an incident goes when its source has `opened` many lately.
+def gathered(placement: Placement, source: str, opened: int, storm: int | None, pager: str, flood: Flood) -> Placement:
+    """Where an alert that would open an incident and page by `pager` goes when its source has `opened` the most lately.
 
-    `storm` is the open incident that gathers them, if there is one. Other sources are untouched.
+    `storm` is the open incident that gathers what pages the same people, if there is one. Other sources are untouched.
     """
-    if opened < flood.most:
-        return placement
     why = f"{source} has opened {opened} incidents in {_minutes(flood.within)}"
     if storm is not None:
         return replace(placement, incident=storm, reason=f"{placement.reason}; {why}, so INC-{storm} gathers it")
-    return replace(placement, is_storm=True, service=None, reason=f"{placement.reason}; {why}, so this one gathers the rest")
+    return replace(
+        placement, is_storm=True, service=None, pager=pager, reason=f"{placement.reason}; {why}, so this one gathers the rest"
+    )
 
 
 def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route]) -> tuple[Route, str]:

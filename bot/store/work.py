@@ -81,15 +81,16 @@ class Work:
             self.pending.openings[source] = seen
         return seen[1] + sum(one.source == source for one in self.pending.new_incidents())
 
-    def storm_of(self, source: str, is_private: bool) -> int | None:
-        """The number of the open incident that gathers what a source sends; None where there is none."""
+    def storm_of(self, source: str, pager: str, *, is_private: bool) -> int | None:
+        """The number of the open incident that gathers what a source sends to those people; None where there is none."""
         for one in self.pending.changed_incidents():
-            if one.storm and one.is_open and one.source == source and one.private == is_private:
+            is_ours = one.source == source and one.pager == pager and one.private == is_private
+            if one.storm and one.is_open and is_ours:
                 return one.number
         known = INCIDENT_IS_STORM, incidents.c.source == source, incidents.c.private == is_private
-        found: int | None = self.connection.scalar(select(func.max(incidents.c.number)).where(INCIDENT_IS_OPEN, *known))
-        held = None if found is None else self.incident(found)
-        return held.number if held is not None and held.is_open else None
+        numbers = self.connection.scalars(select(incidents.c.number).where(INCIDENT_IS_OPEN, *known).order_by(incidents.c.number))
+        storms = (self.incident(number) for number in numbers.all())
+        return next((one.number for one in storms if one is not None and one.is_open and one.pager == pager), None)
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten: it fires, or its incident is open."""

@@ -14,7 +14,7 @@ from bot.errors import Refused
 from bot.handle import Door
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.effects import Lane, PageOnCall, PostDigest, RaiseAlarm, ResolvePage, ShowSummary
-from bot.incidents.incident import Channel, Status
+from bot.incidents.incident import Channel, Severity, Status
 from bot.incidents.inputs import Acknowledge, AlertReported, Declare, DigestDue, ReminderDue, Resolve
 from bot.incidents.policy import Policy, RouteRule
 from bot.incidents.timeline import Entry
@@ -519,6 +519,8 @@ def test_what_is_open_is_found_without_walking_through_all_that_ever_was(tmp_pat
         (Declare(title="Checkout  is SLOW", by=BEN), True),
         (Declare(title="checkout is slow", by=BEN, private=True), False),
         (Declare(title="checkout is slower", by=BEN), False),
+        (Declare(title="checkout is slow", by=BEN, severity=Severity.SEV4), True),
+        (Declare(title="checkout is slow", by=BEN, severity=Severity.SEV1), False),
     ],
 )
 def test_two_who_declare_the_same_at_once_mean_the_same(store, again, is_refused):

@@ -15,7 +15,7 @@ from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.incident import HELD, Severity, Status
 from bot.incidents.inputs import Merge, Reopen, Resolve
-from bot.incidents.policy import Policy, RouteRule, StormRule
+from bot.incidents.policy import Policy, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from bot.worker.intake import Intake
 from tests.builders import NOON
@@ -110,6 +110,16 @@ def test_a_worse_alert_among_the_gathered_raises_it_also_where_it_is_one_of_thos
     # Once it is known to be that bad, it is quiet.
     storm.gets(names[-1], severity="critical")
     assert storm.said("INC-4")["severity_changed"] == 1
+
+
+def test_those_who_would_be_paged_are_paged_each_by_a_storm_of_their_own(store):
+    services = {"service 4": Service(pager="mail"), "service 5": Service(pager="mail"), "service 6": Service(pager="shop")}
+    storm = Storm(store, RULES.model_copy(update={"services": services}))
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(8)))
+
+    gathers = {one.pager: one.alert_count for one in store.incidents() if one.storm}
+    assert gathers == {"default": 2, "mail": 2, "shop": 1}
+    assert storm.pages() == 3 + 3
 
 
 def test_who_resolves_it_hears_how_many_still_fire(storm):

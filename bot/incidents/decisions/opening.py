@@ -62,7 +62,7 @@ def declared(wish: Declare, now: datetime, policy: Policy) -> Decision:
     if wish.twin is not None and not wish.private:
         raise Refused(f"{wish.twin.ref} was opened with these words just now. If yours is another one, use other words.")
     assert wish.number is not None
-    severity = wish.severity or Severity.SEV3
+    severity = severity_of(wish)
     service = _known_service(wish.service, policy)
     incident = _new(
         wish.number,
@@ -83,6 +83,11 @@ def declared(wish: Declare, now: datetime, policy: Policy) -> Decision:
         incident = replace(incident, alerts=(_announced(record),), impact_source=f"alert {record.title}")
         record = replace(record, incident=wish.number, at=now)
     return replace(opened(incident, now, policy, wish.by, wish.details), alert=record)
+
+
+def severity_of(wish: Declare) -> Severity:
+    """What was said, or SEV3, which pages: unsure means somebody looks."""
+    return wish.severity or Severity.SEV3
 
 
 def title_of(wish: Declare) -> str:
@@ -107,7 +112,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         BOT,
         placement.service,
         policy,
-        pager=route.pager or known.pager,
+        pager=placement.pager or route.pager or known.pager,
         private=route.private,
         drill=False,
     )
