@@ -106,6 +106,7 @@ def oldest(connection: Connection) -> datetime | None:
     return first
 
 
-def sweep(connection: Connection, before: datetime) -> int:
-    """Forget deliveries that were handled long ago; never those that are parked."""
-    return connection.execute(delete(inbox).where(inbox.c.state == "done", inbox.c.received_at < before)).rowcount
+def sweep(connection: Connection, before: datetime, limit: int) -> int:
+    """Forget some deliveries that were handled long ago; never those that are parked."""
+    old = select(inbox.c.id).where(inbox.c.state == "done", inbox.c.received_at < before).order_by(inbox.c.received_at).limit(limit)
+    return connection.execute(delete(inbox).where(inbox.c.id.in_(old.scalar_subquery()))).rowcount

@@ -266,7 +266,7 @@ def oldest(connection: Connection, now: datetime) -> float:
     return max(0.0, (now - found).total_seconds()) if found else 0.0
 
 
-def sweep(connection: Connection, before: datetime) -> int:
-    """Forget what was done or dropped long ago; never what is parked."""
-    old = delete(outbox).where(outbox.c.state.in_(("done", "dropped")), outbox.c.done_at < before)
-    return connection.execute(old).rowcount
+def sweep(connection: Connection, before: datetime, limit: int) -> int:
+    """Forget some of what was done or dropped long ago; never what is parked."""
+    old = select(outbox.c.seq).where(outbox.c.state.in_(("done", "dropped")), outbox.c.done_at < before).limit(limit)
+    return connection.execute(delete(outbox).where(outbox.c.seq.in_(old.scalar_subquery()))).rowcount

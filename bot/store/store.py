@@ -24,6 +24,7 @@ from bot.store.work import Work
 ON_CALL = "on call"
 LEASE = timedelta(seconds=10)
 """How long a claim lasts where nobody says otherwise. A page that a dead process had in hand waits no longer."""
+SWEPT_AT_ONCE = 1000
 KEPT_OPEN = ("resolved", "closed", "merged", "cancelled")
 
 
@@ -287,10 +288,15 @@ class Store:
 
     def sweep(self, now: datetime, keep: timedelta) -> int:
         """Forget what was handled longer than `keep` ago; the number of rows. Never what is parked, never timelines."""
-        before = now - keep
-        with writing(self.engine) as connection:
-            gone = connection.execute(delete(handled).where(handled.c.at < before)).rowcount
-            return gone + inbox.sweep(connection, before) + outbox.sweep(connection, before)
+        before, gone = now - keep, 0
+        # A portion at a time: nobody else writes to SQLite meanwhile, and somebody may be waiting to page.
+        for sweep in (inbox.sweep, outbox.sweep, _sweep_handled):
+            portion = SWEPT_AT_ONCE
+            while portion == SWEPT_AT_ONCE:
+                with writing(self.engine) as connection:
+                    portion = sweep(connection, before, SWEPT_AT_ONCE)
+                gone += portion
+        return gone
 
     # --- by hand ------------------------------------------------------------------------------
 
@@ -371,3 +377,9 @@ def _in_turn(connection: Connection, numbers: Select[tuple[int]]) -> tuple[Incid
     rows = connection.execute(select(incidents.c.number, incidents.c.body, incidents.c.version).where(incidents.c.number.in_(wanted)))
     found = {row.number: read(row.body, row.version) for row in rows}
     return tuple(found[number] for number in wanted if number in found)
+
+
+def _sweep_handled(connection: Connection, before: datetime, limit: int) -> int:
+    """Forget some keys of inputs that were handled long ago."""
+    old = select(handled.c.key).where(handled.c.at < before).order_by(handled.c.at).limit(limit)
+    return connection.execute(delete(handled).where(handled.c.key.in_(old.scalar_subquery()))).rowcount
