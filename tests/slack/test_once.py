@@ -29,8 +29,16 @@ def test_the_same_declaration_forty_times_at_once_is_one_incident(offices):
     assert sum(b"done already" in one for one in answers) == 39
 
 
-def test_forty_people_who_declare_the_same_words_open_forty_incidents(offices):
+def test_forty_people_who_declare_the_same_words_open_one_incident_and_all_others_read_which(offices):
     answers = at_once(offices, [offices.command("declare checkout is slow") for _ in range(40)])
+
+    assert len(offices.store.incidents(limit=99)) == 1
+    assert sum(b"INC-1 opened" in one for one in answers) == 1
+    assert sum(b"INC-1 was opened with these words just now" in one for one in answers) == 39
+
+
+def test_forty_people_who_declare_different_things_open_forty_incidents(offices):
+    answers = at_once(offices, [offices.command(f"declare checkout is slow in region {number}") for number in range(40)])
 
     assert len(offices.store.incidents(limit=99)) == 40
     assert all(b"opened" in one for one in answers)
