@@ -286,15 +286,15 @@ class Store:
         with reading(self.engine) as connection:
             return inbox.depth(connection)
 
-    def sweep(self, now: datetime, keep: timedelta) -> int:
+    def sweep(self, now: datetime, keep: timedelta, at_once: int = SWEPT_AT_ONCE) -> int:
         """Forget what was handled longer than `keep` ago; the number of rows. Never what is parked, never timelines."""
         before, gone = now - keep, 0
         # A portion at a time: nobody else writes to SQLite meanwhile, and somebody may be waiting to page.
         for sweep in (inbox.sweep, outbox.sweep, _sweep_handled):
-            portion = SWEPT_AT_ONCE
-            while portion == SWEPT_AT_ONCE:
+            portion = at_once
+            while portion == at_once:
                 with writing(self.engine) as connection:
-                    portion = sweep(connection, before, SWEPT_AT_ONCE)
+                    portion = sweep(connection, before, at_once)
                 gone += portion
         return gone
 

@@ -337,10 +337,10 @@ def signed(body: bytes) -> dict[str, str]:
     return {"Content-Type": "application/json", **source_named("alertmanager").sign(body, SECRET, wall_clock())}
 
 
-def alert(number: int) -> bytes:
+def alert(number: int, prints: int = FINGERPRINTS, services: int = SERVICES) -> bytes:
     """One delivery of a storm: an alert that fires again, or for the first time, under one of so many fingerprints."""
-    fingerprint = number % FINGERPRINTS
-    service = f"service-{fingerprint % SERVICES}"
+    fingerprint = number % prints
+    service = f"service-{fingerprint % services}"
     one = {
         "status": "firing", "fingerprint": f"{fingerprint:016x}", "startsAt": "2026-11-02T10:00:00Z",
         "labels": {"alertname": f"Alert{fingerprint}", "service": service, "severity": "critical"},

@@ -1,6 +1,5 @@
 """Storms of alerts, and crowds of people at one button. E1, E2 and E4; what several replicas make of E1 is in `replicas.py`."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from sandbox.slack.limits import PER_MINUTE
 from tests.bench.load import Times, paced, run
 from tests.faults.matrix import KINDS
 from tests.faults.oracle import Wrong
-from tests.faults.replicas import signed
+from tests.faults.replicas import alert, signed
 from tests.faults.rig import PATIENCE, Rig
 from tests.faults.trials import Stage, Trial
 
@@ -38,19 +37,6 @@ severities:
   SEV1: {means: Everything, pages: true, acknowledge_within: 1h, reminders: [30m], update_every: 2h}
 routes: [{name: all, match: {}, severity: SEV1}]
 """
-
-
-def alert(number: int, prints: int, services: int) -> bytes:
-    """The n-th delivery: one of so many alerts of so many services fires, for the first time or again."""
-    which = number % prints
-    service = f"service-{which % services}"
-    one = {
-        "status": "firing", "fingerprint": f"{which:016x}", "startsAt": "2026-11-02T10:00:00Z",
-        "labels": {"alertname": f"Alert{which}", "service": service, "severity": "critical"},
-        "annotations": {"summary": f"{service} fails, {which}", "description": f"delivery {number}"},
-    }  # fmt: skip
-    body = {"version": "4", "receiver": "firstfive", "status": "firing", "groupKey": f"{{}}:{which}", "alerts": [one]}
-    return json.dumps(body).encode()
 
 
 def hundred_prints(stage: Stage) -> Iterator[Wrong]:

@@ -538,13 +538,12 @@ def test_two_who_declare_the_same_at_once_mean_the_same(store, again, is_refused
     assert [one.number for one in store.incidents()] == [2, 1]
 
 
-def test_a_large_sweep_lets_others_write_in_between(store, monkeypatch):
-    monkeypatch.setattr("bot.store.store.SWEPT_AT_ONCE", 10)
+def test_a_large_sweep_lets_others_write_in_between(store):
     with store.writing() as work:
         for number in range(35):
             work.mark_handled(str(number), NOON)
     transactions = []
     event.listen(store.engine, "commit", lambda connection: transactions.append(1))
 
-    assert store.sweep(NOON + timedelta(days=31), timedelta(days=30)) == 35
+    assert store.sweep(NOON + timedelta(days=31), timedelta(days=30), at_once=10) == 35
     assert len(transactions) >= 4
