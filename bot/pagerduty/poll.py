@@ -53,8 +53,9 @@ class _Page:
 class Poll:
     """One round asks about every page that is not over, and once more about each that is."""
 
-    def __init__(self, *, client: Client, reports: Reports, store: Store, door: Door) -> None:
+    def __init__(self, *, client: Client, reports: Reports, store: Store, door: Door, enough: int = ENOUGH) -> None:
         self._client, self._reports, self._store, self._door = client, reports, store, door
+        self._enough = enough
         self._rounds = 0
         self._asked: dict[str, int] = {}
         """The round in which each page was last asked about."""
@@ -107,7 +108,7 @@ class Poll:
             waited = self._rounds - self._asked.get(page.key, self._rounds - NEVER)
             return waited * (RINGS if page.episode.is_waiting else 1)
 
-        return sorted(pages, key=turn, reverse=True)[:ENOUGH]
+        return sorted(pages, key=turn, reverse=True)[: self._enough]
 
     def _ask(self, page: _Page) -> None:
         found = self._reports.incident(page.key)

@@ -16,7 +16,7 @@ from bot.incidents.incident import PageState, Status, dedup_key
 from bot.incidents.inputs import PageAccepted, Reopen, Resolve
 from bot.incidents.oncall import OnCall
 from bot.pagerduty.client import Client
-from bot.pagerduty.poll import IN_A_ROW, LOOKS_BACK, RINGS, Poll
+from bot.pagerduty.poll import ENOUGH, IN_A_ROW, LOOKS_BACK, RINGS, Poll
 from bot.pagerduty.reports import Reports
 from bot.store import outbox as outbox_rows
 from tests.builders import ANA, NOON, POLICY, after, incident
@@ -55,7 +55,8 @@ class Account:
 class Round:
     """Some open incidents, and the poll."""
 
-    def __init__(self, store, url, count=2):
+    def __init__(self, store, url, count=2, enough=ENOUGH):
+        self.enough = enough
         self.store, self.now = store, after(2)
         self.door = Door(store, lambda: self.now, lambda: POLICY, lambda: ())
         self.url = url
@@ -69,7 +70,7 @@ class Round:
         """A poll of a process that has just started."""
         client = Client(token=SecretStr("t"), from_email="", api_url=self.url, events_url=self.url)
         reports = Reports(client=client, store=self.store, clock=lambda: self.now)
-        self.poll = Poll(client=client, reports=reports, store=self.store, door=self.door)
+        self.poll = Poll(client=client, reports=reports, store=self.store, door=self.door, enough=self.enough)
         return self.poll
 
     def acknowledged(self):
@@ -260,11 +261,10 @@ def test_a_page_that_is_lost_again_and_again_gets_more_time_each_time(store):
     assert len(about.alarms()) == 1 + (len(sent_at) - 1) // UNSEEN_SAID_EVERY
 
 
-def test_more_pages_than_fit_a_round_all_get_their_turn_and_those_that_ring_first(store, monkeypatch):
-    monkeypatch.setattr("bot.pagerduty.poll.ENOUGH", 3)
+def test_more_pages_than_fit_a_round_all_get_their_turn_and_those_that_ring_first(store):
     account = Account()
     with standing_in(account) as neighbour:
-        about = Round(store, neighbour.url, count=10)
+        about = Round(store, neighbour.url, count=10, enough=3)
         assert about.poll.run_once() == 3
         about.poll.run_once()
         # The three of the first round are acknowledged by now: those that still ring come before them.
@@ -275,11 +275,10 @@ def test_more_pages_than_fit_a_round_all_get_their_turn_and_those_that_ring_firs
     assert about.acknowledged() == list(range(1, 11))
 
 
-def test_a_page_is_asked_about_again_though_new_ones_ring_all_the_time(store, monkeypatch):
-    monkeypatch.setattr("bot.pagerduty.poll.ENOUGH", 2)
+def test_a_page_is_asked_about_again_though_new_ones_ring_all_the_time(store):
     asked = []
     with standing_in(Account()) as neighbour:
-        about = Round(store, neighbour.url, count=6)
+        about = Round(store, neighbour.url, count=6, enough=2)
         pages = about.poll._pages(about.now)
         for _ in range(6 * RINGS):
             turns = about.poll._turns(pages)
