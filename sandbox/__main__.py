@@ -7,9 +7,7 @@ import argparse
 import fcntl
 import json
 import os
-import signal
 import sys
-import threading
 import time
 import warnings
 from datetime import datetime
@@ -21,6 +19,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module="pdpyras")
 from bot.alerts.registry import source_named, sources  # noqa: E402
 from bot.clock import wall_clock  # noqa: E402
 from bot.commands.running import set_up_logs  # noqa: E402
+from bot.commands.stopping import asked_to_stop  # noqa: E402
 from bot.errors import Refused  # noqa: E402
 from bot.settings import Settings  # noqa: E402
 from bot.store import migrate  # noqa: E402
@@ -187,9 +186,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 8700), help="the page's port")
     given = parser.parse_args()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    wait = asked_to_stop()
     port = free_port(given.port)
     if port != given.port:
         print(f"Port {given.port} is in use; taking {port}.", flush=True)
@@ -203,7 +200,7 @@ def main() -> int:
         demo.start()
         write_ready(demo, folder)
         print(WELCOME.format(page=demo.world.origin), flush=True)
-        stop.wait()
+        wait()
         print("\nStopping …", flush=True)
     finally:
         (folder / "ready.json").unlink(missing_ok=True)

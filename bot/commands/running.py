@@ -4,14 +4,13 @@ import argparse
 import errno
 import gc
 import logging
-import signal
 import socket
 import sys
-import threading
 from typing import Any
 
 import structlog
 
+from bot.commands.stopping import asked_to_stop
 from bot.errors import Refused
 from bot.settings import Settings
 from bot.store import migrate
@@ -77,9 +76,7 @@ def _run(given: argparse.Namespace, settings: Settings, *, web: bool, worker: bo
         raise Refused(f"{late}, or start with --migrate" if late.endswith("migrate`") else late)
     if web:
         check_address(settings.host, settings.port)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    wait = asked_to_stop()
     log = structlog.get_logger()
     try:
         if worker:
@@ -90,7 +87,7 @@ def _run(given: argparse.Namespace, settings: Settings, *, web: bool, worker: bo
             log.info("listening", address=f"http://{settings.host}:{server.port}")
         log.info("running", web=web, worker=worker)
         _make_ready_for_load()
-        stop.wait()
+        wait()
     finally:
         log.info("stopping")
         bot.stop()

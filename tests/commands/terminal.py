@@ -100,6 +100,7 @@ class Terminal:
 
     def environment(self, **settings: object) -> dict[str, str]:
         plain = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.folder), "PYTHONPATH": str(TOP), "COLUMNS": "120"}
+        plain["PYTHONFAULTHANDLER"] = "1"
         named = {name.upper(): str(value) for name, value in settings.items()}
         return {name: value for name, value in (plain | self.given | named).items() if value != ""}
 
@@ -115,6 +116,9 @@ def ended(process: subprocess.Popen[str], number: signal.Signals, seconds: float
     process.send_signal(number)
     with suppress(subprocess.TimeoutExpired):
         return process.wait(timeout=seconds)
+    # The interpreter then writes to the log what each thread was at.
+    process.send_signal(signal.SIGABRT)
+    process.wait()
     raise AssertionError(f"still running {seconds} s after {number.name}")
 
 

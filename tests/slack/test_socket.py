@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from bot.clock import wall_clock
 from bot.slack.app import SlackApp
 from bot.slack.client import Slack
 from bot.slack.socket import SocketMode
-from tests.pagerduty.standin import StandIn, answer, standing_in
+from tests.pagerduty.standin import Behaviour, StandIn, answer, standing_in
 from tests.slack.office import ANA, Office
 from tests.slack.websocket import Line, Server, listening, until
 
@@ -122,10 +123,17 @@ REFUSALS = [
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=range(len(REFUSALS)))
 def test_where_there_is_no_connection_it_says_so_and_goes_on_trying(office, refusal):
-    with listening() as server, standing_in(refusal, refusal, answer(200, {"ok": True, "url": server.url})) as api:
+    is_seen = Event()
+
+    def after_that(behave: Behaviour) -> Behaviour:
+        return lambda caller: behave(caller) if is_seen.wait(10) else None
+
+    # The second answer waits until the trouble was looked at: slack_sdk may try again at once.
+    with listening() as server, standing_in(refusal, after_that(refusal), answer(200, {"ok": True, "url": server.url})) as api:
         post = Post(office, server, api)
         post.mode.start()
         trouble = until(lambda: post.mode.trouble() if api.asked else "")
+        is_seen.set()
         assert "nothing that people type or press arrives" in trouble
         until(lambda: post.server.lines and not post.mode.trouble(), 20)
         post.mode.stop()
