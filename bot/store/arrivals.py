@@ -1,8 +1,9 @@
 """The way into the inbox: many deliveries share one commit, and each is answered after it.
 
 What makes it fast, each measured at 64 connections: whatever gathered while the last commit ran is the next one's batch,
-so nobody waits for a timer; a batch is one statement, because the interpreter's lock is given up and fought for again at
-every step of a cursor; and an answer is a call, not a future with a lock of its own.
+so nobody waits for a timer; a batch is one statement that commits by itself, because each step is a round trip, and the
+interpreter's lock given up and fought for again (a fifth more on PostgreSQL); SQLite's log is written back beside the
+commits (a sixth more); and an answer is a call, not a future with a lock of its own.
 """
 
 import threading
@@ -17,7 +18,7 @@ from sqlalchemy.exc import StatementError
 
 from bot import points
 from bot.alerts.source import Delivery
-from bot.store.database import Conflict, DatabaseDown, notify, writing
+from bot.store.database import Checkpoints, Conflict, DatabaseDown, Standing, name_of
 
 CHANNEL = "firstfive_inbox"
 MOST_ROWS = 500
@@ -52,7 +53,9 @@ class InboxWriter:
         limit_rows: int = 10_000, limit_bytes: int = 64_000_000,
     ) -> None:  # fmt: skip
         """`stored` is called after a commit; for a source that is in `apart`, what stands there instead."""
-        self._engine, self._stored, self._apart = engine, stored, dict(apart or {})
+        self._stored, self._apart = stored, dict(apart or {})
+        self._standing = Standing(engine)
+        self._checkpoints = Checkpoints(engine) if engine.dialect.name == "sqlite" else None
         self._insert = _insert_lite if engine.dialect.name == "sqlite" else _insert_full
         self._limit_rows, self._limit_bytes = limit_rows, limit_bytes
         self._waiting: list[_Arrival] = []
@@ -105,6 +108,10 @@ class InboxWriter:
             self._is_open = False
             self._change.notify()
         self._thread.join(timeout=10)
+        if not self._thread.is_alive():
+            self._standing.close()
+        if self._checkpoints is not None:
+            self._checkpoints.close()
 
     def _start(self) -> None:
         self._is_running = True
@@ -147,6 +154,8 @@ class InboxWriter:
             self._commit_apart(batch, error)
             return
         points.reached(points.INBOX_AFTER)
+        if self._checkpoints is not None:
+            self._checkpoints.count(sum(len(one.body) for one in batch))
         for wake in {self._apart.get(one.identity[0], self._stored) for one in batch}:
             wake()
         for one in batch:
@@ -163,12 +172,23 @@ class InboxWriter:
             self._commit((one,))
 
     def _stored_of(self, batch: Sequence[_Arrival]) -> set[Identity]:
-        """Insert the batch in one transaction; the identities that were new."""
-        with writing(self._engine) as connection:
-            new = self._insert(connection, batch)
-            notify(connection, CHANNEL)
-            points.reached(points.INBOX_BEFORE)
-        return new
+        """Insert the batch and commit it; the identities that were new."""
+        points.reached(points.INBOX_BEFORE)
+        had_stood = self._standing.stands
+        try:
+            return self._inserted(batch)
+        except Conflict:
+            # Another process saves the same ones, in another order.
+            return self._inserted(batch)
+        except DatabaseDown:
+            # The connection may have broken long ago, while nothing came: once more, over a new one.
+            if not had_stood or self._standing.stands:
+                raise
+            return self._inserted(batch)
+
+    def _inserted(self, batch: Sequence[_Arrival]) -> set[Identity]:
+        with self._standing.statements() as connection:
+            return self._insert(connection, batch)
 
 
 def _insert_lite(connection: Connection, batch: Sequence[_Arrival]) -> set[Identity]:
@@ -178,13 +198,13 @@ def _insert_lite(connection: Connection, batch: Sequence[_Arrival]) -> set[Ident
         # As the column's type writes it, without asking it for every row.
         at = _utc(one.received_at).replace(tzinfo=None).isoformat(" ", "microseconds")
         values += (*one.identity, at, one.headers.decode(), one.body)
-    count = connection.exec_driver_sql(f"{INTO} VALUES {rows} {UNLESS_KNOWN}", tuple(values)).rowcount
-    identities = [one.identity for one in batch]
+    done = connection.exec_driver_sql(f"{INTO} VALUES {rows} {UNLESS_KNOWN}", tuple(values))
+    count, last = done.rowcount, done.lastrowid
     if count == len(batch):
-        return set(identities)
-    # Nobody else writes meanwhile: what was new has the highest numbers.
-    newest = "SELECT source, route, delivery_id FROM inbox ORDER BY id DESC LIMIT ?"
-    return {(row[0], row[1], row[2]) for row in connection.exec_driver_sql(newest, (count,))}
+        return {one.identity for one in batch}
+    # Nobody else writes during a statement: what it put there stands in a row.
+    those = "SELECT source, route, delivery_id FROM inbox WHERE id > ? AND id <= ?"
+    return {(row[0], row[1], row[2]) for row in connection.exec_driver_sql(those, (last - count, last))}
 
 
 def _insert_full(connection: Connection, batch: Sequence[_Arrival]) -> set[Identity]:
@@ -193,12 +213,14 @@ def _insert_full(connection: Connection, batch: Sequence[_Arrival]) -> set[Ident
         [_utc(one.received_at) for one in batch], [one.headers.decode() for one in batch], [one.body for one in batch],
     )  # fmt: skip
     found = connection.exec_driver_sql(
-        f"{INTO} SELECT source, route, delivery_id, received_at, headers::json, body, 'new', '', 0"
+        f"WITH new AS ({INTO} SELECT source, route, delivery_id, received_at, headers::json, body, 'new', '', 0"
         # In binary: half of the time that both sides would take over text.
         " FROM unnest(%b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::bytea[])"
         " AS t (source, route, delivery_id, received_at, headers, body)"
-        f" {UNLESS_KNOWN} RETURNING source, route, delivery_id",
-        columns,
+        f" {UNLESS_KNOWN} RETURNING source, route, delivery_id)"
+        # Said once, where there is anything to say.
+        " SELECT source, route, delivery_id, (SELECT pg_notify(%s, %s)) FROM new",
+        (*columns, CHANNEL, name_of(connection.engine)),
     )
     return {(row[0], row[1], row[2]) for row in found}
 

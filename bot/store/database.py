@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -26,6 +26,8 @@ STILL_SECONDS = 8.0
 """How long a transaction of PostgreSQL may wait for us to go on. We never wait for anybody else within one."""
 GONE_AFTER: Mapping[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 """A server that went away without a word is noticed, rather than waited for: within 5 s of a question, 30 s of silence."""
+LOG_BYTES = 8_000_000
+"""Of deliveries, before SQLite's log is written back: about twice as much log."""
 UNIQUE_VIOLATION = "23505"
 
 
@@ -131,11 +133,11 @@ def _prepare(connection: DBAPIConnection, record: object) -> None:
     # FULL: a commit that we answered for survives a power cut. WAL: readers never wait for the writer.
     assert isinstance(connection, sqlite3.Connection)
     connection.isolation_level = None
-    # The log is written back after 16 MB, not 4: a storm's hot pages once, rather than each time.
+    # The log is written back after 64 MB by a commit; before, beside them: see `Checkpoints`.
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
-        "wal_autocheckpoint=4000",
+        "wal_autocheckpoint=16000",
         "foreign_keys=ON",
         f"busy_timeout={WAIT_SECONDS * 1000:.0f}",
     ):
@@ -145,7 +147,10 @@ def _prepare(connection: DBAPIConnection, record: object) -> None:
 def _begin(connection: Connection) -> None:
     # A read that turns into a write fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout: so take the
     # write lock first. https://www.sqlite.org/isolation.html
-    wait_seconds = connection.get_execution_options().get("firstfive_wait_seconds")
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    wait_seconds = options.get("firstfive_wait_seconds")
     if wait_seconds is None:
         connection.exec_driver_sql("BEGIN")
         return
@@ -161,6 +166,114 @@ def writing(engine: Engine) -> Iterator[Connection]:
         connection = connection.execution_options(firstfive_wait_seconds=wait_seconds)
         with connection.begin():
             yield connection
+
+
+class Standing:
+    """A connection that one thread keeps, for single statements that are each a transaction of their own.
+
+    A transaction begins, is looked after and ends, each a round trip, and each a wait for the interpreter: five for one.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._waits = WAIT_SECONDS
+
+    @contextmanager
+    def statements(self) -> Iterator[Connection]:
+        """Each statement commits by itself, and waits for no lock that another one here took.
+
+        Raises `DatabaseDown` or `Conflict`. What was sent as the connection broke may be done or not: a statement has to
+        bear that it is repeated. It is worth it where a connection stood before, and none does now.
+        """
+        with _turn(self._engine) as wait_seconds, _named():
+            connection = self._standing()
+            if connection.dialect.name == "sqlite" and abs(wait_seconds - self._waits) > 0.2:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={wait_seconds * 1000:.0f}")
+                self._waits = wait_seconds
+            try:
+                yield connection
+            finally:
+                if connection.invalidated:
+                    self.close()
+                else:
+                    # Nothing is open in the database; SQLAlchemy thinks so.
+                    connection.rollback()
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    def close(self) -> None:
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _standing(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._waits = WAIT_SECONDS
+        return self._connection
+
+
+class Checkpoints:
+    """Writes SQLite's log back into its file beside the commits, rather than within one of them.
+
+    By itself SQLite does it in the commit that fills the log: 15 ms in which nobody's delivery is answered, and an eighth
+    of the inbox's time. Here a thread of its own writes back what there is while others go on, and only what came
+    meanwhile with the write lock, so that the log begins anew. https://www.sqlite.org/wal.html#ckpt
+    """
+
+    def __init__(self, engine: Engine, log_bytes: int = LOG_BYTES) -> None:
+        self._engine, self._log_bytes = engine, log_bytes
+        self._change = threading.Condition(threading.Lock())
+        self._written, self._is_open = 0, True
+        self._thread: threading.Thread | None = None
+
+    def count(self, size: int) -> None:
+        """So many bytes were committed. Soon after `log_bytes` of them the log is written back."""
+        with self._change:
+            self._written += size
+            if self._written < self._log_bytes or not self._is_open:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+                self._thread.start()
+            self._change.notify()
+
+    def close(self) -> None:
+        """Finish what is under way."""
+        with self._change:
+            self._is_open = False
+            self._change.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                while self._written < self._log_bytes and self._is_open:
+                    self._change.wait()
+                if not self._is_open:
+                    return
+                self._written = 0
+            # What does not come about now does with the next one, or in a commit of SQLite's own accord.
+            with suppress(DatabaseDown, Conflict):
+                self._write_back()
+
+    def _write_back(self) -> None:
+        with _named(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # The second time, what came during the first: less is left for the time in which others wait.
+            for _ in range(2):
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
+            with _turn(self._engine):
+                # A reader that is at the old log is not waited for long: writers would wait with us.
+                connection.exec_driver_sql("PRAGMA busy_timeout=20")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)").all()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000:.0f}")
 
 
 @contextmanager
