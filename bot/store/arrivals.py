@@ -24,6 +24,7 @@ CHANNEL = "firstfive_inbox"
 MOST_ROWS = 500
 """Of one statement. SQLite takes 32,766 values in one."""
 INTO = "INSERT INTO inbox (source, route, delivery_id, received_at, headers, body, state, reason, attempts)"
+INTO_NUMBERED = INTO.removesuffix(")") + ", id)"
 UNLESS_KNOWN = "ON CONFLICT (source, route, delivery_id) DO NOTHING"
 
 Identity = tuple[str, str, str]
@@ -177,9 +178,6 @@ class InboxWriter:
         had_stood = self._standing.stands
         try:
             return self._inserted(batch)
-        except Conflict:
-            # Another process saves the same ones, in another order.
-            return self._inserted(batch)
         except DatabaseDown:
             # The connection may have broken long ago, while nothing came: once more, over a new one.
             if not had_stood or self._standing.stands:
@@ -213,10 +211,12 @@ def _insert_full(connection: Connection, batch: Sequence[_Arrival]) -> set[Ident
         [_utc(one.received_at) for one in batch], [one.headers.decode() for one in batch], [one.body for one in batch],
     )  # fmt: skip
     found = connection.exec_driver_sql(
-        f"WITH new AS ({INTO} SELECT source, route, delivery_id, received_at, headers::json, body, 'new', '', 0"
+        f"WITH new AS ({INTO_NUMBERED} SELECT source, route, delivery_id, received_at, headers::json, body, 'new', '', 0, id"
+        # Numbered as they came, and put there by name: two processes that save the same ones never wait for each other.
+        " FROM (SELECT nextval('inbox_id_seq') AS id, t.*"
         # In binary: half of the time that both sides would take over text.
         " FROM unnest(%b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::text[], %b::bytea[])"
-        " AS t (source, route, delivery_id, received_at, headers, body)"
+        " AS t (source, route, delivery_id, received_at, headers, body)) AS arrived ORDER BY source, route, delivery_id, id"
         f" {UNLESS_KNOWN} RETURNING source, route, delivery_id)"
         # Said once, where there is anything to say.
         " SELECT source, route, delivery_id, (SELECT pg_notify(%s, %s)) FROM new",

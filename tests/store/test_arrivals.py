@@ -64,7 +64,7 @@ def test_of_a_batch_only_what_was_not_there_is_new(store):
     }  # fmt: skip
 
 
-def test_two_that_save_the_same_ones_in_another_order_both_say_so(store):
+def test_two_that_save_the_same_ones_in_another_order_never_wait_for_each_other(store):
     writers = [store.inbox_writer(lambda: None) for _ in range(2)]
     names = [f"{number}" for number in range(300)]
     answers = [
