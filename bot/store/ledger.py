@@ -1,5 +1,6 @@
 """What all timelines tell, kept in memory and brought up to date by what was written since: a quarter is read once."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,10 @@ class Ledger:
             self._told.take(ref, mine)
         self._newest = max((number for number, _ in recent), default=self._newest)
         self._seen = {number for number, _ in recent}
+        if not self._is_read:
+            # What a quarter tells is millions of small things that stay. Looked through for garbage again and again, they
+            # would make every command wait, half a second at a time.
+            gc.freeze()
         self._is_read = True
 
 

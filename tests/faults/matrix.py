@@ -54,12 +54,12 @@ def doubles(seeds: range, counts: Mapping[str, int]) -> Iterator[Plan]:
 
 
 def frozen(seeds: range, counts: Mapping[str, int]) -> Iterator[Plan]:
-    """Standing still for longer than the lease while another worker takes over, then going on where it stood."""
+    """Standing still for longer than the lease while another worker takes over, then going on where it stood.
+
+    In a transaction too: what it has locked is others' again before its lease is.
+    """
     for seed in seeds:
         for place in places():
-            if place.point in points.RECORD:
-                # Inside a transaction: it would hold the database's locks, and everybody waits, as they must.
-                continue
             stop = _at(place, seed, "postgresql", counts)
             yield Plan(f"stood still at {place.name}", "postgresql", "apart", seed, (Kill(stop.point, stop.call, stop.time, "STOP"),))
 
