@@ -132,6 +132,7 @@ def across(folder: Path, url: str) -> Iterator[Figure]:
     """The page where who takes the alert and who pages are two processes."""
     with running(World(is_strict=False)) as sandbox, processes.part("web", sandbox, url, folder) as web, \
             processes.worker(sandbox, url, folder):  # fmt: skip
+        figures.first_page(sandbox, web.port)
         yield figures.page(sandbox, web.port, "up", "apart")
         yield figures.page(sandbox, web.port, "down", "apart")
         yield figures.page_in_storm(sandbox, web.port, "apart")
@@ -148,6 +149,7 @@ def at_a_pace(
         if "intake" in parts:
             yield "intake", figures.intake(port, floor, url, seconds)
         if "page" in parts:
+            figures.first_page(sandbox, port)
             yield from (("page", figures.page(sandbox, port, state)) for state in ("up", "down", "slow"))
             yield "page", figures.page_in_storm(sandbox, port, "serve")
         if "slash" in parts:

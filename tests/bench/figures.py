@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import urlencode
 
+import httpx
 from sqlalchemy import create_engine, text
 
 from bot.alerts.registry import source_named
@@ -226,6 +227,15 @@ def _page(sandbox: Sandbox, port: int, what: str, shape: str, storm: "Repeats | 
     half, most = PAGE_TARGETS[shape]
     name = f"alert to page, {what}" if shape == "serve" else f"across processes, {what}"
     return Figure(name, times, bare, 0.99, most, half=half)
+
+
+def first_page(sandbox: Sandbox, port: int) -> None:
+    """One alert and its page, so that what comes next is not that the processes were still starting."""
+    seen = len(sandbox.account.ledger)
+    headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+    httpx.post(f"http://127.0.0.1:{port}{HOOK}", content=alert_body("BenchFirst", "first"), headers=headers).raise_for_status()
+    if not _taken(sandbox, seen, {"first"}):
+        raise SystemExit("the first alert was never paged")
 
 
 def port_of(sandbox: Sandbox) -> int:
