@@ -171,7 +171,7 @@ def line(figure: Figure) -> str:
     if figure.is_rate:
         cells.append(f"{times.per_second:,.0f}/s, the floor {floor.per_second:,.0f}/s")
     if figure.is_met is not None:
-        cells.append(f"p{figure.share * 100:.0f} < {figure.target * 1000:.0f}: {'met' if figure.is_met else 'MISSED'}")
+        cells.append(f"{'; ' if figure.is_rate else ''}{figure.promise}: {'met' if figure.is_met else 'MISSED'}")
     if said := busy(figure):
         cells.append(f" ({said})")
     if figure.note:
@@ -236,7 +236,7 @@ def as_json(kind: str, figure: Figure | Amount) -> dict[str, Any]:
         "database": kind, "figure": figure.name.strip(), "n": len(figure.times.seconds), "measured": of(figure.times) | is_rate,
         "floor": of(figure.floor) | is_rate, "ratio": None if math.isnan(figure.ratio) else round(figure.ratio, 3),
         "not_answered": figure.times.refused, "doubt": figure.doubt, "met": figure.is_met, "note": note,
-        "target": f"p{figure.share * 100:.0f} < {figure.target * 1000:.0f} ms" if figure.target else None,
+        "target": figure.promise or None,
     }  # fmt: skip
 
 

@@ -53,6 +53,17 @@ class Figure:
     note: str = ""
     half: float = 0.0
     """What the median may be, in seconds; 0 where nothing is promised of it."""
+    least: float = 0.0
+    """What the ratio to the floor has to be at least; 0 where nothing is promised of it."""
+
+    @property
+    def promise(self) -> str:
+        """What was promised, in words; empty where nothing was."""
+        if not self.target:
+            return ""
+        told = [f"ratio ≥ {self.least:.2f}"] if self.least else []
+        told += [f"p50 < {self.half * 1000:.0f}"] if self.half else []
+        return ", ".join((*told, f"p{self.share * 100:.0f} < {self.target * 1000:.0f} ms"))
 
     @property
     def is_met(self) -> bool | None:
@@ -60,6 +71,8 @@ class Figure:
         if not self.target:
             return None
         if self.half and not self.times.percentile(0.5) < self.half:
+            return False
+        if self.least and not self.ratio >= self.least:
             return False
         return not self.doubt and not self.times.refused and self.times.percentile(self.share) < self.target
 
