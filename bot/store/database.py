@@ -333,6 +333,11 @@ def _why(error: exc.DBAPIError) -> str:
     return f"the database cannot be used: {first}"
 
 
+def writes_alone(engine: Engine) -> bool:
+    """Whether whoever writes keeps everybody else from writing."""
+    return engine.dialect.name == "sqlite"
+
+
 def database_now(connection: Connection) -> datetime:
     """The database's own time, which every process that shares it agrees on. Whole seconds on SQLite."""
     moment: datetime | None = connection.scalar(select(func.current_timestamp(type_=UtcDateTime)))
