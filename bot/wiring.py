@@ -422,9 +422,15 @@ class Bot:
             )
         return self._worker
 
-    def _intake(self, **which: str) -> Intake:
+    def _intake(self, only: str | None = None, but: str | None = None) -> Intake:
         return Intake(
-            sources=sources(), report=self.reports.of_ours, store=self.store, door=self.door, lease=self.leases.lease, **which
+            sources=sources(),
+            report=self.reports.of_ours,
+            store=self.store,
+            door=self.door,
+            lease=self.leases.lease,
+            only=only,
+            but=but,
         )
 
     def _ticks(self) -> list[Tick]:

@@ -89,8 +89,11 @@ class Turns:
                 self._is_taken = False
 
 
-def connect(url: str) -> Engine:
-    """An engine for sqlite:///FILE or postgresql+psycopg://…; connects when first used."""
+def connect(url: str, still_seconds: float = STILL_SECONDS) -> Engine:
+    """An engine for sqlite:///FILE or postgresql+psycopg://…; connects when first used.
+
+    `still_seconds`: how long a transaction of PostgreSQL may stand still.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite(url)
@@ -102,7 +105,7 @@ def connect(url: str) -> Engine:
         "lock_timeout": f"{WAIT_SECONDS / 2 * 1000:.0f}",
         # A process that stands still, or is cut off, in the midst of a transaction: its locks are others' before its
         # lease is.
-        "idle_in_transaction_session_timeout": f"{STILL_SECONDS * 1000:.0f}",
+        "idle_in_transaction_session_timeout": f"{still_seconds * 1000:.0f}",
     }
     options = {"connect_timeout": 2, "options": " ".join(f"-c {name}={value}" for name, value in settings.items()), **GONE_AFTER}
     return create_engine(

@@ -45,7 +45,9 @@ class Intake:
         lease: timedelta = LEASE,
         only: str | None = None,
         but: str | None = None,
+        together_seconds: float = TOGETHER_SECONDS,
     ) -> None:
+        self._together_seconds = together_seconds
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
         self._only, self._but = only, but
 
@@ -77,7 +79,7 @@ class Intake:
         def together() -> None:
             if plain := list(self._plain(rest)):
                 plain = [replace(one, saved=rest.popleft) for one in plain]
-                self._door.handle_together(plain, TOGETHER_SECONDS)
+                self._door.handle_together(plain, self._together_seconds)
 
         try:
             bug_in(together)
@@ -161,7 +163,7 @@ class Intake:
                 bundles = [
                     Bundle((one,), partial(self._mark, f"inbox:{received.id}:{index}", notes), rest.popleft) for index, one in some
                 ]
-                self._door.handle_together(bundles, TOGETHER_SECONDS)
+                self._door.handle_together(bundles, self._together_seconds)
 
         try:
             bug_in(together)

@@ -65,8 +65,11 @@ class Worker:
         wakeups: Wakeups,
         clock: Clock,
         out_of_date: Callable[[], str] = lambda: "",
+        schema_seconds: float = SCHEMA_SECONDS,
     ) -> None:
-        """`out_of_date` says why this version must not touch the record, because another made it; empty where it may."""
+        """`out_of_date` says why this version must not touch the record, because another made it; empty where it may. It
+        is asked every `schema_seconds`.
+        """
         self._store, self._intake, self._news, self._deliveries = store, intake, news, deliveries
         self._due, self._clock, self._out_of_date = due, clock, out_of_date
         self._rests_because = ""
@@ -80,7 +83,7 @@ class Worker:
                 run_once = self._unless_resting(work.run_once)
                 self._threads.append(Steady(f"{lane.value}-{number}", run_once, wakeups.lanes[lane].wait))
         watched = [replace(one, work=self._unless_resting(one.work)) for one in ticks]
-        schema = Tick("schema", SCHEMA_SECONDS, self.look_at_schema)
+        schema = Tick("schema", schema_seconds, self.look_at_schema)
         self._scheduler = Scheduler([schema, *watched])
         self._listener = Listener(store.engine, wakeups.channels())
         self.ticked_at: float | None = None

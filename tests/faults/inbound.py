@@ -435,8 +435,8 @@ def sends_command(rig: Rig, name: str, typed: str) -> Sent:
     return ask("command", name, f"{rig.world.bot}/slack/events", body, headers)
 
 
-def database_away(stage: Stage) -> Iterator[Wrong]:
-    """The database stops for some seconds, twice, while everything goes on coming in."""
+def database_away(stage: Stage, away_seconds: float = AWAY_SECONDS, outages: int = OUTAGES) -> Iterator[Wrong]:
+    """The database stops for some seconds, some times, while everything goes on coming in."""
     with _own_database(stage) as (url, away), rigged(url, stage.folder) as rig:
         rig.runs(COMMANDS["serve" if stage.database == "sqlite" else "apart"])
         rig.fires("checkout-errors")
@@ -444,11 +444,11 @@ def database_away(stage: Stage) -> Iterator[Wrong]:
         all_sent: list[Sent] = []
         spans = []
         with _senders(rig, all_sent):
-            for _ in range(OUTAGES):
+            for _ in range(outages):
                 time.sleep(1)
                 began = time.monotonic()
                 with away():
-                    time.sleep(AWAY_SECONDS)
+                    time.sleep(away_seconds)
                     until = time.monotonic()
                 spans.append((began, time.monotonic()))
                 stage.met()

@@ -7,8 +7,8 @@ import time
 import pytest
 from sqlalchemy import exc
 
-from bot.store import Conflict, DatabaseDown, Store, database, migrate
-from bot.store.database import alone, can_notify, writing
+from bot.store import Conflict, DatabaseDown, Store, migrate
+from bot.store.database import alone, can_notify, connect, writing
 from bot.store.tables import handled, inbox, incidents
 from tests.builders import NOON
 
@@ -75,11 +75,10 @@ def test_whoever_comes_second_for_a_locked_row_waits_no_longer_than_the_first(st
     assert max(lasted) < 2.5
 
 
-def test_whoever_stands_still_in_a_transaction_loses_it_and_its_locks(store, database_url, monkeypatch):
+def test_whoever_stands_still_in_a_transaction_loses_it_and_its_locks(store, database_url):
     if not can_notify(store.engine):
         pytest.skip("with SQLite, whoever could take over is the same process")
-    monkeypatch.setattr(database, "STILL_SECONDS", 0.5)
-    still, other = Store.at(database_url), Store.at(database_url)
+    still, other = Store(connect(database_url, still_seconds=0.5)), Store.at(database_url)
     with pytest.raises(DatabaseDown), still.writing() as work:
         work.openings_alone()
         time.sleep(1)

@@ -71,9 +71,14 @@ def test_a_database_that_can_only_be_read_makes_it_not_ready_and_says_why(store)
     assert "read" in cause
 
 
-def test_who_asks_all_the_time_writes_only_now_and_then(store, monkeypatch):
+def test_who_asks_all_the_time_writes_only_now_and_then(store):
     written = []
-    monkeypatch.setattr(Store, "set_note", lambda self, name, value: written.append(name))
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def sees(connection, cursor, statement, *rest):
+        if "INTO notes" in statement:
+            written.append(statement)
+
     health = Health(store, lambda: NOON, lambda: "")
     for _ in range(5):
         assert health.causes() == []

@@ -23,7 +23,7 @@ ALERT = b'{"title": "Checkout is down", "status": "firing", "severity": "critica
 class Old:
     """A worker whose version may be older than the schema."""
 
-    def __init__(self, store):
+    def __init__(self, store, **more):
         self.store, self.ticked = store, 0
         door = Door(store, lambda: NOON, lambda: OPENS, lambda: ())
         intake, news = (Intake(sources=sources(), report=lambda report: "not ours", store=store, door=door, **which)
@@ -32,7 +32,7 @@ class Old:
         self.worker = Worker(
             store=store, intake=intake, news=news, deliveries={}, due=DueTimers(store=store, door=door),
             ticks=[Tick("something", 0.05, self.tick)], wakeups=self.wakeups, clock=lambda: NOON,
-            out_of_date=lambda: migrate.out_of_date(store.engine),
+            out_of_date=lambda: migrate.out_of_date(store.engine), **more,
         )  # fmt: skip
 
     def tick(self):
@@ -82,9 +82,8 @@ def test_it_rests_while_the_schema_is_a_newer_ones_and_works_again_afterwards(ol
         old.worker.stop()
 
 
-def test_it_sees_by_itself_that_the_schema_changed(store, monkeypatch):
-    monkeypatch.setattr("bot.worker.worker.SCHEMA_SECONDS", 0.05)
-    old = Old(store)
+def test_it_sees_by_itself_that_the_schema_changed(store):
+    old = Old(store, schema_seconds=0.05)
     old.worker.start()
     try:
         old.schema_is("9999")

@@ -112,9 +112,9 @@ def test_a_storm_is_read_in_few_transactions_and_every_report_of_it_is_counted(s
     assert len(store.incident(1).alerts) == 10
 
 
-def test_one_transaction_is_ended_in_time_and_the_next_goes_on_where_it_ended(store, monkeypatch):
-    monkeypatch.setattr(intake_module, "TOGETHER_SECONDS", 0.0)
+def test_one_transaction_is_ended_in_time_and_the_next_goes_on_where_it_ended(store):
     desk = Desk(store)
+    desk.intake = Intake(sources=sources(), report=unknown, store=store, door=desk.door, together_seconds=0.0)
     desk.gets("generic", *(alert(name) for name in "abc"))
 
     assert desk.intake.run_once() == 3
@@ -187,8 +187,7 @@ def test_an_alert_whose_incident_ends_meanwhile_is_decided_on_anew(store):
     assert [found.number for found in store.incidents()] == [2, 1]
 
 
-def test_what_is_saved_is_not_read_again_although_telling_of_it_ended_in_a_bug(store, monkeypatch):
-    monkeypatch.setattr(intake_module, "TOGETHER_SECONDS", 60.0)
+def test_what_is_saved_is_not_read_again_although_telling_of_it_ended_in_a_bug(store):
     told: list[Decision] = []
 
     def saved(decision: Decision) -> None:
@@ -197,9 +196,8 @@ def test_what_is_saved_is_not_read_again_although_telling_of_it_ended_in_a_bug(s
             raise OSError("no space left on device")
 
     desk = Desk(store)
-    desk.intake = Intake(
-        sources=sources(), report=unknown, store=store, door=Door(store, lambda: NOON, lambda: RULES, lambda: (), saved=saved)
-    )
+    door = Door(store, lambda: NOON, lambda: RULES, lambda: (), saved=saved)
+    desk.intake = Intake(sources=sources(), report=unknown, store=store, door=door, together_seconds=60.0)
     desk.gets("generic", one("a", "firing", "shop", "low"), one("a", "resolved", "shop", "low"))
     while desk.intake.run_once():
         pass
@@ -209,18 +207,20 @@ def test_what_is_saved_is_not_read_again_although_telling_of_it_ended_in_a_bug(s
     assert store.inbox_depth() == {}
 
 
-def test_an_alert_that_closed_stays_closed_when_another_opens_an_incident_in_the_same_transaction(store, monkeypatch):
-    monkeypatch.setattr(intake_module, "TOGETHER_SECONDS", 60.0)
+def test_an_alert_that_closed_stays_closed_when_another_opens_an_incident_in_the_same_transaction(store):
+    class Together(Door):
+        def handle(self, *given, **more):  # type: ignore[no-untyped-def]
+            pytest.fail("read by itself")
+
     desk = Desk(store)
-    door = Door(store, lambda: NOON, lambda: RULES, lambda: ())
-    desk.intake = Intake(sources=sources(), report=unknown, store=store, door=door)
+    door = Together(store, lambda: NOON, lambda: RULES, lambda: ())
+    desk.intake = Intake(sources=sources(), report=unknown, store=store, door=door, together_seconds=60.0)
     desk.gets("generic", one("a", "firing", "shop", "low"))
     assert desk.intake.run_once() == 1
     desk.gets(
         "generic",
         one("a", "resolved", "shop", "low"), one("b", "firing", "mail", "critical"), one("a", "firing", "shop", "low"),
     )  # fmt: skip
-    monkeypatch.setattr(Intake, "_take", lambda intake, received: pytest.fail("read by itself"))
     assert desk.intake.run_once() == 3
 
     with store.engine.connect() as connection:
