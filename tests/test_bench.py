@@ -353,3 +353,16 @@ def test_the_plot_is_a_picture_with_each_line_named():
     root = ElementTree.fromstring(drawn)
     texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"an <alert>", "a command", "1,000", "1,000,000"} <= set(texts)
+
+
+def test_a_promise_of_a_share_of_the_floor_and_of_the_median_is_kept_only_with_both():
+    def figure(least: float, half: float) -> Figure:
+        return Figure(
+            "f", Times((0.010,) * 10, 0, 1.0), Times((0.010,) * 20, 0, 1.0), 0.99, 0.030, is_rate=True, least=least, half=half
+        )
+
+    assert figure(0.4, 0.0).is_met
+    assert not figure(0.6, 0.0).is_met
+    assert figure(0.4, 0.011).is_met
+    assert not figure(0.4, 0.009).is_met
+    assert figure(0.4, 0.015).promise == "ratio ≥ 0.40, p50 < 15, p99 < 30 ms"

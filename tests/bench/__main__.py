@@ -171,7 +171,7 @@ def line(figure: Figure) -> str:
     if figure.is_rate:
         cells.append(f"{times.per_second:,.0f}/s, the floor {floor.per_second:,.0f}/s")
     if figure.is_met is not None:
-        cells.append(f"{'; ' if figure.is_rate else ''}{figure.promise}: {'met' if figure.is_met else 'MISSED'}")
+        cells.append(f"{'; ' if figure.is_rate else ''}{figure.promise.removesuffix(' ms')}: {'met' if figure.is_met else 'MISSED'}")
     if said := busy(figure):
         cells.append(f" ({said})")
     if figure.note:
