@@ -356,3 +356,25 @@ def test_threads_do_not_share_connections_and_each_key_stays_its_own():
 
     assert {one["routing_key"] for one in asked} == others
     assert all(one["routing_key"] == one["dedup_key"] for one in asked)
+
+
+# --- what the environment says ----------------------------------------------------------------
+
+
+def test_a_proxy_that_the_environment_names_is_asked(monkeypatch):
+    with standing_in(answer(202, {"status": "success"})) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        client("http://events.example.com").enqueue(KEY, EVENT, "a page")
+
+    assert [caller.line for caller in proxy.asked] == ["POST http://events.example.com/v2/enqueue HTTP/1.1"]
+
+
+def test_a_netrc_puts_no_other_name_before_the_token(monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("default login somebody password else\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with standing_in(answer(200, {"users": []})) as standin:
+        client(standin.url).get("/users", "who a user is")
+
+    assert standin.asked[0].header("Authorization") == f"Token token={TOKEN}"
