@@ -10,7 +10,7 @@ import structlog
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Outcome as RouteOutcome
-from bot.alerts.matching import Placement, gathered, place, service_of
+from bot.alerts.matching import Placement, gathered, may_open, place, service_of
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
@@ -87,7 +87,7 @@ class Door:
         now, policy, done = self.clock(), self.policy(), list[tuple[Input, Outcome]]()
         end, count = time.monotonic() + seconds, 0
         with self.store.writing() as work:
-            _look_ahead(work, [one for bundle in bundles for one in bundle.inputs])
+            _look_ahead(work, [one for bundle in bundles for one in bundle.inputs], policy)
             for bundle in bundles:
                 refused: list[str] = []
                 for input in bundle.inputs:
@@ -139,11 +139,11 @@ class Door:
         return Outcome(work.save(decision, now), decision)
 
     def _tell(self, input: Input, outcome: Outcome) -> None:
-        """Once it is saved: the log, and whoever carries effects out."""
+        """Once it is saved: whoever carries effects out, then the log."""
         decision = outcome.decision
+        self.saved(decision)
         say = log.info if decision.incident is not None or decision.effects else log.debug
         say("decided", input=type(input).__name__, incident=outcome.incident and outcome.incident.ref, reason=decision.reason)
-        self.saved(decision)
 
     def _load(self, work: Work, input: Input, now: datetime, policy: Policy, alone: bool) -> tuple[Incident | None, Input]:
         match input:
@@ -162,30 +162,39 @@ class Door:
                 return work.incident(input.incident, alone=alone), input
 
     def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
+        if _may_open(work, report, policy):
+            # Two alerts of one service at once must not open two incidents: alone, then looked at.
+            work.openings_alone()
         placement = placement_of(work, report, now, policy)
         report = replace(report, record=work.alert_record(placement.fingerprint))
         if placement.incident is not None:
             return work.incident(placement.incident), replace(report, placement=placement)
         if placement.outcome is not RouteOutcome.OPEN or report.alert.status is not AlertStatus.FIRING:
             return None, replace(report, placement=placement)
-        # Two alerts of one service at once must not open two incidents: alone, and looked at again.
-        work.openings_alone()
-        placement = placement_of(work, report, now, policy)
-        if placement.incident is not None:
-            return work.incident(placement.incident), replace(report, placement=placement)
         service = policy.service(placement.service)
         default = placement.route.runbook or service.runbook
         choice = choose(report.alert, tuple(self.runbooks()), default, now.date())
         return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
 
 
-def _look_ahead(work: Work, inputs: Sequence[Input]) -> None:
+def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy) -> None:
     """Read what these inputs are going to ask for, at once."""
-    work.look_up(one.alert.fingerprint(one.route) for one in inputs if isinstance(one, AlertReported))
+    reports = [one for one in inputs if isinstance(one, AlertReported)]
+    fingerprints = [one.alert.fingerprint(one.route) for one in reports]
+    work.look_up(fingerprints)
+    if any(_may_open(work, one, policy) for one in reports):
+        # Before anything is written: whoever waits here has nothing that another waits for.
+        work.openings_alone()
+        work.look_up(fingerprints)
     numbers = (getattr(one, "incident", None) for one in inputs)
-    known = (work.alert_record(one.alert.fingerprint(one.route)) for one in inputs if isinstance(one, AlertReported))
+    known = map(work.alert_record, fingerprints)
     theirs = (record.incident for record in known if record is not None)
     work.look_up_incidents(number for number in (*numbers, *theirs) if number is not None)
+
+
+def _may_open(work: Work, report: AlertReported, policy: Policy) -> bool:
+    known = work.known_alert(report.alert.fingerprint(report.route))
+    return may_open(report.alert, report.route, policy.built_routes(), known)
 
 
 def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:

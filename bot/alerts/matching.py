@@ -137,6 +137,14 @@ def place(
     return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}")
 
 
+def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None) -> bool:
+    """Whether `place` might have it open an incident, as far as can be said without looking at those that there are."""
+    has_one = known is not None and known.incident is not None
+    if has_one or alert.status is not Status.FIRING:
+        return False
+    return choose_route(alert, endpoint, routes)[0].outcome is Outcome.OPEN
+
+
 def gathered(placement: Placement, source: str, opened: int, storm: int | None, pager: str, flood: Flood) -> Placement:
     """Where an alert that would open an incident and page by `pager` goes when its source has `opened` the most lately.
 

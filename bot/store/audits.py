@@ -145,7 +145,7 @@ def sign(engine: Engine, process: str, does: Sequence[str], found: Sequence[Find
             "at": database_now(connection).isoformat(), "does": list(does), "stopped": is_stopped,
             "troubles": [[one.subject, one.text] for one in found],
         }  # fmt: skip
-        upsert(connection, notes, {"name": f"{PROCESS}{process}", "value": value}, ("name",))
+        upsert(connection, notes, [{"name": f"{PROCESS}{process}", "value": value}], ("name",))
 
 
 def signs(engine: Engine) -> list[Sign]:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, delete, func, literal_column, not_, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, literal_column, not_, or_, select, update
 
 from bot.alerts.source import Delivery
-from bot.store.database import alone, database_now
+from bot.store.database import alone_in_haste, database_now
 from bot.store.tables import inbox
 
 ENDED_IN_A_BUG = "reading it ended in a bug; it is tried again"
@@ -17,6 +17,20 @@ IS_NEW = inbox.c.state == literal_column("'new'")
 
 https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
 """
+
+# Statements are made once where each alert needs them: to make one takes as long as to ask it.
+HELD = (
+    select(inbox.c.source, inbox.c.route, inbox.c.id)
+    .where(IS_NEW, inbox.c.lease_until >= bindparam("now"), inbox.c.reason != ENDED_IN_A_BUG)
+    .order_by(inbox.c.id)
+)
+FREE = (
+    select(inbox.c.id)
+    .where(IS_NEW, or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < bindparam("now")))
+    .order_by(inbox.c.id)
+    .with_for_update()
+)
+TAKEN = update(inbox).values(lease_until=bindparam("until"), attempts=inbox.c.attempts + 1).returning(*inbox.c)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +54,25 @@ def claim(connection: Connection, limit: int, lease: timedelta, only: str | None
     most likely never can be read, and the next may be a page.
     """
     # One at a time: of two at once, each would not see yet what the other takes.
-    alone(connection, CLAIM_LOCK)
-    now = database_now(connection)
-    held = select(inbox.c.source, inbox.c.route, inbox.c.id).where(
-        IS_NEW, inbox.c.lease_until >= now, inbox.c.reason != ENDED_IN_A_BUG
-    )
+    now = alone_in_haste(connection, CLAIM_LOCK)
     # Grouped here: for a GROUP BY, SQLite would walk through all that ever came, to have it in order.
     first: dict[tuple[str, str], int] = {}
-    for one in connection.execute(held.order_by(inbox.c.id)):
+    for one in connection.execute(HELD, {"now": now}):
         first.setdefault((one.source, one.route), one.id)
-    is_behind = [
-        and_(inbox.c.source == source, inbox.c.route == route, inbox.c.id > number) for (source, route), number in first.items()
-    ]
-    free = or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < now)
+    free = FREE.limit(limit)
+    for (source, route), number in first.items():
+        free = free.where(not_(and_(inbox.c.source == source, inbox.c.route == route, inbox.c.id > number)))
     if only is not None:
-        free = and_(free, inbox.c.source == only)
+        free = free.where(inbox.c.source == only)
     if but is not None:
-        free = and_(free, inbox.c.source != but)
-    new = select(inbox).where(IS_NEW, free, *(not_(one) for one in is_behind)).order_by(inbox.c.id).limit(limit).with_for_update()
-    rows = connection.execute(new).all()
-    if rows:
-        connection.execute(
-            update(inbox)
-            .where(inbox.c.id.in_([row.id for row in rows]))
-            .values(lease_until=now + lease, attempts=inbox.c.attempts + 1)
-        )
+        free = free.where(inbox.c.source != but)
+    taken = TAKEN.where(inbox.c.id.in_(free.scalar_subquery()))
+    rows = sorted(connection.execute(taken, {"now": now, "until": now + lease}).all(), key=lambda row: row.id)
     return [
         Received(
             row.id, row.source,
             Delivery(body=bytes(row.body), headers=row.headers, route=row.route, received_at=row.received_at),
-            row.attempts + 1,
+            row.attempts,
             now + lease,
         )
         for row in rows

@@ -41,7 +41,7 @@ from bot.incidents.effects import (
     RaiseAlarm,
 )
 from bot.store.codec import decode_tagged, encode_tagged
-from bot.store.database import database_now
+from bot.store.database import database_now, its_now
 from bot.store.tables import outbox
 
 UNFINISHED = ("pending", "sending", "ambiguous")
@@ -146,14 +146,13 @@ def _waiting_already(connection: Connection, effects: Sequence[Effect]) -> set[t
 
 def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime) -> bool:
     """Whether there is something to claim: asked first, because most who are woken find nothing."""
-    return connection.execute(_due(kinds, now, database_now(connection)).limit(1)).first() is not None
+    return connection.execute(DUE.limit(1), {"kinds": [kind.value for kind in kinds], "now": now}).first() is not None
 
 
 def claim(connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int, lease: timedelta) -> list[Row]:
     """Take the first waiting effect of up to `limit` lanes, for `lease`. One whose lease ran out comes back as ambiguous."""
-    leased = database_now(connection)
-    due = _due(kinds, now, leased).order_by(outbox.c.priority, outbox.c.seq).limit(limit).with_for_update(skip_locked=True, of=outbox)
-    return [_taken(connection, found, owner, now, leased + lease) for found in connection.execute(due).all()]
+    rows = connection.execute(CLAIMED.limit(limit), {"kinds": [kind.value for kind in kinds], "now": now}).all()
+    return [_taken(connection, found, owner, now, found.leased_at + lease) for found in rows]
 
 
 def renew(connection: Connection, rows: Sequence[Row], lease: timedelta) -> set[int]:
@@ -163,16 +162,6 @@ def renew(connection: Connection, rows: Sequence[Row], lease: timedelta) -> set[
         if _settle(connection, row, lease_until=until):
             kept.add(row.seq)
     return kept
-
-
-def _due(kinds: Sequence[Lane], now: datetime, leased: datetime) -> Select[Any]:
-    """The first waiting effect of every lane, where its time has come."""
-    is_free = or_(
-        outbox.c.state.in_(("pending", "ambiguous")),
-        and_(outbox.c.state == "sending", outbox.c.lease_until < leased),
-    )
-    of_kinds = outbox.c.lane_kind.in_([kind.value for kind in kinds])
-    return select(outbox).where(of_kinds, is_free, outbox.c.not_before <= now, ~_is_behind())
 
 
 def heads() -> Select[Any]:
@@ -191,6 +180,20 @@ def is_unfinished(table: FromClause = outbox) -> ColumnElement[bool]:
     https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
     """
     return table.c.state.in_([literal_column(f"'{state}'") for state in UNFINISHED])
+
+
+DUE = select(outbox).where(
+    outbox.c.lane_kind.in_(bindparam("kinds", expanding=True)),
+    or_(outbox.c.state.in_(("pending", "ambiguous")), and_(outbox.c.state == "sending", outbox.c.lease_until < its_now())),
+    outbox.c.not_before <= bindparam("now"),
+    ~_is_behind(),
+)
+"""The first waiting effect of every lane of these kinds, where its time has come. Made once: it takes as long as to ask it."""
+CLAIMED = (
+    DUE.add_columns(its_now().label("leased_at"))
+    .order_by(outbox.c.priority, outbox.c.seq)
+    .with_for_update(skip_locked=True, of=outbox)
+)
 
 
 def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, until: datetime) -> Row:  # type: ignore[type-arg]

@@ -18,8 +18,28 @@ from bot.incidents.incident import Incident, Severity, Status
 from bot.incidents.timeline import Entry
 from bot.store import outbox as outbox_rows
 from bot.store.codec import decode, encode, encode_tagged
-from bot.store.database import Conflict
+from bot.store.database import Conflict, upsert
 from bot.store.tables import ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
+
+# Statements are made once where each alert needs them: to make one takes as long as to ask it.
+OPEN_ALERTS = select(alerts).where(alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), ALERT_IS_OPEN)
+SAME_INCIDENT = update(incidents).where(
+    incidents.c.number == bindparam("its_number"), incidents.c.version == bindparam("its_version")
+)
+SAME_ALERT = (
+    update(alerts)
+    .where(alerts.c.id == bindparam("its_row"), ALERT_IS_OPEN, alerts.c.incident.is_not_distinct_from(bindparam("its_incident")))
+    .values(reports=alerts.c.reports + bindparam("more"))
+)
+DELIVERY_DONE = (
+    update(inbox)
+    .where(
+        inbox.c.id == bindparam("its_row"),
+        inbox.c.state == literal_column("'new'"),
+        inbox.c.lease_until == bindparam("its_until"),
+    )
+    .values(state="done", lease_until=None)
+)
 
 
 @dataclass(slots=True)
@@ -118,7 +138,7 @@ class Pending:
         if not missing:
             return
         self.alerts |= dict.fromkeys(missing)
-        for row in connection.execute(select(alerts).where(alerts.c.fingerprint.in_(missing), ALERT_IS_OPEN)):
+        for row in connection.execute(OPEN_ALERTS, {"fingerprints": missing}):
             record = AlertRecord(
                 row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
                 row.is_announced, Severity(row.severity) if row.severity else None, row.started_at,
@@ -230,8 +250,7 @@ def _write_incidents(connection: Connection, changed: Sequence[Held]) -> None:
     if new:
         connection.execute(insert(incidents), new)
     old = [values | {"its_number": values["number"], "its_version": written} for values, written in rows if written]
-    mine = (incidents.c.number == bindparam("its_number"), incidents.c.version == bindparam("its_version"))
-    _each_once(connection, update(incidents).where(*mine), old, "an incident changed meanwhile")
+    _each_once(connection, SAME_INCIDENT, old, "an incident changed meanwhile")
 
 
 def _incident_values(saved: Incident) -> dict[str, Any]:
@@ -251,10 +270,7 @@ def _write_alerts(connection: Connection, lines: Sequence[Line]) -> None:
         for line in sorted(lines, key=lambda one: one.row or 0)
         if line.row is not None
     ]
-    same = alerts.c.incident.is_not_distinct_from(bindparam("its_incident"))
-    counted = alerts.c.reports + bindparam("more")
-    more = update(alerts).where(alerts.c.id == bindparam("its_row"), ALERT_IS_OPEN, same).values(reports=counted)
-    _each_once(connection, more, old, "an alert changed meanwhile")
+    _each_once(connection, SAME_ALERT, old, "an alert changed meanwhile")
     new = [
         _alert_values(line) | {"fingerprint": line.record.fingerprint, "first_at": line.record.at, "reports": line.reports}
         for line in lines
@@ -311,31 +327,22 @@ def _take_timers(connection: Connection, taken: Sequence[tuple[str, datetime]]) 
 
 
 def _write_timers(connection: Connection, changed: dict[str, Timer | None]) -> None:
-    if changed:
-        connection.execute(delete(timers).where(timers.c.key.in_(list(changed))))
-    new = [one for one in changed.values() if one is not None]
-    if new:
-        connection.execute(
-            insert(timers),
-            [
-                {
-                    "key": one.key, "due_at": one.due_at, "input": encode_tagged(one.input),
-                    "incident": getattr(one.input, "incident", None),
-                }
-                for one in new
-            ],
-        )  # fmt: skip
+    gone = [key for key, one in changed.items() if one is None]
+    if gone:
+        connection.execute(delete(timers).where(timers.c.key.in_(gone)))
+    rows = [
+        {"key": one.key, "due_at": one.due_at, "input": encode_tagged(one.input), "incident": getattr(one.input, "incident", None)}
+        for one in changed.values()
+        if one is not None
+    ]
+    if rows:
+        upsert(connection, timers, rows, ("key",))
 
 
 def _write_settled(connection: Connection, settled: Sequence[tuple[int, datetime, str]]) -> None:
     """Only while they are claimed by whoever handled them: what another reads by now, it handles."""
     rows = [{"its_row": row, "its_until": until, "reason": reason[:2000]} for row, until, reason in settled]
-    mine = (
-        inbox.c.id == bindparam("its_row"), inbox.c.state == literal_column("'new'"),
-        inbox.c.lease_until == bindparam("its_until"),
-    )  # fmt: skip
-    done = update(inbox).where(*mine).values(state="done", lease_until=None)
-    _each_once(connection, done, rows, "a delivery is read by somebody else by now")
+    _each_once(connection, DELIVERY_DONE, rows, "a delivery is read by somebody else by now")
 
 
 def _each_once(connection: Connection, statement: Any, rows: Sequence[dict[str, Any]], otherwise: str) -> None:

@@ -35,7 +35,7 @@ def remember(connection: Connection, seen: Sequence[Person], now: datetime) -> N
             "zone": one.zone or known.zone, "is_guest": one.is_guest, "is_bot": one.is_bot,
             "is_deleted": one.is_deleted, "seen_at": now,
         }  # fmt: skip
-        upsert(connection, people, values, ("slack_id",))
+        upsert(connection, people, [values], ("slack_id",))
 
 
 def person_where(connection: Connection, **where: str) -> Person | None:

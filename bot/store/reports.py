@@ -86,7 +86,7 @@ def take_in(connection: Connection, new: Sequence[Entry], others: Mapping[str, A
         connection.execute(insert(entries), [_values(one, now) for one in added])
     taken = {name: value for name, value in others.items() if name != "tz" or is_empty}
     for name, value in joined(journal_notes(connection), taken).items():
-        upsert(connection, notes, {"name": JOURNAL + name, "value": value}, ("name",))
+        upsert(connection, notes, [{"name": JOURNAL + name, "value": value}], ("name",))
     _keep_numbers_apart(connection, refs)
     return len(added), len(new) - len(added)
 
@@ -103,7 +103,7 @@ def _keep_numbers_apart(connection: Connection, refs: Iterable[str]) -> None:
     highest = max((number_in(ref) or 0 for ref in refs), default=0)
     last = connection.scalar(select(notes.c.value).where(notes.c.name == NUMBER)) or 0
     if highest > int(last):
-        upsert(connection, notes, {"name": NUMBER, "value": highest}, ("name",))
+        upsert(connection, notes, [{"name": NUMBER, "value": highest}], ("name",))
 
 
 def _content(entry: Entry) -> str:

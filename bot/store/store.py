@@ -197,7 +197,7 @@ class Store:
         """Remember that a week's digest is in a channel."""
         values = {"week": week, "channel": channel, "ts": ts, "posted_at": now}
         with writing(self.engine) as connection:
-            upsert(connection, digests, values, ("week", "channel"))
+            upsert(connection, digests, [values], ("week", "channel"))
 
     def digest_of(self, week: str, channel: str) -> str | None:
         """The timestamp of the message with that week's digest; None where there is none."""
@@ -359,7 +359,7 @@ class Store:
     def set_note(self, name: str, value: Any) -> None:
         """Set a single value."""
         with writing(self.engine) as connection:
-            upsert(connection, notes, {"name": name, "value": value}, ("name",))
+            upsert(connection, notes, [{"name": name, "value": value}], ("name",))
 
     def _one(self, where: Any) -> Incident | None:
         with reading(self.engine) as connection:

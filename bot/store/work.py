@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from bot.alerts.matching import Candidate, Known
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -18,6 +18,13 @@ from bot.store.tables import INCIDENT_IS_OPEN, INCIDENT_IS_STORM, handled, incid
 
 NUMBER = "last incident number"
 NUMBER_LOCK = 7_105_001
+# Statements are made once where each alert needs them: to make one takes as long as to ask it.
+LAST_NUMBER = select(notes.c.value).where(notes.c.name == NUMBER)
+NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam("last"))
+OPENED_BY = select(func.count()).where(incidents.c.source == bindparam("source"), incidents.c.opened_at > bindparam("since"))
+OPEN_OF_SERVICE = select(incidents.c.number, incidents.c.private, incidents.c.last_alert_at).where(
+    INCIDENT_IS_OPEN, incidents.c.service == bindparam("service")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +66,7 @@ class Work:
         """
         found = self.pending.candidates.get(service)
         if found is None:
-            columns = incidents.c.number, incidents.c.private, incidents.c.last_alert_at
-            rows = self.connection.execute(select(*columns).where(INCIDENT_IS_OPEN, incidents.c.service == service))
+            rows = self.connection.execute(OPEN_OF_SERVICE, {"service": service})
             found = {row.number: Candidate(row.number, service, row.last_alert_at, row.private) for row in rows}
             self.pending.candidates[service] = found
         here = {one.number: one for one in self.pending.changed_incidents()}
@@ -76,8 +82,7 @@ class Work:
         """How many incidents alerts of one source have opened since then."""
         seen = self.pending.openings.get(source)
         if seen is None or seen[0] != since:
-            opened = select(func.count()).where(incidents.c.source == source, incidents.c.opened_at > since)
-            seen = since, int(self.connection.scalar(opened) or 0)
+            seen = since, int(self.connection.scalar(OPENED_BY, {"source": source, "since": since}) or 0)
             self.pending.openings[source] = seen
         return seen[1] + sum(one.source == source for one in self.pending.new_incidents())
 
@@ -131,7 +136,7 @@ class Work:
         """The next incident's number: no gaps, no two alike."""
         self.openings_alone()
         if self.pending.number is None:
-            last = self.connection.scalar(select(notes.c.value).where(notes.c.name == NUMBER))
+            last = self.connection.scalar(LAST_NUMBER)
             self.pending.number = self.pending.written_number = int(last or 0)
         self.pending.number += 1
         return self.pending.number
@@ -169,7 +174,7 @@ class Work:
         if not written:
             self.connection.execute(insert(notes).values(name=NUMBER, value=last))
         else:
-            self.connection.execute(update(notes).where(notes.c.name == NUMBER).values(value=last))
+            self.connection.execute(NEW_NUMBER, {"last": last})
         self.pending.written_number = last
 
     def add_entries(self, new: Sequence[Entry], now: datetime) -> None:

@@ -75,7 +75,7 @@ class Worker:
         self._rests_because = ""
         self._threads = [
             Steady("due timers", self.tick, due.wait),
-            Steady("intake", self._unless_resting(intake.run_once), wakeups.inbox.wait),
+            Steady("intake", self._unless_resting(intake.run_until_empty), wakeups.inbox.wait),
             Steady("news of PagerDuty", self._unless_resting(news.run_once), wakeups.news.wait),
         ]
         for lane, work in deliveries.items():

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.alerts.alert import Kind, Severity, Status
-from bot.alerts.matching import Candidate, Flood, Grouping, Known, Matcher, Outcome, Route, choose_route, gathered, place
+from bot.alerts.matching import Candidate, Flood, Grouping, Known, Matcher, Outcome, Route, choose_route, gathered, may_open, place
 from tests.builders import NOON, after, alert
 
 REST = Route("anything else", Matcher(), Outcome.ANNOUNCE)
@@ -145,6 +145,27 @@ def test_what_was_only_recorded_is_announced_once_where_its_route_now_says_so(is
 @pytest.mark.parametrize("known", [None, Known(None), Known(None, is_announced=True)])
 def test_a_test_notification_opens_nothing_however_often_it_comes(known):
     assert placed(alert(kind=Kind.TEST), known=known).outcome is Outcome.RECORD
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("severity", Severity)
+@pytest.mark.parametrize("known", [None, Known(None), Known(None, is_announced=True), Known(4)])
+def test_whatever_opens_an_incident_or_joins_another_was_said_to_be_able_to(kind, status, severity, known):
+    one = alert(kind=kind, status=status, severity=severity)
+    joins = [placed(one, known=known, candidates=candidates) for candidates in ((), (NEAR,))]
+
+    opens = any(one.outcome is Outcome.OPEN and known != Known(4) for one in joins)
+    assert may_open(one, "main", (OPENS, REST), known) or not opens
+
+
+def test_what_has_an_incident_is_over_or_is_only_announced_opens_none():
+    routes = OPENS, REST
+
+    assert may_open(alert(), "main", routes, None)
+    assert not may_open(alert(), "main", routes, Known(4))
+    assert not may_open(alert(status=Status.RESOLVED), "main", routes, None)
+    assert not may_open(alert(severity=Severity.LOW), "main", routes, None)
 
 
 def test_the_fingerprint_is_the_same_firing_and_resolved_and_differs_by_route():

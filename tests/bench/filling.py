@@ -329,7 +329,7 @@ def fill_paged(engine: Engine, opened_at: Sequence[datetime], *, only: str = "",
         for name, found in rows.items():
             _insert(engine, name, found)
     with writing(engine) as connection:
-        upsert(connection, notes, {"name": NUMBER, "value": first + len(opened_at) - 1}, ("name",))
+        upsert(connection, notes, [{"name": NUMBER, "value": first + len(opened_at) - 1}], ("name",))
     _settled(engine)
 
 

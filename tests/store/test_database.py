@@ -5,10 +5,10 @@ import threading
 import time
 
 import pytest
-from sqlalchemy import exc
+from sqlalchemy import Connection, exc
 
 from bot.store import Conflict, DatabaseDown, Store, migrate
-from bot.store.database import alone, can_notify, connect, writing
+from bot.store.database import alone, alone_in_haste, can_notify, connect, database_now, writing
 from bot.store.tables import handled, inbox, incidents
 from tests.builders import NOON
 
@@ -88,6 +88,21 @@ def test_whoever_stands_still_in_a_transaction_loses_it_and_its_locks(store, dat
         raise AssertionError("its transaction went on")
     still.close()
     other.close()
+
+
+def test_whoever_is_alone_in_haste_does_not_wait_for_the_disk_and_whoever_comes_next_does(store):
+    if not can_notify(store.engine):
+        pytest.skip("SQLite waits for the disk where it is told to, and not for each transaction")
+
+    def waits(connection: Connection) -> str:
+        return connection.exec_driver_sql("SELECT current_setting('synchronous_commit')").scalar_one()
+
+    with writing(store.engine) as connection:
+        usual, now = waits(connection), database_now(connection)
+        assert alone_in_haste(connection, 1) == now
+        assert waits(connection) == "off"
+    with writing(store.engine) as connection:
+        assert waits(connection) == usual != "off"
 
 
 def test_a_migration_waits_for_another_as_long_as_it_takes(store, database_url):

@@ -23,7 +23,7 @@ from bot.store import outbox as outbox_rows
 from bot.store.inbox import ENDED_IN_A_BUG
 from bot.store.tables import inbox
 from bot.worker.due import DueTimers
-from bot.worker.intake import ATTEMPTS, Intake
+from bot.worker.intake import ATTEMPTS, BATCH, Intake
 from bot.worker.worker import Wakeups, Worker
 from tests.builders import NOON, after
 
@@ -100,6 +100,13 @@ def test_each_delivery_is_handled_once(desk):
     assert desk.reads() == 2
     assert desk.reads() == 0
     assert [one.title for one in desk.store.incidents()] == ["b", "a"]
+    assert {state for state, _, _ in desk.rows()} == {"done"}
+
+
+def test_only_whoever_found_as_many_as_there_may_be_at_once_looks_again(desk):
+    desk.gets("generic", *(alert(f"a{number}") for number in range(BATCH + 1)))
+
+    assert [desk.intake.run_until_empty() for _ in range(2)] == [BATCH, 0]
     assert {state for state, _, _ in desk.rows()} == {"done"}
 
 
