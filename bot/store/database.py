@@ -292,10 +292,13 @@ def _turn(engine: Engine) -> Iterator[float]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """Reads: on SQLite as of one moment, on PostgreSQL each statement as of its own. Raises `DatabaseDown`."""
-    # There a transaction would say no more (READ COMMITTED), and cost two round trips.
-    seen = engine if writes_alone(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
+def reading(engine: Engine, *, streams: bool = False) -> Iterator[Connection]:
+    """Reads: on SQLite as of one moment, on PostgreSQL each statement as of its own. Raises `DatabaseDown`.
+
+    `streams`: rows are fetched a few at a time, for which PostgreSQL needs a transaction. For anything else it would say
+    no more (READ COMMITTED), and cost two round trips.
+    """
+    seen = engine if streams or writes_alone(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
     with _named(), seen.connect() as connection, connection.begin():
         yield connection
 

@@ -48,7 +48,7 @@ class Ledger:
     def told(self, as_of: datetime) -> Iterator[Told]:
         """What all timelines tell by `as_of`: to look at while the context lasts. Raises `DatabaseDown`."""
         with self._lock:
-            with reading(self._engine) as connection:
+            with reading(self._engine, streams=True) as connection:
                 self._refresh(connection)
                 told = self._told
                 late = told.later_than(as_of)

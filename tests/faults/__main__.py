@@ -12,7 +12,21 @@ from pathlib import Path
 from bot.clock import wall_clock
 from bot.commands.running import set_up_logs
 from bot.settings import Settings
-from tests.faults import inbound, machine, matrix, neighbours, orders, outages, replicas, report, runs, storms, strangers, watch
+from tests.faults import (
+    inbound,
+    machine,
+    matrix,
+    neighbours,
+    orders,
+    outages,
+    replicas,
+    report,
+    runs,
+    scarce,
+    storms,
+    strangers,
+    watch,
+)
 from tests.faults.ledger import Ledger, code_here
 from tests.faults.matrix import Plan
 from tests.faults.runs import Databases, Outcome
@@ -66,7 +80,7 @@ def main() -> int:
 
 
 TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
-    neighbours.trials, outages.trials, strangers.trials, inbound.trials, orders.trials, machine.trials,
+    neighbours.trials, outages.trials, strangers.trials, inbound.trials, orders.trials, machine.trials, scarce.trials,
     replicas.trials, watch.trials, storms.trials,
 )  # fmt: skip
 """The `trials` of each module that has some."""
