@@ -90,7 +90,7 @@ class Demo:
             return {"ok": False, "error": f"{name} has no example {example}"}
         body = chosen.body_at(self.world.clock())
         secret = self.world.webhook_secret if name == "pagerduty" else SECRET
-        headers = {"Content-Type": "application/json", **source.sign(body, secret, wall_clock())}
+        headers = chosen.sent_by(source, secret, wall_clock(), body)
         answer = post(f"{self.world.bot}/hooks/{name}/main", body, headers, 10)
         return {"ok": answer.status == 202, "status": answer.status, "answer": answer.body.decode(errors="replace")}
 

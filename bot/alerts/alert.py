@@ -46,6 +46,35 @@ class Severity(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ChangeKind(StrEnum):
+    """What was changed. A change is no alert, and rarely the cause of one; but people look there first."""
+
+    DEPLOYMENT = "deployment"
+    PROMOTION = "promotion"
+    ROLLBACK = "rollback"
+    PUSH = "push"
+    RELEASE = "release"
+    FLAG = "flag"
+    CONFIGURATION = "configuration"
+
+
+class ChangeState(StrEnum):
+    """How far a change is, in the sender's own view."""
+
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class FindingState(StrEnum):
+    """Where a security finding stands."""
+
+    OPEN = "open"
+    FIXED = "fixed"
+    DISMISSED = "dismissed"
+
+
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -56,6 +85,42 @@ class Link:
     rel: str
     url: str
     title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an alert tells of a change; its service, environment, title, time and link are the alert's.
+
+    `identity` is stable for one change through its states, within the source (a deployment's id, a commit).
+    """
+
+    identity: str
+    kind: ChangeKind
+    state: ChangeState
+    sha: str | None = None
+    ref: str | None = None
+    version: str | None = None
+    by: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityFinding:
+    """What an alert tells of a security finding; its severity, service, title and link are the alert's.
+
+    `identifiers` are CVE, GHSA and CWE numbers. `created_at` is when the sender found it, not when it told us; None where
+    it does not say.
+    """
+
+    state: FindingState
+    rule: str = ""
+    identifiers: tuple[str, ...] = ()
+    package: str = ""
+    fixed_in: str = ""
+    created_at: datetime | None = None
+    is_reopened: bool = False
+    reason: str = ""
+    """Why it was dismissed, in the sender's words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +157,8 @@ class Alert:
     truncated_count: int = 0
     defaults: tuple[str, ...] = ()
     attributes: Mapping[str, object] = field(default_factory=dict)
+    change: Change | None = None
+    finding: SecurityFinding | None = None
 
     def fingerprint(self, route: str) -> str:
         """The same for every report of this alert through `route`, firing or resolved; 32 hex digits."""

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import orjson
 
 from bot.alerts.alert import DESCRIPTION_LIMIT, TITLE_LIMIT, Alert, Link, Severity
+from bot.alerts.source import FORM, Delivery
 from bot.errors import Unreadable
 
 DEEPEST = 200
@@ -53,6 +55,23 @@ def json_value(body: bytes) -> Any:
     if text.count(b"{") + text.count(b"[") > DEEPEST:
         _check_depth(value)
     return value
+
+
+def is_form(delivery: Delivery) -> bool:
+    """Whether the body is a form, by what its sender says."""
+    return delivery.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM
+
+
+def form_of(body: bytes) -> dict[str, str]:
+    """A form's fields; of two with the same name the first. Raises `Unreadable`."""
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError as error:
+        raise Unreadable(f"not a form: {error}") from None
+    fields: dict[str, str] = {}
+    for name, value in pairs:
+        fields.setdefault(name, value)
+    return fields
 
 
 def _check_depth(value: Any) -> None:
@@ -222,6 +241,8 @@ def as_json(alert: Alert) -> dict[str, Any]:
         "truncated_count": alert.truncated_count,
         "defaults": list(alert.defaults),
         "attributes": dict(alert.attributes),
+        "change": None if alert.change is None else asdict(alert.change),
+        "finding": None if alert.finding is None else asdict(alert.finding) | {"created_at": _written_out(alert.finding.created_at)},
     }
 
 

@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
+from pkgutil import iter_modules
 
+from bot.alerts import sources as folder
 from bot.alerts.source import Source
-from bot.alerts.sources import alertmanager, generic, grafana, pagerduty
 from bot.errors import Refused
 
-OURS: tuple[Source, ...] = (alertmanager.SOURCE, grafana.SOURCE, pagerduty.SOURCE, generic.SOURCE)
+OURS: tuple[Source, ...] = tuple(
+    import_module(f"{folder.__name__}.{found.name}").SOURCE
+    for found in sorted(iter_modules(folder.__path__), key=lambda one: one.name)
+)
+"""The `SOURCE` of each file in `sources/`."""
 
 
 @cache

@@ -36,11 +36,11 @@ def tokens_in(delivery: Delivery) -> tuple[bytes, ...]:
     return tuple(one for one in found if one)
 
 
-def check_hmac(given: str, message: bytes, secrets: Sequence[str], header: str) -> None:
-    """Raise `Unverified` unless `given` is the hex HMAC-SHA256 of `message` under one of the secrets."""
+def check_hmac(given: str, message: bytes, secrets: Sequence[str], header: str, digest: str = "sha256") -> None:
+    """Raise `Unverified` unless `given` is the hex HMAC of `message` under one of the secrets."""
     if not given:
         raise Unverified(f"no signature; the header {header} is missing")
-    if not any(same(_bytes(given.strip()), hex_hmac(secret, message)) for secret in secrets):
+    if not any(same(_bytes(given.strip()), hex_hmac(secret, message, digest)) for secret in secrets):
         raise Unverified(f"the signature in {header} does not fit; compare the sender's secret with HOOK_SECRETS")
 
 
@@ -53,9 +53,9 @@ def check_age(timestamp: str, now: datetime, header: str) -> None:
         raise Unverified(f"{header} is more than five minutes from now; it may be a replay, or a clock is wrong")
 
 
-def hex_hmac(secret: str, message: bytes) -> str:
-    """The hex HMAC-SHA256 of `message`."""
-    return hmac.new(secret.encode(), message, sha256).hexdigest()
+def hex_hmac(secret: str, message: bytes, digest: str = "sha256") -> str:
+    """The hex HMAC of `message`."""
+    return hmac.new(secret.encode(), message, digest).hexdigest()
 
 
 def same(given: bytes, expected: str) -> bool:

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Protocol, runtime_checkable
+from urllib.parse import urlencode
 
 from bot.alerts.alert import Alert, Status
+
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,22 @@ class Example:
     name: str
     title: str
     status: Status
-    build: Callable[[datetime], Mapping[str, object]]
+    build: Callable[[datetime], Mapping[str, object] | Sequence[object]]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What is sent beside the body and means something, such as the event's name."""
+    content_type: str = "application/json"
+    """Or application/x-www-form-urlencoded: then `build` gives the fields."""
 
     def body_at(self, now: datetime) -> bytes:
         """The body as it would be sent at `now`."""
-        return json.dumps(self.build(now), separators=(",", ":"), ensure_ascii=False).encode()
+        built = self.build(now)
+        if self.content_type == FORM and isinstance(built, Mapping):
+            return urlencode({name: str(value) for name, value in built.items()}).encode()
+        return json.dumps(built, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def sent_by(self, source: "Source", secret: str, now: datetime, body: bytes) -> dict[str, str]:
+        """The headers that `body` is sent with, signed."""
+        return {"Content-Type": self.content_type, **self.headers, **source.sign(body, secret, now)}
 
 
 class Source(Protocol):

@@ -14,7 +14,7 @@ from bot.alerts.alert import Alert, Kind, Status
 from bot.alerts.matching import Outcome, Placement, place
 from bot.alerts.reading import as_json
 from bot.alerts.registry import source_named
-from bot.alerts.source import Delivery, Reading, Source
+from bot.alerts.source import Delivery, Example, Reading, Source
 from bot.clock import wall_clock
 from bot.commands.output import print_json, read_bytes
 from bot.errors import Refused, Unverified
@@ -215,9 +215,10 @@ def run_send(given: argparse.Namespace, settings: Settings) -> int:
     if not secrets:
         raise Refused(f"HOOK_SECRETS names no {source.name}/{given.route}. Add {source.name}/{given.route}=SECRET to it.")
     now = wall_clock()
-    body = read_bytes(given.file) if given.file else _example(source, given.example).body_at(now)
+    example = _example(source, given.example)
+    body = read_bytes(given.file) if given.file else example.body_at(now)
     url = f"{(given.url or settings.public_url).rstrip('/')}/hooks/{source.name}/{given.route}"
-    headers = {"Content-Type": "application/json", **source.sign(body, secrets[0], now)}
+    headers = example.sent_by(source, secrets[0], now, body)
     try:
         request = urllib.request.Request(url, data=body, headers=headers, method="POST")
         with urllib.request.urlopen(request, timeout=15) as answer:
@@ -234,7 +235,7 @@ def run_send(given: argparse.Namespace, settings: Settings) -> int:
         raise Refused(f"{url} is no address ({error}); give one like --url http://localhost:8080") from None
 
 
-def _example(source: Source, name: str | None) -> Any:
+def _example(source: Source, name: str | None) -> Example:
     if name is None:
         return source.examples[0]
     found = next((one for one in source.examples if one.name == name), None)

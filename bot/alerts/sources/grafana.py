@@ -159,7 +159,7 @@ def _example(name: str, like: Example, **labels: str) -> Example:
     """Grafana's form of one of Alertmanager's examples."""
 
     def build(now: datetime) -> Mapping[str, object]:
-        body: dict[str, Any] = dict(like.build(now))
+        body: dict[str, Any] = json_object(like.body_at(now))
         one = body["alerts"][0]
         one["labels"] = {**one["labels"], **labels}
         one["fingerprint"] = alertmanager.label_hash(one["labels"])
