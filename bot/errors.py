@@ -2,6 +2,7 @@
 
 Refused      a person asked for something that cannot be; the reason is shown to them as it stands
 Unverified   a delivery whose signature or token does not hold; answered with 401, never stored
+Unavailable  whom we must ask before a delivery can be trusted does not answer; 503, and the sender tries again
 Unreadable   a delivery that is signed but cannot be understood; the reason names the place
 TryLater     a neighbour could not take an effect now; the worker tries again
 OverBudget   it was not asked: its rate limit would have refused; goes out when there is room, and counts as no try
@@ -24,6 +25,14 @@ class Refused(Exception):
 
 class Unverified(Exception):
     """The signature or token of a delivery does not hold. The reason never contains the secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Unavailable(Exception):
+    """Whether a delivery can be trusted cannot be found out now."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

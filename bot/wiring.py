@@ -48,6 +48,7 @@ from bot.store import DatabaseDown, Store, audits, migrate
 from bot.store.arrivals import InboxWriter
 from bot.store.ledger import Ledger
 from bot.web.app import Web, build
+from bot.web.asking import Sns
 from bot.web.health import Health
 from bot.web.measures import Measures
 from bot.web.serving import Server
@@ -296,7 +297,10 @@ class Numbers:
         others = [one for one in self.store.timelines(start, self.clock()) if one.incident != ref]
         names = {one.slack_id: one.real_name or one.name for one in self.store.people()}
         earlier = before or self.store.draft(ref, template)
-        return postmortems.draft(ref, entries, others, self.choices.templates(), template, self.clock(), names, earlier)
+        opened = next((one for one in entries if one.type == "opened"), entries[0])
+        known = self.store.changes_before(opened.fields.get("service"), opened.at)
+        changes = known if known or self.store.is_told_of_changes(opened.at) else None
+        return postmortems.draft(ref, entries, others, self.choices.templates(), template, self.clock(), names, earlier, changes)
 
     def week_now(self, now: datetime) -> str:
         """The ISO week of a moment, in the team's zone."""
@@ -367,6 +371,7 @@ class Bot:
             desk=self.desk, slack=self.slack, signing_secret=settings.slack_signing_secret.get_secret_value(),
             command=settings.slack_command, wall_clock=wall_clock,
         )  # fmt: skip
+        self.sns = Sns(wall_clock)
         self.measures = Measures()
         self.audit_every = timedelta(seconds=settings.audit_seconds)
         self.auditor = Auditor(
@@ -473,7 +478,7 @@ class Bot:
         self._inbox = self._inbox or self.store.inbox_writer(self.wakeups.inbox.wake, {PAGER_SOURCE: self.wakeups.news.wake})
         webhooks = Webhooks(
             sources=sources(), secrets_of=self.settings.secrets_of, mapping_of=self._mapping, inbox=self._inbox,
-            clock=self.clock, wall_clock=wall_clock, measures=self.measures,
+            clock=self.clock, wall_clock=wall_clock, measures=self.measures, asks={"cloudwatch": self.sns},
         )  # fmt: skip
         health = Health(
             store=self.store, clock=self.clock, out_of_date=lambda: migrate.out_of_date(self.store.engine),

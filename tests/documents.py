@@ -12,6 +12,7 @@ from bot.alerts.sources import generic
 from bot.settings import Settings
 from bot.slack import commands as slash
 from bot.slack.manifest import manifest_text
+from tests.alerts import test_corpus
 
 TOP = Path(__file__).parents[1]
 
@@ -55,6 +56,11 @@ def sources_page() -> str:
         "What a sender leaves out is filled in and named (`defaults` in `explain --json`). Another package may bring a "
         "source under the entry point group `firstfive.sources`; see [add an alert source](how-to/add-an-alert-source.md).",
     ]
+    parts += [
+        "", "## Tried with real payloads", "",
+        "Captured from their senders, or published by them, and sent to the real way in; none ends in an error of ours, and none "
+        "without its proof is taken.", "", _tried(),
+    ]  # fmt: skip
     for source in sources().values():
         setup = source.setup.format(url=f"https://bot.example.com/hooks/{source.name}/main", secret="SECRET").rstrip()
         about = " ".join((type(source).__doc__ or "").split())
@@ -65,6 +71,16 @@ def sources_page() -> str:
               "Names that are taken without a mapping: " + "; ".join(
                   f"{field}: {', '.join(names)}" for field, names in generic.NAMES.items()) + "."]  # fmt: skip
     return "\n".join(parts) + "\n"
+
+
+def _tried() -> str:
+    """The table of real payloads; where their folder is not beside the checkout, as it stands."""
+    if test_corpus.FILES:
+        return test_corpus.table()
+    known = (TOP / "docs" / "sources.md").read_text(encoding="utf-8").splitlines()
+    start = next(index for index, line in enumerate(known) if line.startswith("| source |"))
+    end = next(index for index in range(start, len(known)) if not known[index].startswith("|"))
+    return "\n".join(known[start:end])
 
 
 def _line(name: str, default: object) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 from markdown_it import MarkdownIt
 
+from bot.alerts.alert import ChangeKind, ChangeState
 from bot.commands.parser import main
 from bot.errors import Broken
+from bot.incidents.changes import ChangeRecord
 from bot.incidents.timeline import Entry
 from bot.postmortems import draft, lint_words, read_templates, regenerate
 from bot.postmortems.drafting import Templates, render_apart
@@ -798,3 +801,46 @@ def test_a_draft_by_one_template_is_not_mixed_into_a_draft_by_another(recorded, 
     assert main(["postmortem", "INC-7", "--template", "short"]) == 0
 
     assert headings(capsys.readouterr().out) == headings(drafted(SMALL, "short"))
+
+
+# --- changes before the start -----------------------------------------------------------------
+
+
+def changed(minutes: float, **more: Any) -> ChangeRecord:
+    at = NOON + timedelta(minutes=minutes)
+    given = {
+        "source": "github", "identity": f"{minutes}", "kind": ChangeKind.DEPLOYMENT, "state": ChangeState.SUCCEEDED,
+        "title": "Deploy checkout", "service": "checkout", "environment": None, "sha": "a1b2c3d4", "ref": None, "version": None,
+        "by": "ana", "url": "https://example.com/7", "description": "", "at": at, "first_at": at,
+    }  # fmt: skip
+    return ChangeRecord(**(given | more))
+
+
+def section_of(changes: tuple[ChangeRecord, ...] | None) -> str:
+    text = render(TEMPLATES.texts["default"], facts("INC-7", RICH, (), NOW, PEOPLE, changes))
+    return text.partition("## Changes before the start (not necessarily causes)")[2].partition("## ")[0]
+
+
+def test_the_draft_lists_what_was_changed_before_the_start():
+    said = section_of((changed(-22), changed(-5), changed(30)))
+
+    # It began ten minutes before noon: what came after that is no change before it.
+    assert (
+        "| 2026-06-10 11:38:00 | 12 min | deployment: Deploy checkout | checkout | a1b2c3d | ana | [link](https://example.com/7) |"
+        in said
+    )
+    assert said.count("Deploy checkout") == 1
+
+
+def test_the_draft_tells_no_changes_from_nobody_who_tells_of_changes():
+    assert "That is not the same as none." in section_of(None)
+    assert "Nobody told of a change" in section_of(())
+
+
+def test_a_change_s_words_are_shown_as_words():
+    said = section_of((changed(-22, title="<!channel> | [x](http://evil.example)", by=None, url="javascript:alert(1)"),))
+
+    assert "<!channel>" not in said
+    assert "[x](" not in said
+    assert "javascript" not in said
+    assert "| MISSING | – |" in said

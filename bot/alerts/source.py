@@ -138,3 +138,19 @@ class Checks(Protocol):
     def check(self, delivery: Delivery, mapping: Mapping[str, str]) -> None:
         """Raise `Unreadable`, with the same words, wherever `parse` would."""
         ...
+
+
+@runtime_checkable
+class Shakes(Protocol):
+    """What a source may offer whose sender asks first, by OPTIONS, whether it may send at all."""
+
+    def allow(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The headers that say yes; empty where this was no such question."""
+        ...
+
+
+@runtime_checkable
+class TakesQueries(Protocol):
+    """What a source may offer whose sender can also send by GET: the fields of the address are then read as a form."""
+
+    takes_queries: bool

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity
 from bot.incidents.inputs import Input
@@ -60,4 +61,6 @@ class Decision:
     cancels: tuple[str, ...] = ()
     alert: AlertRecord | None = None
     others: tuple[Incident, ...] = ()
+    change: ChangeRecord | None = None
+    finding: FindingRecord | None = None
     reason: str = ""

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError
 
 from bot.errors import Broken
+from bot.incidents.changes import ChangeRecord
 from bot.incidents.timeline import Entry
 from bot.postmortems.facts import facts
 from bot.postmortems.merging import is_draft_of, marked, regenerate
@@ -71,9 +72,13 @@ def draft(
     generated_at: datetime,
     names: Mapping[str, str],
     before: str | None = None,
+    changes: Sequence[ChangeRecord] | None = None,
 ) -> str:
-    """The draft of an incident. With `before`, an earlier draft, what people wrote in it is kept."""
-    known = facts(ref, entries, others, generated_at, names)
+    """The draft of an incident. With `before`, an earlier draft, what people wrote in it is kept.
+
+    `changes` is the change log of the days before it; None where nobody tells us of changes.
+    """
+    known = facts(ref, entries, others, generated_at, names, changes)
     text = templates.texts.get(template) or templates.texts.get("default")
     rendered, trouble = render_apart(text, known) if text is not None else ("", "there is none of that name, nor a default")
     if not trouble:

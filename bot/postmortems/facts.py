@@ -4,11 +4,12 @@ Every fact comes from an entry. What no entry says is MISSING, and is never gues
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bot.incidents.changes import ChangeRecord, before_the_start
 from bot.incidents.timeline import Entry, acknowledges, in_order
 from bot.postmortems.words import cell, clock, day, length, offset
 
@@ -58,9 +59,16 @@ class Window:
 
 
 def facts(
-    ref: str, entries: Sequence[Entry], others: Sequence[Entry], generated_at: datetime, names: Mapping[str, str]
+    ref: str,
+    entries: Sequence[Entry],
+    others: Sequence[Entry],
+    generated_at: datetime,
+    names: Mapping[str, str],
+    changes: Sequence[ChangeRecord] | None = None,
 ) -> dict[str, Any]:
-    """Everything a template may print. `others` are entries of other incidents, for what is related."""
+    """Everything a template may print. `others` are entries of other incidents, for what is related; `changes` the change
+    log of the days before, None where nobody tells us of changes.
+    """
     ordered = in_order(_once(entries))
     opening = next((one for one in ordered if one.type == "opened"), ordered[0])
     windows = _windows(ordered, opening)
@@ -87,6 +95,8 @@ def facts(
         "acknowledgements": [_ack_row(one, said) for one in windows],
         "detection": _detection(ordered, opening, said),
         "alerts": _alerts(ordered, said),
+        "is_told_of_changes": changes is not None,
+        "changes": [_change_row(one, start, said) for one in before_the_start(changes or (), opening.fields.get("service"), start)],
         "timeline": _timeline(ordered, start, said),
         "roles": [{"at": clock(one.at), "role": said(one.fields.get("role")), "who": said(one.fields.get("user"))}
                   for one in ordered if one.type == "role"],
@@ -102,6 +112,15 @@ def facts(
         "questions": _questions(ordered, windows),
         "related": _related(ordered, others, said),
         "people": sorted({said(one.by) for one in ordered if one.by not in (None, "bot")}),
+    }  # fmt: skip
+
+
+def _change_row(change: ChangeRecord, start: datetime, said: Callable[[object], str]) -> dict[str, str]:
+    return {
+        "day": day(change.first_at), "at": clock(change.first_at), "before": length((start - change.first_at).total_seconds()),
+        "what": change.what, "service": said(change.service or "MISSING"), "which": said(change.which or "MISSING"),
+        "who": said(change.by or "MISSING"), "title": said(change.title),
+        "link": change.url if change.url and WEB.fullmatch(change.url) else "",
     }  # fmt: skip
 
 

@@ -1,13 +1,14 @@
 """Carrying chat effects out: one HTTP attempt each, and a look before anything is sent again that may be there already."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 from bot.clock import Clock
 from bot.digest import Digest
 from bot.errors import GaveUp, TryLater
+from bot.incidents.changes import ChangeRecord, before_the_start
 from bot.incidents.effects import (
     AddBookmarks,
     AnnounceAlert,
@@ -231,13 +232,17 @@ class SlackDeliverer:
         home, post = _home(incident), incident.summary
         if home is None and incident.private:
             return None
-        shown = card.card(incident, self._policy(), self._clock())
+        shown = card.card(incident, self._policy(), self._clock(), self._changes(incident))
         is_closed = home is None and incident.channel is not None and post is not None and post.channel == incident.channel.id
         if post is not None and not is_closed and self._update(post, shown):
             return None
         if home is not None:
             return SummaryPosted(incident.number, home, self._post(home, shown, attempt))
         return SummaryPosted(incident.number, *self._post_to(self._policy().channels.announce, shown, attempt))
+
+    def _changes(self, incident: Incident) -> Sequence[ChangeRecord]:
+        start = card.started_at(incident)
+        return before_the_start(self._store.changes_before(incident.service, start), incident.service, start)
 
     def _announcement(self, incident: Incident, attempt: Attempt) -> Input | None:
         shown = card.announcement(incident, self._clock())

@@ -12,10 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal_column, select, update
 
 from bot.alerts.matching import Candidate
+from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.decision import AlertRecord, Timer
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity, Status
 from bot.incidents.timeline import Entry
+from bot.store import logs
 from bot.store import outbox as outbox_rows
 from bot.store.codec import decode, encode, encode_tagged
 from bot.store.database import Conflict, upsert
@@ -89,6 +91,8 @@ class Pending:
     timers: dict[str, Timer | None] = field(default_factory=dict)
     """Set, or with None taken away."""
     effects: list[tuple[Effect, datetime]] = field(default_factory=list)
+    changes: list[ChangeRecord] = field(default_factory=list)
+    findings: list[FindingRecord] = field(default_factory=list)
     keys: dict[str, datetime] = field(default_factory=dict)
     candidates: dict[str, dict[int, Candidate]] = field(default_factory=dict)
     """The open incidents of each service that was asked for, as they are in the database."""
@@ -210,10 +214,16 @@ class Pending:
         _take_timers(connection, self.taken)
         _write_timers(connection, self.timers)
         outbox_rows.put(connection, self.effects, frozenset(self.fresh))
+        for change in self.changes:
+            logs.save_change(connection, change)
+        for finding in self.findings:
+            logs.save_finding(connection, finding)
         if self.keys:
             connection.execute(insert(handled), [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
-        for gathered in (self.entries, self.taken, self.timers, self.effects, self.keys, self.settled):
+        for gathered in (
+            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.keys, self.settled
+        ):  # fmt: skip
             gathered.clear()
 
     def write_incidents(self, connection: Connection) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
+from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Lane
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
 from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
-from bot.store import arrivals, inbox, outbox, queues, reports
+from bot.store import arrivals, inbox, logs, outbox, queues, reports
 from bot.store.codec import decode, decode_tagged, encode
 from bot.store.database import connect, reading, upsert, writes_alone, writing
 from bot.store.pending import read
@@ -177,6 +178,23 @@ class Store:
     def set_on_call(self, found: OnCall) -> None:
         """Remember who is on call."""
         self.set_note(ON_CALL, encode(found))
+
+    # --- changes and findings -----------------------------------------------------------------
+
+    def changes_before(self, service: str | None, at: datetime) -> tuple[ChangeRecord, ...]:
+        """The changes that may have to be shown for an incident that began then, newest first."""
+        with reading(self.engine) as connection:
+            return logs.changes_before(connection, service, at)
+
+    def is_told_of_changes(self, by: datetime) -> bool:
+        """Whether anybody had told of a change by then."""
+        with reading(self.engine) as connection:
+            return logs.is_told_of_changes(connection, by)
+
+    def open_findings(self) -> tuple[FindingRecord, ...]:
+        """The security findings that are neither fixed nor dismissed, oldest first."""
+        with reading(self.engine) as connection:
+            return logs.open_findings(connection)
 
     # --- drafts and digests -------------------------------------------------------------------
 

@@ -214,6 +214,53 @@ class DigestRow(SQLModel, table=True):
     posted_at: datetime = moment()
 
 
+class ChangeRow(SQLModel, table=True):
+    """A change that was told of, as it was last told: one row each. `service` is its own name."""
+
+    __tablename__ = "changes"
+    __table_args__ = (UniqueConstraint("source", "identity", name="changes_identity"),)
+    id: int = row_id()
+    source: str
+    identity: str
+    kind: str
+    state: str
+    title: str = long_text()
+    service: str | None
+    environment: str | None
+    sha: str | None
+    ref: str | None
+    version: str | None
+    by: str | None
+    url: str | None = long_text(nullable=True)
+    description: str = long_text()
+    at: datetime = moment()
+    first_at: datetime = moment(index=True)
+
+
+class FindingRow(SQLModel, table=True):
+    """A security finding, as it was last told, with its clocks: one row each."""
+
+    __tablename__ = "findings"
+    fingerprint: str = Field(primary_key=True)
+    source: str
+    state: str = Field(index=True)
+    severity: str
+    title: str = long_text()
+    service: str | None
+    rule: str
+    identifiers: list[str] = json_value()
+    package: str
+    fixed_in: str
+    url: str | None = long_text(nullable=True)
+    reason: str = long_text()
+    changed_at: datetime = moment()
+    created_at: datetime = moment()
+    is_created_at_known: bool
+    fixed_at: datetime | None = moment(nullable=True)
+    dismissed_at: datetime | None = moment(nullable=True)
+    reopened_at: datetime | None = moment(nullable=True)
+
+
 class NoteRow(SQLModel, table=True):
     """A single value by its name: counters, and the parts of an imported journal that are no entries."""
 
@@ -233,6 +280,8 @@ timers = SQLModel.metadata.tables["timers"]
 people = SQLModel.metadata.tables["people"]
 drafts = SQLModel.metadata.tables["drafts"]
 digests = SQLModel.metadata.tables["digests"]
+changes = SQLModel.metadata.tables["changes"]
+findings = SQLModel.metadata.tables["findings"]
 notes = SQLModel.metadata.tables["notes"]
 
 ALERT_IS_OPEN: ColumnElement[bool] = literal_column("alerts.is_open")

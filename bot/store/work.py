@@ -161,6 +161,8 @@ class Work:
         pending.timers |= dict.fromkeys(decision.cancels)
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]
+        pending.changes += [one for one in (decision.change,) if one is not None]
+        pending.findings += [one for one in (decision.finding,) if one is not None]
         if pending.hands_alerts_over():
             # What is over lets go of its alerts, and what is open again takes them: what comes next has to see that. Not
             # the rest: a timer that comes due is taken before its incident's timers are taken away.

@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 import orjson
 import structlog
 
-from bot.alerts.source import Checks, Delivery, Source
+from bot.alerts.source import FORM, Checks, Delivery, Shakes, Source, TakesQueries
 from bot.clock import Clock
-from bot.errors import Unreadable, Unverified
+from bot.errors import Unavailable, Unreadable, Unverified
 from bot.store import DatabaseDown
 from bot.store.arrivals import InboxFull, InboxWriter, Tell
 from bot.web.measures import Measures
@@ -32,8 +32,10 @@ LIMIT_BYTES = 5_000_000
 READ_SECONDS = 20.0
 PREFIX = "/hooks/"
 NOTHING: Mapping[str, str] = {}
+NO_ASKS: Mapping[str, Callable[[Delivery], None]] = {}
+ASKED_AT_ONCE = 4
 RETRY_SECONDS = b"5"
-SECRET_HEADERS = frozenset({"authorization", "x-firstfive-token", "cookie", "proxy-authorization"})
+SECRET_HEADERS = frozenset({"authorization", "x-firstfive-token", "cookie", "proxy-authorization", "x-honeycomb-webhook-token"})
 
 
 class Answer(Exception):
@@ -57,33 +59,46 @@ class Webhooks:
         clock: Clock,
         wall_clock: Clock,
         measures: Measures,
+        asks: Mapping[str, Callable[[Delivery], None]] = NO_ASKS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
+        """`asks` is who has to be asked before a source's deliveries can be trusted; see `asking.py`."""
         self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
         self._measures, self._patience = measures, Patience(read_seconds)
         self._checks = {name: one.check if isinstance(one, Checks) else one.parse for name, one in sources.items()}
         self._mailbox: Mailbox | None = None
+        self._asks, self._asking = asks, asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         started = time.perf_counter()
         source = "unknown"
+        allowed: Mapping[str, str] = NOTHING
+        body: dict[str, Any]
         try:
             name, route = _place(scope["path"])
             source = name if name in self._sources else source
-            body, status = await self._take(scope, receive, name, route)
+            if scope["method"] == "OPTIONS":
+                allowed, body, status = self._allowed(scope, name, route), {}, 200
+            else:
+                body, status = await self._take(scope, receive, name, route)
         except Answer as answer:
             body, status = {"error": answer.reason}, answer.status
-        await _answer(send, status, body)
+        await _answer(send, status, body, allowed)
         self._measures.delivery(source, status, time.perf_counter() - started)
 
     async def _take(self, scope: Scope, receive: Receive, name: str, route: str) -> tuple[dict[str, Any], int]:
         source, secrets = self._endpoint(scope, name, route)
         body = await self._body(scope, receive)
         headers, query = _headers(scope), _query(scope)
+        if scope["method"] == "GET":
+            # What proved who sent it has no business in the database.
+            body = urlencode({key: value for key, value in query.items() if key != "token"}).encode()
+            headers = headers | {"content-type": FORM}
         delivery = Delivery(body, headers, route, self._clock(), query)
         self._verify(source, delivery, secrets)
+        await self._ask(source, delivery)
         self._check_readable(source, delivery)
         identity = self._identity(source, delivery)
         try:
@@ -97,6 +112,14 @@ class Webhooks:
             log.warning("delivery not saved", source=name, reason=str(error))
             raise Answer(503, "not saved: the database is away; try again in a few seconds") from None
         return ({"accepted": identity} if is_new else {"accepted": identity, "seen": True}), 202
+
+    def _allowed(self, scope: Scope, name: str, route: str) -> Mapping[str, str]:
+        """Whether a sender may send here, where it asks that first. No secret is needed: each delivery has to have one."""
+        source, _ = self._endpoint(scope, name, route)
+        allowed = source.allow(_headers(scope)) if isinstance(source, Shakes) else NOTHING
+        if not allowed:
+            raise Answer(405, f"send {source.title}'s webhooks here with POST")
+        return allowed
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, of at most five megabytes, however long it says it is."""
@@ -116,7 +139,7 @@ class Webhooks:
         source = self._sources.get(name)
         if source is None:
             raise Answer(404, f"no source is called {name[:40]!r}; known are {', '.join(sorted(self._sources))}")
-        if scope["method"] not in ("POST", "PUT"):
+        if scope["method"] not in ("POST", "PUT", "OPTIONS") and not (scope["method"] == "GET" and _takes_queries(source)):
             raise Answer(405, f"send {source.title}'s webhooks here with POST")
         secrets = self._secrets_of(name, route)
         if not secrets:
@@ -129,6 +152,23 @@ class Webhooks:
         except Unverified as error:
             log.warning("delivery refused", source=source.name, route=delivery.route, reason=error.reason)
             raise Answer(401, error.reason) from None
+
+    async def _ask(self, source: Source, delivery: Delivery) -> None:
+        """Where somebody has to be asked before a delivery can be trusted: on a thread, a few at a time."""
+        ask = self._asks.get(source.name)
+        if ask is None:
+            return
+        try:
+            async with self._asking:
+                await asyncio.to_thread(ask, delivery)
+        except Unverified as error:
+            log.warning("delivery refused", source=source.name, route=delivery.route, reason=error.reason)
+            raise Answer(401, error.reason) from None
+        except Unreadable as error:
+            raise Answer(400, error.reason) from None
+        except Unavailable as error:
+            log.warning("delivery not taken", source=source.name, route=delivery.route, reason=error.reason)
+            raise Answer(503, f"{error.reason}; try again in a few seconds") from None
 
     def _check_readable(self, source: Source, delivery: Delivery) -> None:
         """A body that can never be read is refused now, while its sender listens.
@@ -263,9 +303,14 @@ async def _read(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-async def _answer(send: Send, status: int, body: Mapping[str, Any]) -> None:
+def _takes_queries(source: Source) -> bool:
+    return isinstance(source, TakesQueries) and source.takes_queries
+
+
+async def _answer(send: Send, status: int, body: Mapping[str, Any], more: Mapping[str, str]) -> None:
     content = orjson.dumps(body) + b"\n"
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    headers += [(name.lower().encode(), value.encode("latin-1", errors="replace")) for name, value in more.items()]
     if status == 503:
         headers.append((b"retry-after", RETRY_SECONDS))
     if status == 405:

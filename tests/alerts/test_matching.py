@@ -143,7 +143,7 @@ def test_what_was_only_recorded_is_announced_once_where_its_route_now_says_so(is
     assert placement.is_repeat is is_announced
 
 
-@pytest.mark.parametrize("known", [None, Known(None), Known(None, is_announced=True)])
+@pytest.mark.parametrize("known", [None, Known(None), Known(None, is_announced=True), Known(4)])
 def test_a_test_notification_opens_nothing_however_often_it_comes(known):
     assert placed(alert(kind=Kind.TEST), known=known).outcome is Outcome.RECORD
 
@@ -160,6 +160,16 @@ def test_whatever_opens_an_incident_or_joins_another_was_said_to_be_able_to(know
 
     assert opening
     assert all(may_open(one, "main", (OPENS, REST), known) for one in opening)
+
+
+def test_a_security_finding_opens_an_incident_only_where_a_route_asks_for_findings():
+    finding = alert(kind=Kind.SECURITY_FINDING)
+    asks = Route("findings", Matcher({"kind": ("security_finding",), "severity": ("critical",)}), Outcome.OPEN, severity="SEV3")
+
+    assert placed(finding).outcome is Outcome.ANNOUNCE
+    assert placed(finding).route.name == "anything else"
+    assert placed(finding, routes=(OPENS, asks, REST)).route is asks
+    assert placed(finding, routes=(OPENS, asks, REST)).outcome is Outcome.OPEN
 
 
 def test_what_has_an_incident_is_over_or_is_only_announced_opens_none():

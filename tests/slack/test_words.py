@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from bot.alerts.alert import ChangeKind, ChangeState
+from bot.incidents.changes import ChangeRecord
 from bot.incidents.effects import Say, Topic
 from bot.incidents.incident import PageState, Status
 from bot.slack.views import card, messages
 from tests.builders import ANA, BEN, POLICY, acknowledged, after, incident
+from tests.slack.hostile import CORPUS
 
 
 @pytest.mark.parametrize(
@@ -97,3 +100,46 @@ def test_what_rings_again_is_nowhere_called_acknowledged_as_it_stands():
 
     assert [text for text in (card.topic(one), shown.text, first) if "acknowledged" in text.lower()] == []
     assert [text for text in (card.topic(one), shown.text, first) if "rings again" not in text.lower()] == []
+
+
+# --- what was changed before ------------------------------------------------------------------
+
+
+def change(**changes):
+    given = {
+        "source": "github", "identity": "7", "kind": ChangeKind.DEPLOYMENT, "state": ChangeState.SUCCEEDED, "title": "Deploy",
+        "service": "checkout", "environment": None, "sha": "a1b2c3d4e5f6", "ref": "main", "version": None, "by": "ana",
+        "url": "https://example.com/7", "description": "", "at": after(-12), "first_at": after(-12),
+    }  # fmt: skip
+    return ChangeRecord(**(given | changes))
+
+
+def changes_on_the_card(*given):
+    drawn = card.card(incident(), POLICY, after(3), given)
+    said = [block["text"]["text"] for block in drawn.blocks if block["type"] == "section" and "text" in block]
+    return next((one for one in said if "Changes before" in one), "")
+
+
+def test_the_card_says_what_was_changed_before_the_start_and_that_it_need_not_be_the_cause():
+    said = changes_on_the_card(
+        change(), change(kind=ChangeKind.PUSH, state=ChangeState.FAILED, service=None, sha=None, by=None, url=None)
+    )
+
+    heading, first, second = said.splitlines()
+    assert heading == "🔧 *Changes before the start* (not necessarily causes)"
+    assert first.startswith("• <!date^")
+    assert first.endswith(", 12 min before: deployment *checkout* `a1b2c3d` by ana <https://example.com/7|open>")
+    assert second.endswith(", 12 min before: push, failed `main`")
+
+
+def test_where_nothing_was_changed_the_card_says_nothing():
+    assert changes_on_the_card() == ""
+
+
+@pytest.mark.parametrize("text", CORPUS)
+def test_what_a_sender_calls_a_change_calls_nobody(text):
+    said = changes_on_the_card(change(by=text, service=text, sha=None, ref=text, version=text))
+
+    assert "<!channel" not in said
+    assert "<@" not in said
+    assert len(said) <= 3000

@@ -36,6 +36,30 @@ def test_an_alert_becomes_a_page_a_channel_a_card_and_an_announcement(story):
     assert story.incident().service == "checkout"
 
 
+def test_what_was_deployed_before_is_on_the_card_and_in_the_draft_and_pages_nobody(story):
+    story.fires("deployment-succeeded", "github")
+    story.comes_to_rest()
+    assert not story.bot.store.incidents()
+    story.passes(minutes=4)
+    story.fires()
+    story.channel()
+
+    story.card_says("Changes before the start* (not necessarily causes)")
+    story.card_says("before: deployment *checkout*")
+    draft = story.bot.numbers.draft_of("INC-1", "default")
+    assert "deployment: " in draft.partition("## Changes before the start")[2].partition("\n## ")[0]
+
+
+def test_a_critical_security_finding_is_remembered_with_its_clock_and_wakes_nobody(story):
+    story.fires("secret-found", "github")
+    story.comes_to_rest()
+
+    [finding] = story.bot.store.open_findings()
+    assert finding.severity.value == "critical"
+    assert not story.bot.store.incidents()
+    assert not story.sandbox.account.incidents
+
+
 def test_the_page_does_not_wait_for_slack(story):
     story.breaks("slack", "slow")
     story.fires()

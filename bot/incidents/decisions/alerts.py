@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import datetime
 
-from bot.alerts.alert import Alert, Status
+from bot.alerts.alert import Alert, FindingState, Kind, Status
 from bot.alerts.matching import Outcome, Placement, name_of
+from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
@@ -19,12 +20,24 @@ MOST_SAID = 10
 
 
 def reported(incident: Incident | None, report: AlertReported, now: datetime, policy: Policy) -> Decision:
-    """Take an alert to where its placement says. `incident` is the one it belongs to, if it is open."""
+    """Take an alert to where its placement says. `incident` is the one it belongs to, if it is open.
+
+    Whatever comes of it: a change or a finding that it tells of is remembered.
+    """
     placement = report.placement
     assert placement is not None
+    return replace(
+        _placed(incident, report, placement, now, policy),
+        change=change_of(report.alert, placement.service, now),
+        finding=finding_of(report.alert, placement.fingerprint, placement.service, now),
+    )
+
+
+def _placed(incident: Incident | None, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     if incident is None or not incident.is_open:
         return _without_incident(report, placement, now, policy)
-    if report.alert.status is Status.RESOLVED:
+    finding = report.alert.finding
+    if report.alert.status is Status.RESOLVED or (finding is not None and finding.state is FindingState.DISMISSED):
         return _cleared(incident, report, placement, now, policy)
     if report.alert.status is not Status.FIRING:
         return _as_it_was(incident, report, placement, now)
@@ -35,7 +48,7 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
     alert = report.alert
     if placement.outcome is Outcome.OPEN and alert.status is Status.FIRING:
         return opened_by_alert(report, now, policy)
-    if placement.outcome is Outcome.DROP:
+    if placement.outcome is Outcome.DROP or alert.kind is Kind.TEST:
         return Decision(reason=placement.reason)
     if placement.outcome is Outcome.ANNOUNCE and not placement.is_repeat:
         record = replace(_record(alert, placement, None, now), is_announced=True)

@@ -3,8 +3,10 @@
 Top to bottom: what is broken, how bad, whether anybody is on it, whether anybody was paged; then one big button.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from bot.incidents.changes import ChangeRecord
 from bot.incidents.incident import Episode, Incident, PageState, Role, Status
 from bot.incidents.policy import Policy
 from bot.slack import ids
@@ -27,8 +29,11 @@ ICONS = {"SEV1": "🔴", "SEV2": "🟠", "SEV3": "🟡", "SEV4": "🔵", "SEV5":
 MOST_ALERTS = 5
 
 
-def card(incident: Incident, policy: Policy, now: datetime) -> Message:
-    """The card. Drawn anew from the incident as it stands; says "paged" only of a page that PagerDuty took."""
+def card(incident: Incident, policy: Policy, now: datetime, changes: Sequence[ChangeRecord] = ()) -> Message:
+    """The card. Drawn anew from the incident as it stands; says "paged" only of a page that PagerDuty took.
+
+    `changes` are those to show of what came before its start.
+    """
     title = f"{ICONS[incident.severity.value]} {incident.ref} · {incident.title}"
     text = f"{incident.ref} {escape(incident.title, 200)}: {incident.severity.value}, {state_line(incident)}"
     return message(
@@ -39,6 +44,7 @@ def card(incident: Incident, policy: Policy, now: datetime) -> Message:
         section(page_line(incident)),
         _people(incident),
         _alerts(incident, now),
+        _changes(incident, changes, now),
         _update(incident, now),
         _buttons(incident),
         context(*_footer(incident, now)),
@@ -61,6 +67,11 @@ def standing(incident: Incident) -> str:
     return incident.status.value
 
 
+def started_at(incident: Incident) -> datetime:
+    """When it began to hurt, as far as anybody knows."""
+    return incident.impact_started_at or incident.opened_at
+
+
 def _first_line(incident: Incident, policy: Policy, now: datetime) -> str:
     means = policy.rule(incident.severity).means
     service = f" · *{escape(incident.service, 80)}*" if incident.service else ""
@@ -68,7 +79,7 @@ def _first_line(incident: Incident, policy: Policy, now: datetime) -> str:
     status = f"*{standing(incident).capitalize()}*"
     if incident.status is Status.MERGED:
         status = f"*Merged into INC-{incident.merged_into}*"
-    started = incident.impact_started_at or incident.opened_at
+    started = started_at(incident)
     lasted = f"since {moment(started, now)} ({since(started, now)})"
     if incident.resolved_at is not None:
         lasted = f"resolved {moment(incident.resolved_at, now)} after {since(incident.opened_at, incident.resolved_at)}"
@@ -181,6 +192,22 @@ def _alerts(incident: Incident, now: datetime) -> Block | None:
         firing = sum(one.is_firing for one in rest) + incident.more_firing
         lines.append(f"… and {len(rest) + incident.more} more alerts, {firing} of them firing")
     return section(fit([line for line in lines if line], 2900))
+
+
+def _changes(incident: Incident, changes: Sequence[ChangeRecord], now: datetime) -> Block | None:
+    if not changes:
+        return None
+    start = started_at(incident)
+    lines = ["🔧 *Changes before the start* (not necessarily causes)"]
+    for one in changes:
+        which = f" `{escape(one.which, 60)}`" if one.which else ""
+        service = f" *{escape(one.service, 80)}*" if one.service else ""
+        by = f" by {escape(one.by, 60)}" if one.by else ""
+        shown = link(one.url, "open")
+        lines.append(
+            f"• {moment(one.first_at, now)}, {since(one.first_at, start)} before: {one.what}{service}{which}{by} {shown}".rstrip()
+        )
+    return section(fit(lines, 2900))
 
 
 def _update(incident: Incident, now: datetime) -> Block | None:

@@ -1,0 +1,284 @@
+"""CloudEvents over HTTP, from any sender: structured, binary (`ce-*` headers) and batched.
+
+https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md
+
+An event is an alert where its data or its type says how something stands. Data that is an object is read as `generic`
+reads it; what it leaves out comes from the event: the title from type and subject, the status from the type's end
+(`….firing`, `….resolved`, with or without a version behind), the times from its time.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from bot.alerts import signatures
+from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts.reading import ENVIRONMENT_LABELS, SERVICE_LABELS, first, first_label, json_value, kind_of, links_from, text_of
+from bot.alerts.source import Delivery, Example, Reading
+from bot.alerts.sources import generic
+from bot.errors import Unreadable
+
+SETUP = """\
+curl -X POST {url} \\
+  -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/cloudevents+json' \\
+  -d '{{"specversion": "1.0", "id": "a-1", "source": "/jobs/nightly", "type": "com.example.job.firing", "subject": "export",
+       "data": {{"title": "Nightly export failed", "severity": "high", "service": "platform"}}}}'
+# Send the same source, type, subject and title (or the same data.dedup_key) with `.resolved` at the type's end when it is over.
+# A broker that cannot set a header (Knative, Event Grid): {url}?token={secret}
+# One that asks first, by OPTIONS with WebHook-Request-Origin, is told that it may send.
+"""
+STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+REQUIRED = ("id", "source", "type")
+UNTOLD = ("specversion", "id", "time", "datacontenttype", "dataschema")
+"""Attributes that no policy matches on."""
+VERSION = re.compile(r"[.\-/]?v\d+$", re.ASCII)
+END = re.compile(r"[.:/_-]([A-Za-z]+)$", re.ASCII)
+ELSEWHERE = ("open", "active", "inactive", "up", "true", "false", "normal", "error", "critical", "warning", "info", "information")
+"""Words that say how something stands where a status is asked for, and anything at all at the end of a type."""
+CLEAR = frozenset(generic.BY_WORD).difference(ELSEWHERE)
+OTHER_WORDS = {"successful": "succeeded", "completed": "succeeded"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One CloudEvent: its attributes as text, extensions among them, and its data."""
+
+    attributes: Mapping[str, str]
+    data: Any
+    place: str
+
+
+class CloudEvents:
+    """Events of any sender that speaks CloudEvents. One that says nothing of how something stands is ignored."""
+
+    name = "cloudevents"
+    title = "CloudEvents"
+    setup = SETUP
+    identity_window_seconds: int | None = None
+
+    @property
+    def examples(self) -> Sequence[Example]:
+        """An alert and its end, in the structured mode."""
+        return EXAMPLES
+
+    def allow(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Yes to whoever asks before it sends, as often as it likes; each event still needs the token.
+
+        https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md#4-abuse-protection
+        """
+        origin = headers.get("webhook-request-origin", "").strip()
+        return {"Allow": "POST, OPTIONS", "WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"} if origin else {}
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
+        """By token: CloudEvents signs nothing."""
+        signatures.check_token(delivery, secrets, self.name)
+
+    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
+        """The token."""
+        return {"Authorization": f"Bearer {secret}"}
+
+    def delivery_id(self, delivery: Delivery) -> str:
+        """An event's source and id, which together are its own; a batch has none."""
+        try:
+            events = _events(delivery)
+        except Unreadable:
+            return signatures.content_id(delivery)
+        if len(events) != 1:
+            return signatures.content_id(delivery)
+        about = events[0].attributes
+        return sha256(f"{about['source']}\x1f{about['id']}".encode()).hexdigest()
+
+    def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
+        """The alerts of each event."""
+        events = _events(delivery)
+        found = [alert for event in events for alert in _alerts(event, delivery)]
+        if found:
+            return Reading(alerts=tuple(found))
+        types = ", ".join(sorted({event.attributes["type"][:100] for event in events})[:5])
+        return Reading(ignored=f"{types}: neither type nor data says how anything stands" if types else "a batch without events")
+
+
+def _events(delivery: Delivery) -> list[Event]:
+    """Each event of a delivery, in whichever mode it came. Raises `Unreadable`."""
+    content_type = delivery.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not content_type.startswith("application/cloudevents") and "ce-type" in delivery.headers:
+        return [_binary(delivery, content_type)]
+    body = json_value(delivery.body)
+    if isinstance(body, list):
+        return [_structured(one, f"[{index}]") for index, one in enumerate(body)]
+    return [_structured(body, "")]
+
+
+def _structured(given: Any, place: str) -> Event:
+    if not isinstance(given, dict):
+        raise Unreadable(f"{place + ': ' if place else ''}expected a JSON object, got {kind_of(given)}")
+    attributes = {name: first(value) for name, value in given.items() if name not in ("data", "data_base64") and first(value)}
+    _require(attributes, f"{place}." if place else "")
+    data = given.get("data")
+    if data is None and isinstance(given.get("data_base64"), str):
+        data = _decoded(given["data_base64"], attributes.get("datacontenttype", ""), f"{place}data_base64")
+    return Event(attributes, data, place)
+
+
+def _binary(delivery: Delivery, content_type: str) -> Event:
+    """The attributes are headers, the body is the data."""
+    names = [name for name in delivery.headers if name.startswith("ce-")]
+    attributes = {name.removeprefix("ce-"): _header(delivery.headers[name], name) for name in names}
+    _require(attributes, "ce-")
+    if content_type:
+        attributes["datacontenttype"] = content_type
+    return Event(attributes, _data(delivery.body, content_type), "")
+
+
+def _require(attributes: Mapping[str, str], prefix: str) -> None:
+    for name in REQUIRED:
+        if not attributes.get(name):
+            raise Unreadable(f"{prefix}{name}: missing; a CloudEvent has specversion, id, source and type")
+
+
+def _header(value: str, name: str) -> str:
+    """A header's value: quoted perhaps, and percent-encoded UTF-8."""
+    text = value.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    try:
+        return unquote(text, errors="strict").replace("\x00", "").strip()
+    except UnicodeDecodeError:
+        raise Unreadable(f"{name}: not percent-encoded UTF-8") from None
+
+
+def _decoded(text: str, content_type: str, place: str) -> Any:
+    try:
+        return _data(base64.b64decode(text, validate=True), content_type)
+    except (binascii.Error, ValueError):
+        raise Unreadable(f"{place}: not base64") from None
+
+
+def _data(raw: bytes, content_type: str) -> Any:
+    """JSON where it says so, or says nothing and is; text where it is that; else nothing that can be read."""
+    if not raw.strip():
+        return None
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.endswith(("/json", "+json")):
+        return json_value(raw)
+    try:
+        return raw.decode() if kind else json_value(raw)
+    except (UnicodeDecodeError, Unreadable):
+        return None
+
+
+def _alerts(event: Event, delivery: Delivery) -> list[Alert]:
+    stem, word = _type(event.attributes["type"])
+    data: dict[str, Any] = dict(event.data) if isinstance(event.data, dict) else {"description": text_of(event.data)}
+    key = ""
+    # Several alerts in one event say themselves what they are.
+    if not isinstance(data.get("alerts"), list):
+        if not _is_alert(data, word):
+            return []
+        if not _said(data, "dedup_key"):
+            key = f"{stem}\x1f{event.attributes.get('subject', '')}"
+        data = _filled_in(data, event.attributes, stem, word)
+    try:
+        read = generic.SOURCE.parse(replace(delivery, body=orjson.dumps(data)), {})
+    except Unreadable as error:
+        raise Unreadable(f"{event.place}{'.' if event.place else ''}data: {error.reason}") from None
+    return [_alert(one, event, word, key) for one in read.alerts]
+
+
+def _type(given: str) -> tuple[str, str]:
+    """A type without what it says of a status, and that status; without its version too."""
+    stem = VERSION.sub("", given)
+    found = END.search(stem)
+    word = found.group(1).lower() if found else ""
+    word = OTHER_WORDS.get(word, word)
+    return (stem[: found.start()], word) if found and word in CLEAR else (given, "")
+
+
+def _is_alert(data: Mapping[str, Any], word: str) -> bool:
+    """Whether an event means to be one: most of what a broker carries is news of another kind."""
+    status = _said(data, "status").lower()
+    is_told = status in CLEAR or (status in generic.BY_WORD and _said(data, "severity"))
+    return bool(word or first(data.get("title")) or is_told)
+
+
+def _said(data: Mapping[str, Any], field: str) -> str:
+    return first(*(data.get(name) for name in generic.NAMES[field]))
+
+
+def _filled_in(data: Mapping[str, Any], about: Mapping[str, str], stem: str, word: str) -> dict[str, Any]:
+    """The data, with what it leaves out taken from the event."""
+    status, subject, time = _said(data, "status"), about.get("subject", ""), about.get("time", "")
+    if word and status.lower() not in generic.BY_WORD:
+        status = word
+    more = {
+        "title": f"{stem}: {subject}" if subject else stem,
+        "severity": about.get("severitytext") or about.get("severity", ""),
+        "starts_at": time,
+        "ends_at": time if generic.BY_WORD.get(status.lower()) is Status.RESOLVED else "",
+    }
+    return {**data, **{name: value for name, value in more.items() if value and not _said(data, name)}, "status": status}
+
+
+def _alert(alert: Alert, event: Event, word: str, key: str) -> Alert:
+    """Generic's alert as this event's. `key` tells it from others where its data gives it no key of its own."""
+    about = event.attributes
+    labels = {**{name: value for name, value in about.items() if name not in UNTOLD}, **alert.labels}
+    return replace(
+        alert,
+        source="cloudevents",
+        kind=Kind.TEST if word == "test" else Kind.ALERT,
+        identity="\x1f".join(filter(None, (about["source"], key, alert.identity))),
+        occurrence=about["id"],
+        service=alert.service or first_label(labels, SERVICE_LABELS),
+        environment=alert.environment or first_label(labels, ENVIRONMENT_LABELS),
+        labels=labels,
+        links=(*alert.links, *links_from([("source", about["source"], "Source")])),
+        attributes={**about, "data": event.data},
+    )
+
+
+def _attributes(now: datetime, status: Status) -> dict[str, str]:
+    return {
+        "specversion": "1.0",
+        "id": f"{status.value}-{int(now.timestamp())}",
+        "source": "https://scheduler.example.com/warehouse",
+        "type": f"com.example.import.{status.value}.v1",
+        "subject": "stock-levels",
+        "time": now.replace(microsecond=0).isoformat(),
+    }
+
+
+def _fields(now: datetime, status: Status) -> dict[str, object]:
+    started = now.replace(microsecond=0) - timedelta(minutes=0 if status is Status.FIRING else 12)
+    return {
+        "title": "Stock levels were not imported",
+        "severity": "high",
+        "service": "warehouse",
+        "environment": "production",
+        "description": "The file of 06:00 has not come.",
+        "starts_at": started.isoformat(),
+        "url": "https://scheduler.example.com/warehouse/stock-levels",
+    }
+
+
+def _example(name: str, title: str, status: Status) -> Example:
+    def build(now: datetime) -> Mapping[str, object]:
+        return {**_attributes(now, status), "datacontenttype": "application/json", "data": _fields(now, status)}
+
+    return Example(name, title, status, build, content_type=STRUCTURED)
+
+
+EXAMPLES = (
+    _example("stock-import", "Stock levels were not imported", Status.FIRING),
+    _example("stock-import-resolved", "Stock levels are imported again", Status.RESOLVED),
+)
+
+SOURCE = CloudEvents()

@@ -1,0 +1,136 @@
+"""The change log and the findings log: what alerts tell of changes and of security findings, remembered beside incidents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bot.alerts.alert import Alert, ChangeKind, ChangeState, FindingState, Severity
+
+OF_THE_SERVICE, OF_OTHERS = timedelta(hours=24), timedelta(hours=1)
+"""How long before an incident a change of its own service is shown, and one of any other."""
+MOST = 5
+WORDS = {
+    ChangeKind.DEPLOYMENT: "deployment", ChangeKind.PROMOTION: "promotion", ChangeKind.ROLLBACK: "roll-back",
+    ChangeKind.PUSH: "push", ChangeKind.RELEASE: "release", ChangeKind.FLAG: "flag", ChangeKind.CONFIGURATION: "configuration",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    """A change as it was last told. `at` is when it was in that state; `first_at` when it was first heard of.
+
+    `source` and `identity` tell it from others.
+    """
+
+    source: str
+    identity: str
+    kind: ChangeKind
+    state: ChangeState
+    title: str
+    service: str | None
+    environment: str | None
+    sha: str | None
+    ref: str | None
+    version: str | None
+    by: str | None
+    url: str | None
+    description: str
+    at: datetime
+    first_at: datetime
+
+    @property
+    def what(self) -> str:
+        """What was changed, and how far it is where it is not done: "deployment, failed"."""
+        word = WORDS[self.kind]
+        return word if self.state is ChangeState.SUCCEEDED else f"{word}, {self.state.value}"
+
+    @property
+    def which(self) -> str:
+        """The version, else the commit as people write it, else the branch; empty where it has none."""
+        return self.version or (self.sha or "")[:7] or self.ref or ""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRecord:
+    """A security finding with its clocks: when the sender found it, when it was fixed or dismissed, when it came back.
+
+    One that is open has neither been fixed nor dismissed since it was last opened. `fingerprint` tells it from others.
+    """
+
+    fingerprint: str
+    source: str
+    state: FindingState
+    severity: Severity
+    title: str
+    service: str | None
+    rule: str
+    identifiers: tuple[str, ...]
+    package: str
+    fixed_in: str
+    url: str | None
+    reason: str
+    changed_at: datetime
+    created_at: datetime
+    is_created_at_known: bool
+    """Whether the sender said when; else it is when we first heard of it."""
+    fixed_at: datetime | None = None
+    dismissed_at: datetime | None = None
+    reopened_at: datetime | None = None
+
+    def after(self, before: "FindingRecord | None") -> "FindingRecord":
+        """This report, with the clocks of what is remembered. One that is older than what is known changes nothing."""
+        if before is None:
+            return self
+        if self.changed_at < before.changed_at:
+            return before
+        is_older = before.is_created_at_known or not self.is_created_at_known
+        kept = replace(self, reopened_at=self.reopened_at or before.reopened_at)
+        if is_older:
+            kept = replace(kept, created_at=before.created_at, is_created_at_known=before.is_created_at_known)
+        if self.state is FindingState.OPEN and before.state is not FindingState.OPEN:
+            return replace(kept, reopened_at=self.changed_at)
+        if self.state is before.state:
+            return replace(kept, fixed_at=before.fixed_at, dismissed_at=before.dismissed_at)
+        return kept
+
+
+def change_of(alert: Alert, service: str | None, now: datetime) -> ChangeRecord | None:
+    """What an alert tells of a change; None where it tells of none. `service` is its own name for it."""
+    change = alert.change
+    if change is None:
+        return None
+    at = min(alert.started_at, now)
+    return ChangeRecord(
+        alert.source, change.identity[:300], change.kind, change.state, alert.title, service, alert.environment,
+        change.sha, change.ref, change.version, change.by, alert.url, change.description, at, at,
+    )  # fmt: skip
+
+
+def finding_of(alert: Alert, fingerprint: str, service: str | None, now: datetime) -> FindingRecord | None:
+    """What an alert tells of a security finding; None where it tells of none."""
+    finding = alert.finding
+    if finding is None:
+        return None
+    ended_at = alert.ended_at if finding.state is not FindingState.OPEN and "ended_at" not in alert.defaults else None
+    at = min(ended_at or now, now)
+    return FindingRecord(
+        fingerprint, alert.source, finding.state, alert.severity, alert.title, service, finding.rule, finding.identifiers,
+        finding.package, finding.fixed_in, alert.url, finding.reason, at,
+        created_at=min(finding.created_at or at, now),
+        is_created_at_known=finding.created_at is not None,
+        fixed_at=at if finding.state is FindingState.FIXED else None,
+        dismissed_at=at if finding.state is FindingState.DISMISSED else None,
+        reopened_at=at if finding.is_reopened else None,
+    )  # fmt: skip
+
+
+def before_the_start(changes: Sequence[ChangeRecord], service: str | None, start: datetime) -> tuple[ChangeRecord, ...]:
+    """The changes to look at first: of its own service in a day, then of others in an hour; the newest first. None after.
+
+    They are not causes: only what there was.
+    """
+    mine = [one for one in changes if one.service is not None and one.service == service and start - OF_THE_SERVICE <= one.first_at]
+    others = [one for one in changes if one not in mine and start - OF_OTHERS <= one.first_at]
+    before = [one for one in (*mine, *others) if one.first_at <= start]
+    # Its own come first: however many others there are, they push none of these out.
+    return tuple(sorted(before, key=lambda one: (one not in mine, start - one.first_at))[:MOST])

@@ -1,0 +1,75 @@
+"""The change log and the findings log: one row for each change and each finding, as it was last told."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Row as SqlRow
+
+from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
+from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, ChangeRecord, FindingRecord
+from bot.store.database import upsert
+from bot.store.tables import changes, findings
+
+MOST_READ = 500
+MOVED = timedelta(hours=1)
+
+
+def save_change(connection: Connection, told: ChangeRecord) -> None:
+    """Remember a change. News that is older than what is known keeps its start only."""
+    one = changes.c.source == told.source, changes.c.identity == told.identity
+    row = connection.execute(select(changes).where(*one)).first()
+    if row is not None:
+        known = _change(row)
+        newer = told if told.at >= known.at else known
+        told = replace(newer, first_at=min(known.first_at, told.first_at))
+    upsert(connection, changes, [_values(told) | {"kind": told.kind.value, "state": told.state.value}], ("source", "identity"))
+
+
+def save_finding(connection: Connection, told: FindingRecord) -> None:
+    """Remember a finding, with the clocks of what is known of it."""
+    row = connection.execute(select(findings).where(findings.c.fingerprint == told.fingerprint)).first()
+    told = told.after(None if row is None else _finding(row))
+    values = _values(told) | {"state": told.state.value, "severity": told.severity.value, "identifiers": list(told.identifiers)}
+    upsert(connection, findings, [values], ("fingerprint",))
+
+
+def changes_before(connection: Connection, service: str | None, at: datetime) -> tuple[ChangeRecord, ...]:
+    """The changes that may have to be shown for an incident of that time, newest first: see `before_the_start`.
+
+    What began a little later is among them: when the incident began may still be moved.
+    """
+    its_own = and_(changes.c.service == service, changes.c.first_at >= at - OF_THE_SERVICE - MOVED)
+    near = changes.c.first_at <= at + MOVED, or_(its_own, changes.c.first_at >= at - OF_OTHERS - MOVED)
+    rows = connection.execute(select(changes).where(*near).order_by(changes.c.first_at.desc()).limit(MOST_READ))
+    return tuple(_change(row) for row in rows)
+
+
+def is_told_of_changes(connection: Connection, by: datetime) -> bool:
+    """Whether anybody had told of a change by then."""
+    return connection.execute(select(changes.c.id).where(changes.c.first_at <= by).limit(1)).first() is not None
+
+
+def open_findings(connection: Connection) -> tuple[FindingRecord, ...]:
+    """The findings that are neither fixed nor dismissed, oldest first."""
+    is_open = findings.c.state == FindingState.OPEN.value
+    rows = connection.execute(select(findings).where(is_open).order_by(findings.c.created_at).limit(MOST_READ))
+    return tuple(_finding(row) for row in rows)
+
+
+def _values(record: ChangeRecord | FindingRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _change(row: SqlRow) -> ChangeRecord:  # type: ignore[type-arg]
+    return ChangeRecord(**(_fields(row) | {"kind": ChangeKind(row.kind), "state": ChangeState(row.state)}))
+
+
+def _finding(row: SqlRow) -> FindingRecord:  # type: ignore[type-arg]
+    known = {"state": FindingState(row.state), "severity": Severity(row.severity), "identifiers": tuple(row.identifiers)}
+    return FindingRecord(**(_fields(row) | known))
+
+
+def _fields(row: SqlRow) -> dict[str, Any]:  # type: ignore[type-arg]
+    return {name: value for name, value in row._mapping.items() if name != "id"}

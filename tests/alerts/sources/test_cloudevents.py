@@ -1,0 +1,237 @@
+"""CloudEvents: the three modes, what makes an event an alert, and what tells one delivery and one alert from others."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from bot.alerts.alert import Alert, Kind, Severity, Status
+from bot.alerts.source import Delivery
+from bot.alerts.sources.cloudevents import SOURCE
+from bot.errors import Unreadable
+
+NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
+STRUCTURED = {"content-type": "application/cloudevents+json; charset=utf-8"}
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+EVENT = {
+    "specversion": "1.0", "id": "1", "source": "/jobs", "type": "com.example.job.firing", "subject": "export",
+    "time": "2026-08-01T09:50:00Z",
+}  # fmt: skip
+AT = datetime(2026, 8, 1, 9, 50, tzinfo=UTC)
+
+
+def delivery(body: Any, headers: dict[str, str] | None = None) -> Delivery:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Delivery(raw, STRUCTURED if headers is None else headers, "main", NOW)
+
+
+def read(**fields: Any) -> Alert:
+    [alert] = SOURCE.parse(delivery(EVENT | fields), {}).alerts
+    return alert
+
+
+def ignored(**fields: Any) -> str:
+    reading = SOURCE.parse(delivery(EVENT | fields), {})
+    assert not reading.alerts
+    return reading.ignored
+
+
+def binary(body: bytes, content_type: str = "application/json", **attributes: str) -> Delivery:
+    given = {"specversion": "1.0", "id": "1", "source": "/jobs", "type": "com.example.job.firing"} | attributes
+    return delivery(body, {"content-type": content_type, **{f"ce-{name}": value for name, value in given.items()}})
+
+
+def test_an_event_without_data_is_told_by_its_type_subject_and_time():
+    alert = read()
+
+    assert (alert.title, alert.status, alert.started_at) == ("com.example.job: export", Status.FIRING, AT)
+    assert (alert.source, alert.occurrence, alert.defaults) == ("cloudevents", "1", ())
+    assert alert.labels == {"source": "/jobs", "type": "com.example.job.firing", "subject": "export"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "status"),
+    [
+        ("a.b.firing", Status.FIRING), ("a.b.FAILED", Status.FIRING), ("a.b.failed.v1", Status.FIRING),
+        ("a/b/alerting", Status.FIRING),
+        ("a.b.resolved", Status.RESOLVED), ("a.b.successful.v2", Status.RESOLVED), ("a:b:recovered", Status.RESOLVED),
+        ("a.b.acknowledged", Status.ACKNOWLEDGED), ("a.b.silenced", Status.SUPPRESSED),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_type_says_how_it_stands(type_, status):
+    assert read(type=type_).status is status
+
+
+@pytest.mark.parametrize("type_", ["a.object.created", "a.door.open", "a.user.active.v1", "a.log.error", "a", "firing"])
+def test_an_event_that_says_nothing_of_how_it_stands_is_ignored(type_):
+    assert type_ in ignored(type=type_, data={"name": "report.pdf", "size": 12})
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        ({"status": "firing"}, Status.FIRING),
+        ({"status": "active", "severity": "high"}, Status.FIRING),
+        ({"title": "Something", "status": "ok"}, Status.RESOLVED),
+        ({"title": "Something"}, Status.FIRING),
+    ],
+)
+def test_data_may_say_how_it_stands_where_the_type_does_not(data, status):
+    assert read(type="com.example.news", data=data).status is status
+
+
+@pytest.mark.parametrize("data", [{"status": "active"}, {"name": "Ann", "status": "open"}, {"severity": "high"}, "firing", 3, [1]])
+def test_data_of_another_kind_is_ignored(data):
+    assert ignored(type="com.example.user.updated", data=data)
+
+
+def test_a_title_without_any_status_is_taken_as_firing_and_said_to_be_a_guess():
+    assert read(type="com.example.news", data={"title": "Something"}).defaults == ("status",)
+
+
+def test_data_is_read_as_our_own_schema_and_wins_over_the_event():
+    alert = read(
+        type="com.example.job.resolved",
+        data={
+            "title": "Export", "status": "firing", "severity": "P1", "service": "warehouse", "env": "prod", "labels": {"a": "b"},
+            "starts_at": "2026-08-01T08:00:00Z", "url": "https://jobs.example.com/1", "description": "Exit 137",
+        },
+    )  # fmt: skip
+
+    assert (alert.title, alert.status, alert.severity) == ("Export", Status.FIRING, Severity.CRITICAL)
+    assert (alert.service, alert.environment, alert.labels["a"]) == ("warehouse", "prod", "b")
+    assert (alert.started_at.hour, alert.url, alert.description) == (8, "https://jobs.example.com/1", "Exit 137")
+
+
+def test_a_status_nobody_knows_gives_way_to_the_types():
+    assert read(type="a.b.resolved", data={"status": "Ended7"}).status is Status.RESOLVED
+
+
+def test_extensions_tell_severity_service_and_environment():
+    alert = read(severitytext="warning", service="cart", env="staging")
+
+    assert (alert.severity, alert.service, alert.environment) == (Severity.MEDIUM, "cart", "staging")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"id": "2", "type": "com.example.job.resolved"}),
+        ({"type": "a.failed.v1"}, {"type": "a.successful.v1"}),
+        ({"data": {"title": "T"}}, {"data": {"title": "T"}, "type": "com.example.job.resolved"}),
+        ({"data": {"dedup_key": "k"}}, {"data": {"dedup_key": "k"}, "type": "com.example.other.cleared", "subject": "x"}),
+    ],
+)
+def test_an_alert_and_its_end_are_one_alert(one, other):
+    assert read(**one).identity == read(**other).identity
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"source": "/other"}),
+        ({}, {"subject": "import"}),
+        ({}, {"type": "com.example.task.firing"}),
+        ({"data": {"title": "CPU"}}, {"data": {"title": "Disk"}}),
+        ({"data": {"dedup_key": "k"}}, {"data": {"dedup_key": "l"}}),
+    ],
+)
+def test_what_differs_in_source_subject_type_title_or_key_is_another_alert(one, other):
+    assert read(**one).identity != read(**other).identity
+
+
+def test_an_end_is_at_the_events_time():
+    alert = read(type="a.resolved")
+
+    assert (alert.ended_at, alert.defaults) == (AT, ())
+    assert read(type="a.resolved", time="later").defaults == ("started_at", "ended_at")
+
+
+def test_several_alerts_in_one_event_are_each_read():
+    data = {"alerts": [{"title": "A", "status": "firing", "dedup_key": "a"}, {"title": "B", "status": "ok", "dedup_key": "b"}]}
+    reading = SOURCE.parse(delivery(EVENT | {"type": "com.example.alerts", "data": data}), {})
+
+    assert [(one.title, one.status) for one in reading.alerts] == [("A", Status.FIRING), ("B", Status.RESOLVED)]
+
+
+def test_data_in_base64_is_read_where_it_is_json():
+    encoded = base64.b64encode(b'{"title": "Export"}').decode()
+
+    assert read(data_base64=encoded, datacontenttype="application/json").title == "Export"
+    assert read(data_base64=base64.b64encode(b"\xff\x00").decode()).title == "com.example.job: export"
+
+
+def test_text_is_the_description():
+    assert read(data="It broke.", datacontenttype="text/plain").description == "It broke."
+
+
+def test_an_event_may_stand_in_headers():
+    found = binary(
+        b'{"severity": "high"}', type='"com.example.job.firing"', subject="Export%20%E2%82%AC", time="2026-08-01T09:50:00Z"
+    )
+    [alert] = SOURCE.parse(found, {}).alerts
+
+    assert (alert.title, alert.severity, alert.started_at) == ("com.example.job: Export €", Severity.HIGH, AT)
+    assert [one.title for one in SOURCE.parse(binary(b"", subject="s"), {}).alerts] == ["com.example.job: s"]
+
+
+@pytest.mark.parametrize(("body", "type_", "description"), [(b"It broke.", "text/plain", "It broke."), (b"\xff", "image/png", "")])
+def test_data_that_is_not_json_leaves_the_event_readable(body, type_, description):
+    [alert] = SOURCE.parse(binary(body, type_), {}).alerts
+
+    assert alert.description == description
+
+
+def test_structured_wins_over_headers_that_repeat_it():
+    [alert] = SOURCE.parse(delivery(EVENT, STRUCTURED | {"ce-type": "x", "ce-id": "9", "ce-source": "y"}), {}).alerts
+
+    assert alert.occurrence == "1"
+
+
+@pytest.mark.parametrize("headers", [BATCH, {"content-type": "application/json"}, {}])
+def test_a_batch_is_several_events(headers):
+    events = [EVENT, EVENT | {"id": "2", "type": "a.created"}, EVENT | {"id": "3", "subject": "import"}]
+
+    assert [one.occurrence for one in SOURCE.parse(delivery(events, headers), {}).alerts] == ["1", "3"]
+    assert SOURCE.parse(delivery([], headers), {}).ignored == "a batch without events"
+
+
+def test_a_test_is_a_test():
+    assert read(type="com.example.alert.test").kind is Kind.TEST
+
+
+def test_its_source_and_id_tell_a_delivery_from_others():
+    same = SOURCE.delivery_id(delivery(EVENT))
+
+    assert SOURCE.delivery_id(delivery(EVENT | {"data": {"tries": 2}})) == same
+    assert SOURCE.delivery_id(binary(b"{}")) == same
+    assert SOURCE.delivery_id(delivery(EVENT | {"id": "2"})) != same
+    assert SOURCE.delivery_id(delivery(EVENT | {"source": "/other"})) != same
+    assert len(SOURCE.delivery_id(delivery(EVENT | {"id": "x" * 5000}))) <= 128
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"3", b"{}", b"[1]", b"[]"])
+def test_what_cannot_be_read_still_has_an_id(body):
+    assert SOURCE.delivery_id(delivery(body))
+    assert SOURCE.delivery_id(delivery(body, {"ce-type": "x", "ce-id": "%C0%A0"}))
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (delivery({"id": "1", "source": "/a"}), "^type: missing"),
+        (delivery([EVENT, {"id": "1"}]), r"^\[1\]\.source: missing"),
+        (delivery([3], BATCH), r"^\[0\]: expected a JSON object, got a number"),
+        (binary(b"{}", source=""), "^ce-source: missing"),
+        (binary(b"{}", subject="%C0%A0"), "^ce-subject: not percent-encoded UTF-8"),
+        (binary(b"{"), "not JSON"),
+        (delivery(EVENT | {"data_base64": "%"}), "^data_base64: not base64"),
+        (delivery([EVENT | {"data": {"title": "x", "labels": 3}}]), r"^\[0\]\.data: .*labels: expected an object"),
+        (delivery(EVENT | {"data": {"alerts": [{}]}}), r"^data: alerts\[0\]: no title"),
+    ],
+)
+def test_what_is_wrong_says_where(found, says):
+    with pytest.raises(Unreadable, match=says):
+        SOURCE.parse(found, {})

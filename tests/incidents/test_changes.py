@@ -1,0 +1,104 @@
+"""The change log and the findings log: what is remembered of a change and a finding, and what is shown before a start."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.alerts.alert import Change, ChangeKind, ChangeState, FindingState, SecurityFinding, Severity, Status
+from bot.incidents.changes import MOST, before_the_start, change_of, finding_of
+from tests.builders import NOON, after, alert
+
+DEPLOYED = Change(identity="deployment/7", kind=ChangeKind.DEPLOYMENT, state=ChangeState.SUCCEEDED, sha="a1b2c3", by="ana")
+
+
+def deployed(minutes: float, service: str | None = "checkout", identity: str = "7"):
+    one = alert(status=Status.INFO, started_at=after(minutes), change=replace(DEPLOYED, identity=identity))
+    return change_of(one, service, after(24 * 60))
+
+
+def found(state: FindingState, minutes: float = 0, **changes):
+    finding = SecurityFinding(state=state, **changes)
+    one = alert(source="github", severity=Severity.CRITICAL, finding=finding, started_at=NOON)
+    return finding_of(one, "f" * 32, "checkout", after(minutes))
+
+
+def test_an_alert_that_tells_of_neither_leaves_nothing():
+    assert change_of(alert(), "checkout", NOON) is None
+    assert finding_of(alert(), "f", "checkout", NOON) is None
+
+
+def test_a_change_keeps_what_was_changed_by_whom_and_when():
+    record = deployed(-5)
+
+    assert (record.service, record.sha, record.by, record.first_at) == ("checkout", "a1b2c3", "ana", after(-5))
+
+
+def test_a_change_that_lies_ahead_by_its_sender_s_clock_is_from_now():
+    one = alert(started_at=after(10), change=DEPLOYED)
+
+    assert change_of(one, None, NOON).at == NOON
+
+
+@pytest.mark.parametrize(
+    ("minutes", "service", "is_shown"),
+    [
+        (-1, "checkout", True), (-23 * 60, "checkout", True), (-25 * 60, "checkout", False), (1, "checkout", False),
+        (-59, "payments", True), (-61, "payments", False), (-59, None, True), (1, "payments", False), (0, "checkout", True),
+    ],
+)  # fmt: skip
+def test_what_is_shown_of_what_came_before_a_start(minutes, service, is_shown):
+    shown = before_the_start([deployed(minutes, service)], "checkout", NOON)
+
+    assert bool(shown) is is_shown
+
+
+def test_its_own_changes_come_first_however_many_others_there_are():
+    others = [deployed(-number, "payments", f"p{number}") for number in range(1, 20)]
+    mine = [deployed(-600, "checkout", "c1"), deployed(-300, "checkout", "c2")]
+
+    shown = before_the_start([*others, *mine], "checkout", NOON)
+
+    assert [one.identity for one in shown] == ["c2", "c1", "p1", "p2", "p3"]
+    assert len(shown) == MOST
+
+
+def test_an_incident_without_a_service_has_no_changes_of_its_own():
+    assert [one.service for one in before_the_start([deployed(-90, None), deployed(-5, None)], None, NOON)] == [None]
+
+
+# --- findings ---------------------------------------------------------------------------------
+
+
+def test_a_finding_keeps_when_its_sender_found_it():
+    record = found(FindingState.OPEN, minutes=9, created_at=after(-60))
+
+    assert (record.created_at, record.is_created_at_known, record.fixed_at) == (after(-60), True, None)
+
+
+def test_a_finding_whose_sender_does_not_say_when_is_from_when_we_heard_of_it():
+    first = found(FindingState.OPEN)
+    later = found(FindingState.FIXED, minutes=60).after(first)
+
+    assert (later.created_at, later.is_created_at_known, later.fixed_at) == (NOON, False, after(60))
+
+
+@pytest.mark.parametrize(("state", "clock"), [(FindingState.FIXED, "fixed_at"), (FindingState.DISMISSED, "dismissed_at")])
+def test_one_that_is_over_stays_over_since_then_however_often_it_is_told(state, clock):
+    over = found(state, minutes=10).after(found(FindingState.OPEN))
+
+    again = found(state, minutes=20).after(over)
+
+    assert getattr(again, clock) == after(10)
+
+
+def test_one_that_comes_back_is_open_and_says_since_when():
+    over = found(FindingState.FIXED, minutes=10).after(found(FindingState.OPEN))
+    back = found(FindingState.OPEN, minutes=20).after(over)
+
+    assert (back.state, back.reopened_at, back.fixed_at, back.created_at) == (FindingState.OPEN, after(20), None, NOON)
+
+
+def test_older_news_changes_nothing():
+    over = found(FindingState.FIXED, minutes=10)
+
+    assert found(FindingState.OPEN, minutes=5).after(over) is over

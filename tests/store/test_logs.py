@@ -1,0 +1,73 @@
+"""The change log and the findings log, on both databases."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
+from bot.incidents.changes import ChangeRecord, FindingRecord
+from bot.incidents.decision import Decision
+from tests.builders import NOON, after
+
+CHANGE = ChangeRecord(
+    "github", "acme/checkout/deployment/7", ChangeKind.DEPLOYMENT, ChangeState.STARTED, "Deploy checkout", "checkout",
+    "production", "a1b2c3", "main", None, "ana", "https://example.com/7", "", NOON, NOON,
+)  # fmt: skip
+FINDING = FindingRecord(
+    "f" * 32, "github", FindingState.OPEN, Severity.CRITICAL, "A library runs what it reads", "checkout", "GHSA-1",
+    ("CVE-2026-1", "GHSA-1"), "liba", "1.2.4", None, "", NOON, created_at=NOON, is_created_at_known=True,
+)  # fmt: skip
+
+
+def save(store, **decided):
+    with store.writing() as work:
+        work.save(Decision(**decided), NOON)
+        work.write()
+
+
+def test_a_change_is_one_row_through_its_states(store):
+    done = replace(CHANGE, state=ChangeState.SUCCEEDED, at=after(90), first_at=after(90))
+    save(store, change=CHANGE)
+    save(store, change=done)
+
+    assert store.changes_before("checkout", after(5)) == (replace(done, first_at=NOON),)
+
+
+def test_a_change_s_earlier_state_that_comes_late_moves_only_its_start(store):
+    done = replace(CHANGE, state=ChangeState.SUCCEEDED, at=after(90), first_at=after(90))
+    save(store, change=done)
+    save(store, change=CHANGE)
+
+    assert store.changes_before("checkout", after(5)) == (replace(done, first_at=NOON),)
+
+
+def test_what_may_have_to_be_shown_is_its_own_of_a_day_and_all_others_of_an_hour(store):
+    for service in ("checkout", "payments", None):
+        for hours in (-40, -20, -3, -0.5, 0.5, 3):
+            at = NOON + timedelta(hours=hours)
+            save(store, change=replace(CHANGE, identity=f"{service} {hours}", service=service, at=at, first_at=at))
+
+    found = [one.identity for one in store.changes_before("checkout", NOON)]
+
+    near = [f"{service} {hours}" for hours in (0.5, -0.5) for service in ("checkout", "payments", None)]
+    assert found[-2:] == ["checkout -3", "checkout -20"]
+    assert sorted(found[:-2]) == sorted(near)
+
+
+def test_whether_anybody_tells_of_changes_is_known(store):
+    assert not store.is_told_of_changes(NOON)
+    save(store, change=CHANGE)
+
+    assert store.is_told_of_changes(NOON)
+    assert not store.is_told_of_changes(after(-1))
+
+
+def test_a_finding_keeps_its_clocks(store):
+    fixed = replace(FINDING, state=FindingState.FIXED, changed_at=after(60), created_at=after(60), fixed_at=after(60))
+    save(store, finding=FINDING)
+    assert store.open_findings() == (FINDING,)
+    save(store, finding=replace(fixed, is_created_at_known=False))
+
+    assert store.open_findings() == ()
+    back = replace(FINDING, changed_at=after(120))
+    save(store, finding=back)
+    assert store.open_findings() == (replace(back, reopened_at=after(120)),)
