@@ -16,8 +16,10 @@ from bot.errors import Refused
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.opening import severity_of, title_of
+from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
+from bot.incidents.heartbeats import is_silent
 from bot.incidents.incident import Incident
-from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, Input, Merge, TroubleSeen
+from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, HeartbeatMissed, Input, Merge, TroubleSeen
 from bot.incidents.policy import Policy
 from bot.runbooks import Runbook, choose
 from bot.store import Conflict, Store, Work
@@ -154,6 +156,11 @@ class Door:
                 return None, replace(input, number=work.next_number(), record=record, twin=_twin(work, input, now))
             case Merge():
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
+            case HeartbeatMissed():
+                missed = replace(input, is_unread=work.is_unread(input.source))
+                if is_silent(missed, now):
+                    return self._placed(work, AlertReported(input.alert, HEARTBEATS), now, policy)
+                return None, missed
             case DigestDue() | TroubleSeen():
                 return None, input
             case EffectParked():

@@ -17,6 +17,7 @@ from bot.incidents.decisions import (
     responding,
 )
 from bot.incidents.effects import PostDigest, RaiseAlarm
+from bot.incidents.heartbeats import waited_for
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import (
     Acknowledge,
@@ -37,6 +38,7 @@ from bot.incidents.inputs import (
     EffectParked,
     Escalate,
     GivePageFeedback,
+    HeartbeatMissed,
     HoldPassed,
     Input,
     KeepOpen,
@@ -80,6 +82,8 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
             return opening.declared(input, now, policy)
         case AlertReported():
             return alerts.reported(incident, input, now, policy)
+        case HeartbeatMissed():
+            return waited_for(input, now)
         case DigestDue():
             return _digest(input, now)
         case EffectParked():

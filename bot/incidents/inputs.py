@@ -4,7 +4,7 @@ A stored input is found again by its class name (`store/codec.py`): renaming one
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bot.alerts.alert import Alert
@@ -422,6 +422,20 @@ class HoldPassed:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatMissed:
+    """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source.
+
+    `is_unread` (deliveries of it wait to be read) is filled in by the door.
+    """
+
+    alert: Alert
+    source: str
+    within: timedelta
+    due_at: datetime
+    is_unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DigestDue:
     """A week is over and its digest is to be posted. `week` is "2026-W24".
 
@@ -473,5 +487,5 @@ Reported = (
     | EffectParked
     | TroubleSeen
 )
-Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | DigestDue
+Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | HeartbeatMissed | DigestDue
 Input = Asked | Reported | Passed

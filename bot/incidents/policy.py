@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.matching import FIELDS, Flood, Grouping, Matcher, Outcome, Route
 from bot.errors import Broken
@@ -139,6 +140,29 @@ class Service(Strict):
     people: Words = ()
 
 
+def _known_fields(match: dict[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(match) - {*FIELDS, "labels"})
+    if unknown:
+        raise ValueError(f"cannot match on {', '.join(unknown)}; known are {', '.join(FIELDS)} and labels")
+    if not isinstance(match.get("labels", {}), dict):
+        raise ValueError("labels must be a map of label to pattern")
+    return match
+
+
+def _patterns_only(match: dict[str, Any]) -> dict[str, Any]:
+    fields = {name: value for name, value in match.items() if name != "labels"}
+    for name, value in {**fields, **match.get("labels", {})}.items():
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float) for one in values):
+            raise ValueError(f"{name}: expected a pattern or a list of patterns")
+    return match
+
+
+def _matcher(match: Mapping[str, Any]) -> Matcher:
+    fields = {name: _patterns(value) for name, value in match.items() if name != "labels"}
+    return Matcher(fields, {name: _patterns(value) for name, value in match.get("labels", {}).items()})
+
+
 class RouteRule(Strict):
     """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it."""
 
@@ -151,34 +175,15 @@ class RouteRule(Strict):
     runbook: str | None = None
     private: bool = False
 
-    @field_validator("match")
-    @classmethod
-    def _known_fields(cls, match: dict[str, Any]) -> dict[str, Any]:
-        unknown = sorted(set(match) - {*FIELDS, "labels"})
-        if unknown:
-            raise ValueError(f"cannot match on {', '.join(unknown)}; known are {', '.join(FIELDS)} and labels")
-        if not isinstance(match.get("labels", {}), dict):
-            raise ValueError("labels must be a map of label to pattern")
-        return match
-
-    @field_validator("match")
-    @classmethod
-    def _patterns_only(cls, match: dict[str, Any]) -> dict[str, Any]:
-        fields = {name: value for name, value in match.items() if name != "labels"}
-        for name, value in {**fields, **match.get("labels", {})}.items():
-            values = value if isinstance(value, list) else [value]
-            if not all(isinstance(one, str | int | float) for one in values):
-                raise ValueError(f"{name}: expected a pattern or a list of patterns")
-        return match
+    _known_fields = field_validator("match")(_known_fields)
+    _patterns_only = field_validator("match")(_patterns_only)
 
     def built(self) -> Route:
         """The route as the matching rules use it."""
-        fields = {name: _patterns(value) for name, value in self.match.items() if name != "labels"}
-        labels = {name: _patterns(value) for name, value in self.match.get("labels", {}).items()}
         severity = self.severity.value if self.severity else None
         return Route(
             name=self.name,
-            match=Matcher(fields, labels),
+            match=_matcher(self.match),
             outcome=self.outcome,
             severity=severity,
             service=self.service,
@@ -186,6 +191,31 @@ class RouteRule(Strict):
             runbook=self.runbook,
             private=self.private,
         )
+
+
+class HeartbeatRule(Strict):
+    """A dead-man's switch: what fits `match` has to be heard again `within` that time, or it becomes an alert itself."""
+
+    name: str
+    match: dict[str, Any] = Field(default_factory=lambda: {"kind": "heartbeat"})
+    within: Span
+    severity: AlertSeverity = AlertSeverity.HIGH
+    service: str | None = None
+
+    _known_fields = field_validator("match")(_known_fields)
+    _patterns_only = field_validator("match")(_patterns_only)
+
+    @field_validator("within")
+    @classmethod
+    def _takes_time(cls, within: timedelta) -> timedelta:
+        if within < timedelta(seconds=30):
+            raise ValueError("write at least 30s: what is heard now and then is not heard at once")
+        return within
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """As the matching rules use it."""
+        return _matcher(self.match)
 
 
 class GroupingRule(Strict):
@@ -262,6 +292,7 @@ class Policy(Strict):
     severity_map: dict[AlertSeverity, Severity] = Field(default_factory=lambda: dict(DEFAULT_MAP))
     services: dict[str, Service] = Field(default_factory=dict)
     routes: tuple[RouteRule, ...] = ()
+    heartbeats: tuple[HeartbeatRule, ...] = ()
     grouping: GroupingRule = GroupingRule()
     storm: StormRule = StormRule()
     resolve: ResolveRule = ResolveRule()
@@ -319,6 +350,10 @@ class Policy(Strict):
     def grouping_rule(self) -> Grouping:
         """How alerts of one service share an incident."""
         return Grouping(window=self.grouping.window)
+
+    def heartbeat_for(self, alert: Alert, endpoint: str) -> HeartbeatRule | None:
+        """The dead-man's switch that an alert holds open; None where it holds none."""
+        return next((one for one in self.heartbeats if not one.matcher.misfit(alert, endpoint)), None)
 
     def flood(self) -> Flood:
         """How many incidents one source may open."""

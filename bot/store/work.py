@@ -14,7 +14,7 @@ from bot.store import inbox as inbox_rows
 from bot.store import outbox as outbox_rows
 from bot.store.database import Conflict, alone, notify
 from bot.store.pending import Pending, read
-from bot.store.tables import INCIDENT_IS_OPEN, INCIDENT_IS_STORM, handled, incidents, notes, timers
+from bot.store.tables import INCIDENT_IS_OPEN, INCIDENT_IS_STORM, handled, inbox, incidents, notes, timers
 
 NUMBER = "last incident number"
 NUMBER_LOCK = 7_105_001
@@ -113,6 +113,11 @@ class Work:
     def look_up_incidents(self, numbers: Iterable[int]) -> None:
         """Read several incidents at once, for when they are asked for."""
         self.pending.look_up_incidents(self.connection, numbers)
+
+    def is_unread(self, source: str) -> bool:
+        """Whether a delivery of that source waits to be read."""
+        waits = select(inbox.c.id).where(inbox_rows.IS_NEW, inbox.c.source == source).limit(1)
+        return self.connection.execute(waits).first() is not None
 
     def was_handled(self, key: str) -> bool:
         """Whether an input with this key was handled before."""

@@ -8,10 +8,11 @@ from functools import partial
 
 import structlog
 
-from bot.alerts.alert import Kind
+from bot.alerts.alert import Alert, Kind
 from bot.alerts.source import PagerReport, Reading, Source
 from bot.errors import Refused, Unreadable
 from bot.handle import Bundle, Door
+from bot.incidents import heartbeats
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
 from bot.store import Conflict, DatabaseDown, Store, Work
 from bot.store.inbox import ENDED_IN_A_BUG, Received
@@ -194,12 +195,19 @@ class Intake:
         for alert in reading.alerts:
             if alert.kind is not Kind.INCIDENT_UPDATE:
                 yield AlertReported(alert, received.delivery.route)
+                yield from self._heard(alert, received.delivery.route)
         for report in reading.pager:
             found = self._report(report)
             if isinstance(found, str):
                 notes.append(found)
             else:
                 yield found
+
+    def _heard(self, alert: Alert, route: str) -> Iterator[Input]:
+        """A sign of life ends the alert that there was none."""
+        rule = heartbeats.rule_for(alert, route, self._door.policy())
+        if rule is not None:
+            yield AlertReported(heartbeats.back(alert, route, rule, self._door.clock()), heartbeats.ENDPOINT)
 
     def _put_aside(self, received: Received, reason: str) -> int:
         """Keep a delivery for somebody to look at, and say so: both, or neither."""

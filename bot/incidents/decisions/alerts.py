@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
 from bot.alerts.matching import Outcome, Placement, name_of
+from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock
@@ -26,8 +27,12 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
     """
     placement = report.placement
     assert placement is not None
+    decision = _placed(incident, report, placement, now, policy)
+    rule = heartbeats.rule_for(report.alert, report.route, policy)
+    beat = () if rule is None else (heartbeats.heard(report.alert, report.route, rule, now),)
     return replace(
-        _placed(incident, report, placement, now, policy),
+        decision,
+        timers=(*decision.timers, *beat),
         change=change_of(report.alert, placement.service, now),
         finding=finding_of(report.alert, placement.fingerprint, placement.service, now),
     )

@@ -1,0 +1,80 @@
+"""Dead-man's switches: what is to be heard again and again, and becomes an alert when it is not."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts.reading import short
+from bot.incidents.decision import Decision, Timer
+from bot.incidents.inputs import HeartbeatMissed
+from bot.incidents.policy import HeartbeatRule, Policy
+
+OURS = "firstfive"
+ENDPOINT = "heartbeats"
+"""What stands for the name of an endpoint: the alert comes through none."""
+LATE = timedelta(seconds=30)
+"""Looked at later than this, it is we who were away: nobody could be heard meanwhile."""
+LOOK_AGAIN = timedelta(seconds=10)
+
+
+def rule_for(alert: Alert, route: str, policy: Policy) -> HeartbeatRule | None:
+    """The switch that this alert holds open; None where it is no sign of life. A Watchdog that ends is none."""
+    if alert.source == OURS or alert.kind is Kind.TEST or (alert.kind is Kind.HEARTBEAT and alert.status is not Status.FIRING):
+        return None
+    return policy.heartbeat_for(alert, route)
+
+
+def heard(alert: Alert, route: str, rule: HeartbeatRule, now: datetime) -> Timer:
+    """Somebody is alive: what happens unless they are heard again in time."""
+    missing = absent(alert, route, rule, now)
+    return Timer(
+        f"heartbeat/{alert.fingerprint(route)}",
+        now + rule.within,
+        HeartbeatMissed(missing, alert.source, rule.within, now + rule.within),
+    )
+
+
+def absent(alert: Alert, route: str, rule: HeartbeatRule, now: datetime) -> Alert:
+    """The alert that they are not."""
+    return Alert(
+        source=OURS,
+        identity=f"heartbeat/{alert.fingerprint(route)}",
+        status=Status.FIRING,
+        title=short(f"{rule.name}: nothing heard for {_length(rule.within)}"),
+        severity=rule.severity,
+        description=f"The last sign of life was “{alert.title}”, from {alert.source}/{route} at {now:%Y-%m-%d %H:%M:%S} UTC.",
+        service=rule.service or alert.service,
+        environment=alert.environment,
+        labels={**alert.labels, "alertname": "HeartbeatMissing", "heartbeat": rule.name},
+        url=alert.url,
+        started_at=now + rule.within,
+    )
+
+
+def back(alert: Alert, route: str, rule: HeartbeatRule, now: datetime) -> Alert:
+    """The end of that alert."""
+    gone = absent(alert, route, rule, now - rule.within)
+    return Alert(
+        source=gone.source, identity=gone.identity, status=Status.RESOLVED, title=gone.title, severity=gone.severity,
+        service=gone.service, environment=gone.environment, labels=gone.labels, started_at=now, ended_at=now,
+    )  # fmt: skip
+
+
+def is_silent(missed: HeartbeatMissed, now: datetime) -> bool:
+    """Whether it is they who are silent, and not we who did not hear."""
+    return now - missed.due_at <= LATE and not missed.is_unread
+
+
+def waited_for(missed: HeartbeatMissed, now: datetime) -> Decision:
+    """Wait once more: for all of the time where we were away, for a moment where something is only not read yet."""
+    is_away = now - missed.due_at > LATE
+    due = now + (missed.within if is_away else LOOK_AGAIN)
+    reason = "we were away when it was due" if is_away else f"deliveries of {missed.source} are not read yet"
+    again = replace(missed, due_at=due, alert=replace(missed.alert, started_at=due))
+    return Decision(timers=(Timer(missed.alert.identity, due, again),), reason=f"{missed.alert.title}? {reason}")
+
+
+def _length(span: timedelta) -> str:
+    seconds = int(span.total_seconds())
+    unit, name = next((unit, name) for unit, name in ((3600, "h"), (60, "min"), (1, "s")) if seconds % unit == 0)
+    return f"{seconds // unit} {name}"
