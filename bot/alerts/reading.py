@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -138,6 +139,12 @@ def first(*values: Any) -> str:
 def first_label(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     """The value of the first of these labels that is there."""
     return next((labels[name] for name in names if labels.get(name)), None)
+
+
+def label_hash(labels: Mapping[str, str]) -> str:
+    """Stands in for the fingerprint where a sender gives none: the label set, whatever its order."""
+    text = "\x1f".join(f"{name}\x1e{value}" for name, value in sorted(labels.items()))
+    return sha256(text.encode("utf-8", errors="replace")).hexdigest()[:16]
 
 
 def short(text: str, limit: int = TITLE_LIMIT) -> str:

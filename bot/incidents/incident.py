@@ -154,6 +154,8 @@ class AlertState:
     """The worst that its route made of it while it fires; None where it opens nothing by itself, or nobody kept it."""
     filled_in: tuple[str, ...] = ()
     """What its sender left out or garbled and we filled in: `started_at`, `status`, `title` …; shown as such."""
+    trace: str | None = None
+    """Where the trace is shown that it names."""
 
 
 @dataclass(frozen=True, slots=True)

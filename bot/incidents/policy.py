@@ -22,6 +22,8 @@ from pydantic import (
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.matching import FIELDS, Flood, Grouping, Matcher, Outcome, Route
+from bot.alerts.reading import web_url
+from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Severity
 
@@ -300,6 +302,15 @@ class Policy(Strict):
     reopen: ReopenRule = ReopenRule()
     generic: dict[str, dict[str, str]] = Field(default_factory=dict)
     """For each route of the generic source: normalised field -> where it stands in the body."""
+    traces: str = ""
+    """Where the tracer shows a trace, with {trace_id} in it."""
+
+    @field_validator("traces")
+    @classmethod
+    def _leads_to_a_trace(cls, address: str) -> str:
+        if address and (PLACE not in address or web_url(address.replace(PLACE, "0")) is None):
+            raise ValueError(f"write the tracer's address with {PLACE} in it, like https://jaeger.example.com/trace/{PLACE}")
+        return address
 
     @field_validator("severities")
     @classmethod

@@ -10,6 +10,7 @@ import structlog
 
 from bot.alerts.alert import Alert, Kind
 from bot.alerts.source import PagerReport, Reading, Source
+from bot.alerts.tracing import with_trace
 from bot.errors import Refused, Unreadable
 from bot.handle import Bundle, Door
 from bot.incidents import heartbeats
@@ -194,7 +195,7 @@ class Intake:
     def _inputs(self, reading: Reading, received: Received, notes: list[str]) -> Iterator[Input]:
         for alert in reading.alerts:
             if alert.kind is not Kind.INCIDENT_UPDATE:
-                yield AlertReported(alert, received.delivery.route)
+                yield AlertReported(with_trace(alert, self._door.policy().traces), received.delivery.route)
                 yield from self._heard(alert, received.delivery.route)
         for report in reading.pager:
             found = self._report(report)

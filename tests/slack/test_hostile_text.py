@@ -23,7 +23,7 @@ from tests.slack.hostile import CORPUS
 from tests.slack.office import ANA, BEN, Office, working
 
 TYPED = [text for text in CORPUS if text.isprintable() or text.encode(errors="replace").decode() == text]
-OUR_LABELS = frozenset({"source", "PagerDuty", "open", "Open it", "Open the runbook", "post-mortem draft"})
+OUR_LABELS = frozenset({"source", "trace", "PagerDuty", "open", "Open it", "Open the runbook", "post-mortem draft"})
 OUR_PEOPLE = frozenset({BOT_USER, *(one.slack_id for one in CAST)})
 TIME = re.compile(r"!date\^\d+\^(?:\{date_short\} )?\{time(?:_secs)?\}\|[\d :-]+ UTC")
 QUIET = frozenset({"private_metadata", "value", "metadata", "action_id", "block_id", "callback_id", "trigger_id", "channel", "ts",

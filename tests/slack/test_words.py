@@ -102,6 +102,13 @@ def test_what_rings_again_is_nowhere_called_acknowledged_as_it_stands():
     assert [text for text in (card.topic(one), shown.text, first) if "rings again" not in text.lower()] == []
 
 
+def test_the_card_leads_to_the_trace_that_an_alert_names():
+    one = incident()
+    traced = replace(one, alerts=(replace(one.alerts[0], trace="https://jaeger.example.com/trace/4bf92f35"),))
+
+    assert "<https://jaeger.example.com/trace/4bf92f35|trace>" in shown(traced)
+
+
 # --- what was changed before ------------------------------------------------------------------
 
 

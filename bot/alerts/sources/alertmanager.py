@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 from bot.alerts import signatures
@@ -14,6 +13,7 @@ from bot.alerts.reading import (
     first,
     first_label,
     json_object,
+    label_hash,
     links_from,
     list_at,
     long,
@@ -26,6 +26,7 @@ from bot.alerts.reading import (
     web_url,
 )
 from bot.alerts.source import Delivery, Example, Reading
+from bot.alerts.sources import generic
 from bot.errors import Unreadable
 
 SETUP = """\
@@ -75,11 +76,18 @@ class Alertmanager:
 
     def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
         """Each alert of the group."""
-        return Reading(alerts=group(json_object(delivery.body), self.name, delivery))
+        body = json_object(delivery.body)
+        if "alerts" not in body and mapping:
+            return Reading(alerts=generic.read(body, mapping, delivery, self.name))
+        return Reading(alerts=group(body, self.name, delivery))
 
     def check(self, delivery: Delivery, mapping: Mapping[str, str]) -> None:
         """The shape of it; what is in it is read later."""
-        check_group(json_object(delivery.body))
+        body = json_object(delivery.body)
+        if "alerts" not in body and mapping:
+            generic.read(body, mapping, delivery, self.name)
+        else:
+            check_group(body)
 
 
 def group(body: Mapping[str, Any], source: str, delivery: Delivery) -> tuple[Alert, ...]:
@@ -98,7 +106,7 @@ def check_group(body: Mapping[str, Any]) -> None:
 def _places(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each alert of a group, and where it stands."""
     if "alerts" not in body:
-        raise Unreadable("alerts: missing; a custom payload cannot be read, remove `payload` from the receiver")
+        raise Unreadable("alerts: missing; map this custom payload in policy.yaml (generic: ROUTE: …), or remove it")
     for index, one in enumerate(list_at(body["alerts"], "alerts")):
         yield f"alerts[{index}]", object_at(one, f"alerts[{index}]")
 
@@ -138,12 +146,6 @@ def one_alert(
         defaults=tuple(defaults),
         attributes=_rest(body),
     )
-
-
-def label_hash(labels: Mapping[str, str]) -> str:
-    """Stands in for the fingerprint where a sender gives none: the label set, whatever its order."""
-    text = "\x1f".join(f"{name}\x1e{value}" for name, value in sorted(labels.items()))
-    return sha256(text.encode("utf-8", errors="replace")).hexdigest()[:16]
 
 
 def _when(

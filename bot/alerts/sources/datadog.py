@@ -18,6 +18,7 @@ from bot.alerts.reading import (
     form_of,
     is_form,
     json_object,
+    label_hash,
     links_from,
     long,
     moment,
@@ -27,7 +28,6 @@ from bot.alerts.reading import (
     web_url,
 )
 from bot.alerts.source import FORM, Delivery, Example, Reading
-from bot.alerts.sources.alertmanager import label_hash
 from bot.errors import Unreadable
 
 SETUP = """\

@@ -12,6 +12,7 @@ from bot.alerts.reading import (
     first,
     first_label,
     json_object,
+    label_hash,
     links_from,
     long,
     moment,
@@ -22,7 +23,6 @@ from bot.alerts.reading import (
     web_url,
 )
 from bot.alerts.source import Delivery, Example, Reading
-from bot.alerts.sources.alertmanager import label_hash
 from bot.errors import Unreadable
 
 SETUP = """\

@@ -19,6 +19,7 @@ from bot.alerts.reading import (
     first_label,
     json_value,
     kind_of,
+    label_hash,
     links_from,
     list_at,
     long,
@@ -30,7 +31,6 @@ from bot.alerts.reading import (
     web_url,
 )
 from bot.alerts.source import Delivery, Example, Reading
-from bot.alerts.sources.alertmanager import label_hash
 from bot.errors import Unreadable
 
 SETUP = """\
@@ -105,9 +105,12 @@ class Generic:
 
     def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
         """Each object. `mapping` is field -> dotted path, several parted by ||; `alerts` is where a list stands."""
-        body = json_value(delivery.body)
-        found = _objects(body, mapping)
-        return Reading(alerts=tuple(_alert(object_at(one, place), mapping, delivery, place) for place, one in found))
+        return Reading(alerts=read(json_value(delivery.body), mapping, delivery))
+
+
+def read(body: Any, mapping: Mapping[str, str], delivery: Delivery, source: str = "generic") -> tuple[Alert, ...]:
+    """The alerts of any body; also for a source whose sender lets people write one of their own."""
+    return tuple(_alert(object_at(one, place), mapping, delivery, place, source) for place, one in _objects(body, mapping))
 
 
 def _objects(body: Any, mapping: Mapping[str, str]) -> list[tuple[str, Any]]:
@@ -144,7 +147,7 @@ def _walk(value: Any, steps: Sequence[str]) -> Any:
     return value
 
 
-def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Delivery, place: str) -> Alert:
+def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Delivery, place: str, source: str) -> Alert:
     def field(name: str) -> Any:
         if name in mapping:
             return at_path(given, mapping[name])
@@ -165,7 +168,7 @@ def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Deliv
         ended_at, defaults = delivery.received_at, (*defaults, "ended_at")
     service = first(field("service")) or first_label(labels, SERVICE_LABELS)
     return Alert(
-        source="generic",
+        source=source,
         identity=first(field("dedup_key"))[:300] or label_hash({**labels, "title": title, "service": service or ""}),
         status=status,
         title=short(title),

@@ -16,6 +16,7 @@ from bot.alerts.reading import (
     first,
     first_label,
     json_object,
+    label_hash,
     links_from,
     long,
     severity_of,
@@ -162,7 +163,7 @@ def _example(name: str, like: Example, **labels: str) -> Example:
         body: dict[str, Any] = json_object(like.body_at(now))
         one = body["alerts"][0]
         one["labels"] = {**one["labels"], **labels}
-        one["fingerprint"] = alertmanager.label_hash(one["labels"])
+        one["fingerprint"] = label_hash(one["labels"])
         one |= {
             "silenceURL": "https://grafana.example.com/alerting/silence/new",
             "dashboardURL": "https://grafana.example.com/d/checkout",

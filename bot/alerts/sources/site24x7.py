@@ -16,6 +16,7 @@ from bot.alerts.reading import (
     form_of,
     is_form,
     json_object,
+    label_hash,
     links_from,
     long,
     moment,
@@ -24,7 +25,6 @@ from bot.alerts.reading import (
     web_url,
 )
 from bot.alerts.source import Delivery, Example, Reading
-from bot.alerts.sources.alertmanager import label_hash
 from bot.alerts.sources.healthchecks import environment_in, labels_of, severity_in, status_in, tags_in, when
 from bot.errors import Unreadable
 

@@ -6,9 +6,8 @@ from hashlib import md5
 
 from bot.alerts import signatures
 from bot.alerts.alert import Alert, Severity, Status
-from bot.alerts.reading import SERVICE_LABELS, first_label, form_of, long, short, text_of, web_url
+from bot.alerts.reading import SERVICE_LABELS, first_label, form_of, label_hash, long, short, text_of, web_url
 from bot.alerts.source import FORM, Delivery, Example, Reading
-from bot.alerts.sources.alertmanager import label_hash
 from bot.alerts.sources.healthchecks import environment_in, labels_of, severity_in, status_in, tags_in, when
 from bot.errors import Unreadable, Unverified
 

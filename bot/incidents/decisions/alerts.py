@@ -8,7 +8,7 @@ from bot.alerts.matching import Outcome, Placement, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
-from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock
+from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
 from bot.incidents.effects import AnnounceAlert, Effect, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
@@ -201,6 +201,7 @@ def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, sever
         url=alert.url,
         severity=severity,
         filled_in=filled_in(alert, now),
+        trace=trace_of(alert),
     )
 
 

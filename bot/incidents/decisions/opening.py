@@ -382,7 +382,13 @@ def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime) ->
         url=alert.url,
         severity=severity,
         filled_in=filled_in(alert, now),
+        trace=trace_of(alert),
     )
+
+
+def trace_of(alert: Alert) -> str | None:
+    """Where the trace is shown that an alert names."""
+    return next((one.url for one in alert.links if one.rel == "trace"), None)
 
 
 def _announced(record: AlertRecord) -> AlertState:

@@ -184,8 +184,8 @@ def _alerts(incident: Incident, now: datetime) -> Block | None:
     for one in newest[:MOST_ALERTS]:
         mark = "🔥" if one.is_firing else "✔️"
         times = f" ×{one.fires}" if one.fires > 1 else ""
-        source = link(one.url, "source")
-        lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {source}".rstrip())
+        leads = " ".join(filter(None, (link(one.url, "source"), link(one.trace, "trace"))))
+        lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {leads}".rstrip())
         lines.append(filled_in(one.filled_in))
     rest = newest[MOST_ALERTS:]
     if rest or incident.more:
