@@ -9,8 +9,8 @@ import structlog
 
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Outcome as RouteOutcome
 from bot.alerts.matching import Placement, gathered, may_open, place, service_of
+from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
@@ -46,8 +46,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Inputs that are handled all or none. `finish` runs in the same transaction, with the reasons of those refused;
-    `saved` once it is committed, before anybody is told.
+    """Inputs that are handled all or none. `finish` runs in the same transaction, with the reasons of those refused or
+    dropped; `saved` once it is committed, before anybody is told.
     """
 
     inputs: Sequence[Input]
@@ -89,15 +89,19 @@ class Door:
         now, policy, done = self.clock(), self.policy(), list[tuple[Input, Outcome]]()
         end, count = time.monotonic() + seconds, 0
         with self.store.writing() as work:
-            _look_ahead(work, [one for bundle in bundles for one in bundle.inputs], policy)
+            _look_ahead(work, [one for bundle in bundles for one in bundle.inputs], policy, now)
             for bundle in bundles:
-                refused: list[str] = []
+                said: list[str] = []
                 for input in bundle.inputs:
                     try:
-                        done.append((input, self._decided(work, input, now, policy, alone=False)))
+                        outcome = self._decided(work, input, now, policy, alone=False)
                     except Refused as error:
-                        refused.append(error.reason)
-                bundle.finish(work, refused)
+                        said.append(error.reason)
+                        continue
+                    done.append((input, outcome))
+                    if outcome.decision.dropped:
+                        said.append(outcome.decision.reason)
+                bundle.finish(work, said)
                 count += 1
                 if time.monotonic() > end:
                     break
@@ -169,7 +173,7 @@ class Door:
                 return work.incident(input.incident, alone=alone), input
 
     def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
-        if _may_open(work, report, policy):
+        if _may_open(work, report, policy, now):
             # Two alerts of one service at once must not open two incidents: alone, then looked at.
             work.openings_alone()
         placement = placement_of(work, report, now, policy)
@@ -184,12 +188,12 @@ class Door:
         return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
 
 
-def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy) -> None:
+def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: datetime) -> None:
     """Read what these inputs are going to ask for, at once."""
     reports = [one for one in inputs if isinstance(one, AlertReported)]
     fingerprints = [one.alert.fingerprint(one.route) for one in reports]
     work.look_up(fingerprints)
-    if any(_may_open(work, one, policy) for one in reports):
+    if any(_may_open(work, one, policy, now) for one in reports):
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)
@@ -199,9 +203,9 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy) -> None:
     work.look_up_incidents(number for number in (*numbers, *theirs) if number is not None)
 
 
-def _may_open(work: Work, report: AlertReported, policy: Policy) -> bool:
+def _may_open(work: Work, report: AlertReported, policy: Policy, now: datetime) -> bool:
     known = work.known_alert(report.alert.fingerprint(report.route))
-    return may_open(report.alert, report.route, policy.built_routes(), known)
+    return may_open(report.alert, report.route, policy.built_routes(), known, now)
 
 
 def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:
@@ -238,7 +242,7 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
     """Where the record and the policy put an alert, and why. Changes nothing."""
     routes, aliases = policy.built_routes(), policy.aliases()
     known = work.known_alert(report.alert.fingerprint(report.route))
-    service = service_of(report.alert, report.route, routes, aliases) if known is None or known.incident is None else None
+    service = service_of(report.alert, report.route, routes, aliases, now) if known is None or known.incident is None else None
     candidates = work.candidates(service) if service is not None else ()
     placement = place(
         report.alert,

@@ -394,6 +394,8 @@ class Bot:
         self.leases.check()
 
     def _saved(self, decision: Decision) -> None:
+        if decision.dropped:
+            self.measures.dropped(decision.dropped)
         if decision.effects:
             self.wakeups.effects_saved(decision.effects)
 

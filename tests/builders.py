@@ -7,7 +7,8 @@ from typing import Any
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Grouping, Known, Matcher, Outcome, Placement, Route, place
+from bot.alerts.matching import Grouping, Known, Placement, place
+from bot.alerts.routing import Matcher, Outcome, Route
 from bot.alerts.source import PagerReport
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision

@@ -1,58 +1,11 @@
 """Where an alert belongs: which route takes it, and which open incident, if any. Every answer has its reason. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from bot.alerts.alert import Alert, Kind, Status
-
-
-class Outcome(StrEnum):
-    """What a route does with an alert."""
-
-    OPEN = "open"
-    ANNOUNCE = "announce"
-    RECORD = "record"
-    DROP = "drop"
-
-
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """What an alert must look like. Every field must fit one of its patterns (`*` and `?` are wild).
-
-    `fields` are of the alert itself: source, route, severity, service, environment, title, name, kind.
-    """
-
-    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def misfit(self, alert: Alert, endpoint: str) -> str:
-        """Why `alert` does not fit; empty where it does."""
-        for name, patterns in self.fields.items():
-            value = field_of(alert, endpoint, name)
-            if not _fits(value, patterns):
-                return f"{name} is {value or 'missing'}, not {' or '.join(patterns)}"
-        for name, patterns in self.labels.items():
-            value = alert.labels.get(name, "")
-            if not _fits(value, patterns):
-                return f"label {name} is {value or 'missing'}, not {' or '.join(patterns)}"
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A line of the policy: what it takes, and what becomes of it. `severity` is SEV1 to SEV5, or None for the map."""
-
-    name: str
-    match: Matcher
-    outcome: Outcome
-    severity: str | None = None
-    service: str | None = None
-    pager: str | None = None
-    runbook: str | None = None
-    private: bool = False
+from bot.alerts.routing import Outcome, Route, choose_route
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +72,7 @@ def place(
     now: datetime,
 ) -> Placement:
     """Decide where `alert` belongs. `aliases` maps other names of a service to its own; the last route takes all."""
-    route, why_route = choose_route(alert, endpoint, routes)
+    route, why_route = choose_route(alert, endpoint, routes, now)
     service = route.service or canonical(alert.service, aliases)
     fingerprint = alert.fingerprint(endpoint)
     if alert.kind is Kind.TEST:
@@ -140,12 +93,12 @@ def place(
     return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}")
 
 
-def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None) -> bool:
+def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None, now: datetime) -> bool:
     """Whether `place` might have it open an incident, as far as can be said without looking at those that there are."""
     has_one = known is not None and known.incident is not None
     if has_one or alert.status is not Status.FIRING:
         return False
-    return choose_route(alert, endpoint, routes)[0].outcome is Outcome.OPEN
+    return choose_route(alert, endpoint, routes, now)[0].outcome is Outcome.OPEN
 
 
 def gathered(placement: Placement, source: str, opened: int, storm: int | None, pager: str, flood: Flood) -> Placement:
@@ -161,25 +114,9 @@ def gathered(placement: Placement, source: str, opened: int, storm: int | None, 
     )
 
 
-def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route]) -> tuple[Route, str]:
-    """The first route that fits, and why. The policy guarantees that the last one takes everything.
-
-    One that opens incidents takes a security finding only where it matches on `kind`.
-    """
-    for route in routes:
-        if _may_take(route, alert) and not route.match.misfit(alert, endpoint):
-            return route, f"route “{route.name}” takes it ({_said(route)})"
-    raise ValueError("no route takes everything: the policy's last route must have an empty match")
-
-
-def _may_take(route: Route, alert: Alert) -> bool:
-    """A security finding wakes nobody because it is called critical: only a route that asks for findings opens for one."""
-    return alert.kind is not Kind.SECURITY_FINDING or route.outcome is not Outcome.OPEN or "kind" in route.match.fields
-
-
-def service_of(alert: Alert, endpoint: str, routes: Sequence[Route], aliases: Mapping[str, str]) -> str | None:
+def service_of(alert: Alert, endpoint: str, routes: Sequence[Route], aliases: Mapping[str, str], now: datetime) -> str | None:
     """The service that an alert will be placed under: only that service's incidents are candidates for it."""
-    return choose_route(alert, endpoint, routes)[0].service or canonical(alert.service, aliases)
+    return choose_route(alert, endpoint, routes, now)[0].service or canonical(alert.service, aliases)
 
 
 def canonical(service: str | None, aliases: Mapping[str, str]) -> str | None:
@@ -187,39 +124,6 @@ def canonical(service: str | None, aliases: Mapping[str, str]) -> str | None:
     if service is None:
         return None
     return aliases.get(service.lower(), service)
-
-
-def field_of(alert: Alert, endpoint: str, name: str) -> str:
-    """The value that a policy's match looks at; empty where the alert has none."""
-    values: dict[str, str | None] = {
-        "source": alert.source,
-        "route": endpoint,
-        "severity": alert.severity.value,
-        "service": alert.service,
-        "environment": alert.environment,
-        "title": alert.title,
-        "name": name_of(alert),
-        "kind": alert.kind.value,
-    }
-    return values[name] or ""
-
-
-FIELDS = ("source", "route", "severity", "service", "environment", "title", "name", "kind")
-
-
-def name_of(alert: Alert) -> str:
-    """The alert rule's name: its alertname label, or its title where it has none."""
-    return alert.labels.get("alertname") or alert.title
-
-
-def _fits(value: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(value, pattern) for pattern in patterns)
-
-
-def _said(route: Route) -> str:
-    parts = [f"{name}={'|'.join(patterns)}" for name, patterns in route.match.fields.items()]
-    parts += [f"{name}={'|'.join(patterns)}" for name, patterns in route.match.labels.items()]
-    return ", ".join(parts) or "it takes everything"
 
 
 def _in_its_incident(alert: Alert, route: Route, service: str | None, fingerprint: str, incident: int) -> Placement:

@@ -154,3 +154,10 @@ class TakesQueries(Protocol):
     """What a source may offer whose sender can also send by GET: the fields of the address are then read as a form."""
 
     takes_queries: bool
+
+
+@runtime_checkable
+class VouchedFor(Protocol):
+    """What a source has whose sender's signature only somebody else can confirm, where a delivery comes in."""
+
+    vouched_by: str

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bot.alerts.alert import Alert, Kind, Status
-from bot.alerts.matching import Outcome, Placement, place
+from bot.alerts.matching import Placement, place
 from bot.alerts.reading import as_json
 from bot.alerts.registry import source_named
-from bot.alerts.source import Delivery, Example, Reading, Source
+from bot.alerts.routing import Outcome
+from bot.alerts.source import Delivery, Example, Reading, Source, VouchedFor
 from bot.clock import wall_clock
 from bot.commands.output import print_json, read_bytes
 from bot.errors import Refused, Unverified
@@ -118,6 +119,8 @@ def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[b
         source.verify(delivery, secrets, delivery.received_at)
     except Unverified as error:
         return False, error.reason
+    if isinstance(source, VouchedFor):
+        return None, f"its address or token holds; {source.vouched_by} is asked about its signature where it comes in"
     return True, "the signature holds"
 
 

@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
         "sources", help="which senders are known, and how to set one up",
         description="Lists the alert sources; with a name, how to point that sender at this bot.",
     )  # fmt: skip
-    sub.add_argument("name", nargs="?", help="the source to set up")
+    sub.add_argument("name", nargs="*", metavar="[show] NAME", help="the source to set up")
     sub.add_argument("--route", default="main", help="the endpoint (default: main)")
     sub.set_defaults(run=run_sources)
     sub = commands.add_parser(
@@ -114,11 +114,14 @@ def run_runbooks(given: argparse.Namespace, settings: Settings) -> int:
 
 def run_sources(given: argparse.Namespace, settings: Settings) -> int:
     """The senders, or how to set one up."""
-    if not given.name:
+    names = given.name[1:] if given.name[:1] == ["show"] else given.name
+    if len(names) > 1:
+        raise Refused(f"One source at a time: {' '.join(names)} are {len(names)}.")
+    if not names:
         for one in sources().values():
             print(f"{one.name:16}{one.title}")
         return 0
-    source = source_named(given.name)
+    source = source_named(names[0])
     secrets = settings.secrets_of(source.name, given.route)
     url = f"{settings.public_url.rstrip('/')}/hooks/{source.name}/{given.route}"
     print(source.setup.format(url=url, secret="(the secret in HOOK_SECRETS)" if secrets else "CHOOSE-A-LONG-TOKEN"))

@@ -17,6 +17,7 @@ import bot.commands.doctor as doctor
 import bot.commands.explaining as explaining
 import bot.commands.journals as journals
 import bot.commands.papers as papers
+import bot.commands.policies as policies
 import bot.commands.queues as queues
 import bot.commands.running as running
 from bot.errors import Broken, Refused, Unreadable, Unverified
@@ -33,7 +34,7 @@ def build() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="firstfive", description=DESCRIPTION)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for room in (running, doctor, explaining, queues, journals, papers):
+    for room in (running, doctor, explaining, policies, queues, journals, papers):
         room.add_to(commands)
     return parser
 

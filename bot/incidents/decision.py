@@ -63,4 +63,6 @@ class Decision:
     others: tuple[Incident, ...] = ()
     change: ChangeRecord | None = None
     finding: FindingRecord | None = None
+    dropped: str = ""
+    """The route that drops the alert; empty where none does."""
     reason: str = ""

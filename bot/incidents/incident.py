@@ -218,6 +218,8 @@ class Incident:
     """When one of its alerts last began or ceased to fire."""
     source: str | None = None
     """The alert source that opened it; None where a person did."""
+    channel_form: str = ""
+    """How its route has its channel called; empty where as all others."""
     storm: bool = False
     """It gathers what a source sends beyond as many incidents as one source may open."""
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from datetime import time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args
+from types import NoneType
+from typing import Annotated, Any, Literal, TypeVar, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -21,12 +22,14 @@ from pydantic import (
 
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
-from bot.alerts.matching import FIELDS, Flood, Grouping, Matcher, Outcome, Route
+from bot.alerts.matching import Flood, Grouping
 from bot.alerts.reading import web_url
+from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, wrong_with
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
-from bot.incidents.incident import Severity
+from bot.incidents.incident import Role, Severity
 
+Model = TypeVar("Model", bound=BaseModel)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -142,7 +145,13 @@ class Service(Strict):
     people: Words = ()
 
 
-def _known_fields(match: dict[str, Any]) -> dict[str, Any]:
+CHANNEL_WORDS = ("prefix", "number", "title", "service", "severity")
+"""What the name of a channel may be made of."""
+
+
+def _known_fields(match: dict[str, Any] | None) -> dict[str, Any] | None:
+    if match is None:
+        return None
     unknown = sorted(set(match) - {*FIELDS, "labels"})
     if unknown:
         raise ValueError(f"cannot match on {', '.join(unknown)}; known are {', '.join(FIELDS)} and labels")
@@ -151,12 +160,17 @@ def _known_fields(match: dict[str, Any]) -> dict[str, Any]:
     return match
 
 
-def _patterns_only(match: dict[str, Any]) -> dict[str, Any]:
+def _patterns_only(match: dict[str, Any] | None) -> dict[str, Any] | None:
+    if match is None:
+        return None
     fields = {name: value for name, value in match.items() if name != "labels"}
     for name, value in {**fields, **match.get("labels", {})}.items():
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(one, str | int | float) for one in values):
             raise ValueError(f"{name}: expected a pattern or a list of patterns")
+        wrong = next(filter(None, (wrong_with(one) for one in _patterns(value))), "")
+        if wrong:
+            raise ValueError(f"{name}: {wrong}")
     return match
 
 
@@ -165,22 +179,85 @@ def _matcher(match: Mapping[str, Any]) -> Matcher:
     return Matcher(fields, {name: _patterns(value) for name, value in match.get("labels", {}).items()})
 
 
+class HoursRule(Strict):
+    """A part of the week, by the clock in the team's zone. One that ends before it begins lasts over midnight."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    days: Words = DAYS
+    start: time = Field(default=time(0), alias="from")
+    end: time = Field(default=time(0), alias="to")
+
+    @field_validator("days")
+    @classmethod
+    def _known_days(cls, days: tuple[str, ...]) -> tuple[str, ...]:
+        whole = tuple(next((one for one in DAYS if len(day) >= 3 and one.startswith(day.lower())), "") for day in days)
+        if not days or not all(whole):
+            raise ValueError(f"days are {', '.join(DAYS)}, or their first three letters")
+        return whole
+
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _two_digits(cls, at: object) -> object:
+        return "00:00" if at == "24:00" else f"0{at}" if isinstance(at, str) and at[1:2] == ":" else at
+
+    def built(self, zone: ZoneInfo) -> Hours:
+        """As the matching rules use it."""
+        return Hours(zone, frozenset(DAYS.index(one) for one in self.days), self.start, self.end)
+
+
 class RouteRule(Strict):
-    """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it."""
+    """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it.
+
+    `unless` leaves out some of what fits, `hours` all of it at other times. With `continue` what it says holds for the
+    next route that fits, which takes the alert.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: str
     match: dict[str, Any] = Field(default_factory=dict)
+    unless: dict[str, Any] | None = None
+    hours: HoursRule | None = None
+    goes_on: bool = Field(default=False, alias="continue")
     outcome: Outcome = Outcome.OPEN
+    reason: str = ""
     severity: Severity | None = None
+    severity_map: dict[AlertSeverity, Severity] = Field(default_factory=dict)
     service: str | None = None
     pager: str | None = None
     runbook: str | None = None
+    roles: dict[Role, str] = Field(default_factory=dict)
+    channel: str = ""
     private: bool = False
 
-    _known_fields = field_validator("match")(_known_fields)
-    _patterns_only = field_validator("match")(_patterns_only)
+    _known_fields = field_validator("match", "unless")(_known_fields)
+    _patterns_only = field_validator("match", "unless")(_patterns_only)
 
-    def built(self) -> Route:
+    @field_validator("roles")
+    @classmethod
+    def _people_by_id(cls, roles: dict[Role, str]) -> dict[Role, str]:
+        names = [one for one in roles.values() if not re.fullmatch(r"[UW][A-Z0-9]{2,20}", one)]
+        if names:
+            raise ValueError(f"name people by their Slack user id, such as U0ANA0001, not {names[0]!r}")
+        return roles
+
+    @field_validator("channel")
+    @classmethod
+    def _can_be_a_name(cls, channel: str) -> str:
+        if re.search(r"[{}]", re.sub("|".join(rf"\{{{one}\}}" for one in CHANNEL_WORDS), "", channel)):
+            raise ValueError(f"may hold {', '.join(f'{{{one}}}' for one in CHANNEL_WORDS)} and words")
+        if channel and "{number}" not in channel:
+            raise ValueError("needs {number} in it: no two channels may have one name")
+        return channel
+
+    @model_validator(mode="after")
+    def _drops_for_a_reason(self) -> "RouteRule":
+        if (self.outcome is Outcome.DROP) != bool(self.reason):
+            raise ValueError("a route that drops needs a `reason`, and no other has one: what is not looked at is counted under it")
+        return self
+
+    def built(self, zone: ZoneInfo) -> Route:
         """The route as the matching rules use it."""
         severity = self.severity.value if self.severity else None
         return Route(
@@ -192,6 +269,13 @@ class RouteRule(Strict):
             pager=self.pager,
             runbook=self.runbook,
             private=self.private,
+            unless=None if self.unless is None else _matcher(self.unless),
+            hours=None if self.hours is None else self.hours.built(zone),
+            goes_on=self.goes_on,
+            reason=self.reason,
+            severity_map={one.value: other.value for one, other in self.severity_map.items()},
+            roles={role.value: person for role, person in self.roles.items()},
+            channel=self.channel,
         )
 
 
@@ -356,7 +440,7 @@ class Policy(Strict):
     @cached_property
     def _routes(self) -> tuple[Route, ...]:
         rest = Route(name="anything else", match=Matcher(), outcome=Outcome.ANNOUNCE)
-        return (*(one.built() for one in self.routes), rest)
+        return (*(one.built(self.team.zoneinfo) for one in self.routes), rest)
 
     def grouping_rule(self) -> Grouping:
         """How alerts of one service share an incident."""
@@ -371,19 +455,25 @@ class Policy(Strict):
         return Flood(self.storm.most, self.storm.within)
 
     def severity_for(self, route: Route, alert_severity: AlertSeverity) -> Severity:
-        """The route's own severity, or the map's for what the sender says."""
-        return Severity(route.severity) if route.severity else self.severity_map[alert_severity]
+        """The route's own severity, or its own map's, or the map's for what the sender says."""
+        said = route.severity or route.severity_map.get(alert_severity.value)
+        return Severity(said) if said else self.severity_map[alert_severity]
 
 
 def read(text: str, file: str = "policy.yaml") -> Policy:
     """Read a policy. Raises `Broken` with file, line and what to write instead; only its first problem."""
-    problems = list(problems_in(text, file))
+    return read_as(Policy, text, file)
+
+
+def read_as(model: type[Model], text: str, file: str) -> Model:
+    """Read a file of the team's as a policy, or as something beside it. Raises `Broken`, as `read` does."""
+    problems = list(problems_in(text, file, model))
     if problems:
         raise problems[0]
-    return Policy.model_validate(yaml.load(text, Loader=_Loader) or {})
+    return model.model_validate(yaml.load(text, Loader=_Loader) or {})
 
 
-def problems_in(text: str, file: str = "policy.yaml") -> Iterator[Broken]:
+def problems_in(text: str, file: str = "policy.yaml", model: type[BaseModel] = Policy) -> Iterator[Broken]:
     """Every problem of a policy, each with its line."""
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -402,32 +492,36 @@ def problems_in(text: str, file: str = "policy.yaml") -> Iterator[Broken]:
         return
     yield from _twice(node, file, set())
     if content is not None and not isinstance(content, dict):
-        yield Broken(file, 1, "expected a map of team, channels, severities, services, routes …")
+        known = "team, channels, severities, services, routes …" if model is Policy else ", ".join(model.model_fields)
+        yield Broken(file, 1, f"expected a map of {known}")
         return
     try:
-        Policy.model_validate(content or {})
+        model.model_validate(content or {})
     except ValidationError as error:
         for one in error.errors():
-            yield Broken(file, _line(node, one["loc"]), _problem(one))
+            yield Broken(file, _line(node, one["loc"]), _problem(one, model))
 
 
-def _problem(error: Any) -> str:
+def _problem(error: Any, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{where}: this key is unknown here; {_suggestion(error['loc'])}"
+        return f"{where}: this key is unknown here; {_suggestion(error['loc'], model)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
 
 
-def _suggestion(path: tuple[int | str, ...]) -> str:
+def _suggestion(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
     """What may have been meant by the last key of `path`."""
-    kind: Any = Policy
+    kind: Any = model
     for part in path[:-1]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[str(part)].annotation
+            fields = {one.alias or name: one for name, one in kind.model_fields.items()}
+            kind = fields[str(part)].annotation
         else:
             kind = [one for one in get_args(kind) if one is not Ellipsis][-1]
-    known = sorted(kind.model_fields)
+        # One that may be left out.
+        kind = next((one for one in get_args(kind) if one is not NoneType), kind) if NoneType in get_args(kind) else kind
+    known = sorted(one.alias or name for name, one in kind.model_fields.items())
     close = get_close_matches(str(path[-1]).lower(), known, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 

@@ -34,6 +34,9 @@ class Measures:
             "firstfive_slack_request_seconds", "Time to answer Slack, its commit included.", ["status"],
             buckets=FAST, registry=self.registry,
         )  # fmt: skip
+        self._dropped = Counter(
+            "firstfive_alerts_dropped_total", "Alerts that a route of the policy drops, by route.", ["route"], registry=self.registry
+        )
         self._depth = Gauge(
             "firstfive_queue_depth", "Rows that wait or are parked, by queue and state.", ["queue", "state"],
             registry=self.registry,
@@ -54,6 +57,10 @@ class Measures:
         count, lasted = known
         count.inc()
         lasted.observe(seconds)
+
+    def dropped(self, route: str) -> None:
+        """Count an alert that a route dropped."""
+        self._dropped.labels(route).inc()
 
     def slack(self, status: int, seconds: float) -> None:
         """Count one request of Slack's."""

@@ -157,9 +157,11 @@ class Intake:
             # The poll finds in PagerDuty's log what a webhook told, or the other way round: the first one counts.
             once = input.report.once_key if isinstance(input, PagerReported) else f"inbox:{received.id}:{index}"
             try:
-                self._door.handle(input, once=once)
+                decision = self._door.handle(input, once=once).decision
             except Refused as error:
                 notes.append(error.reason)
+            else:
+                notes += [decision.reason] if decision.dropped else []
         with self._store.writing() as work:
             work.delivery_done(received.id, "; ".join(notes))
 

@@ -7,7 +7,8 @@ from itertools import product
 import pytest
 
 from bot.alerts.alert import Kind, Severity, Status
-from bot.alerts.matching import Candidate, Flood, Grouping, Known, Matcher, Outcome, Route, choose_route, gathered, may_open, place
+from bot.alerts.matching import Candidate, Flood, Grouping, Known, gathered, may_open, place
+from bot.alerts.routing import Matcher, Outcome, Route, choose_route
 from tests.builders import NOON, after, alert
 
 REST = Route("anything else", Matcher(), Outcome.ANNOUNCE)
@@ -42,7 +43,7 @@ def test_a_matcher_says_what_does_not_fit(matcher, misfit):
 def test_the_first_route_that_fits_takes_the_alert_and_says_so():
     second = replace(OPENS, name="second")
 
-    route, why = choose_route(alert(), "main", (OPENS, second, REST))
+    route, why = choose_route(alert(), "main", (OPENS, second, REST), NOON)
 
     assert route.name == "critical"
     assert why == "route “critical” takes it (severity=critical)"
@@ -50,7 +51,7 @@ def test_the_first_route_that_fits_takes_the_alert_and_says_so():
 
 def test_a_policy_without_an_end_is_a_bug():
     with pytest.raises(ValueError, match="no route takes everything"):
-        choose_route(alert(severity=Severity.LOW), "main", (OPENS,))
+        choose_route(alert(severity=Severity.LOW), "main", (OPENS,), NOON)
 
 
 def test_an_alert_of_a_service_without_an_open_incident_opens_one():
@@ -159,7 +160,7 @@ def test_whatever_opens_an_incident_or_joins_another_was_said_to_be_able_to(know
     ]
 
     assert opening
-    assert all(may_open(one, "main", (OPENS, REST), known) for one in opening)
+    assert all(may_open(one, "main", (OPENS, REST), known, NOON) for one in opening)
 
 
 def test_a_security_finding_opens_an_incident_only_where_a_route_asks_for_findings():
@@ -175,10 +176,10 @@ def test_a_security_finding_opens_an_incident_only_where_a_route_asks_for_findin
 def test_what_has_an_incident_is_over_or_is_only_announced_opens_none():
     routes = OPENS, REST
 
-    assert may_open(alert(), "main", routes, None)
-    assert not may_open(alert(), "main", routes, Known(4))
-    assert not may_open(alert(status=Status.RESOLVED), "main", routes, None)
-    assert not may_open(alert(severity=Severity.LOW), "main", routes, None)
+    assert may_open(alert(), "main", routes, None, NOON)
+    assert not may_open(alert(), "main", routes, Known(4), NOON)
+    assert not may_open(alert(status=Status.RESOLVED), "main", routes, None, NOON)
+    assert not may_open(alert(severity=Severity.LOW), "main", routes, None, NOON)
 
 
 def test_the_fingerprint_is_the_same_firing_and_resolved_and_differs_by_route():

@@ -8,7 +8,8 @@ import pytest
 
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Known, Matcher, Outcome, Route
+from bot.alerts.matching import Candidate, Known
+from bot.alerts.routing import Matcher, Outcome, Route
 from bot.errors import Refused
 from bot.incidents import inputs as says
 from bot.incidents.effects import AcknowledgePage, PageNextLevel, PageOnCall, ResolvePage, Say, Topic
@@ -112,6 +113,41 @@ def test_a_private_incident_is_announced_nowhere():
 
     assert "ShowAnnouncement" not in kinds(decision)
     assert next(one for one in decision.effects if type(one).__name__ == "OpenChannel").private
+
+
+def test_whoever_a_route_gives_a_role_has_it_from_the_beginning_and_is_invited():
+    route = Route("critical", Matcher(), Outcome.OPEN, severity="SEV2", roles={"commander": BEN, "scribe": ANA})
+    decision = decided(None, report(route=route))
+
+    assert decision.incident.roles == {Role.COMMANDER: (BEN,), Role.SCRIBE: (ANA,)}
+    assert [one.fields for one in decision.entries if one.type == "role"] == [
+        {"role": "commander", "user": BEN}, {"role": "scribe", "user": ANA},
+    ]  # fmt: skip
+    assert next(one for one in decision.effects if type(one).__name__ == "InvitePeople").people == (BEN, ANA)
+    # To have a role is not to have acknowledged.
+    assert decision.incident.episode.acknowledged_at is None
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("", "inc-7-checkout-error-rate-high"),
+        ("{prefix}-{number}", "inc-7"),
+        ("night_{number}-{service}-{severity}", "night_7-checkout-sev2"),
+        ("{title} #{number}!", "checkout-error-rate-high-7"),
+    ],
+)
+def test_a_channel_is_called_as_its_route_says(form, name):
+    decision = decided(None, report(route=Route("critical", Matcher(), Outcome.OPEN, severity="SEV2", channel=form)))
+
+    assert next(one for one in decision.effects if type(one).__name__ == "OpenChannel").name == name
+
+
+def test_an_alert_that_is_dropped_is_counted_under_its_route_and_leaves_nothing():
+    decision = decided(None, report(route=Route("staging", Matcher(), Outcome.DROP, reason="broken on purpose")))
+
+    assert (decision.dropped, decision.reason) == ("staging", "dropped by route “staging”: broken on purpose")
+    assert (decision.alert, decision.effects, decision.entries) == (None, (), ())
 
 
 # --- alerts -----------------------------------------------------------------------------------

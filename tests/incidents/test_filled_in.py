@@ -3,7 +3,8 @@
 import pytest
 
 from bot.alerts.alert import Severity
-from bot.alerts.matching import Known, Matcher, Outcome, Route
+from bot.alerts.matching import Known
+from bot.alerts.routing import Matcher, Outcome, Route
 from tests.builders import NOON, after, alert, decided, report, types
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.alerts.alert import Severity as AlertSeverity
-from bot.alerts.matching import Matcher, Outcome, Route
+from bot.alerts.routing import Matcher, Outcome, Route
 from bot.errors import Broken
 from bot.incidents.incident import Severity
 from bot.incidents.policy import Policy, problems_in, read, span

@@ -50,9 +50,9 @@ def unknown(report: PagerReport) -> PagerReported | str:
 class Desk:
     """An inbox, and somebody who reads it."""
 
-    def __init__(self, store: Store) -> None:
-        self.store, self.now = store, NOON
-        self.door = Door(store, self._clock, lambda: OPENS, lambda: ())
+    def __init__(self, store: Store, policy: Policy = OPENS) -> None:
+        self.store, self.now, self.dropped = store, NOON, list[str]()
+        self.door = Door(store, self._clock, lambda: policy, lambda: (), lambda decision: self.dropped.append(decision.dropped))
         known = {**sources(), "generic": Buggy()}
         self.intake = Intake(sources=known, report=unknown, store=store, door=self.door)
         self.count = 0
@@ -369,3 +369,18 @@ def test_each_delivery_wakes_only_who_reads_its_source(desk):
     writer.close()
 
     assert (wakeups.inbox.kept, wakeups.news.kept) == (1, 1)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_a_route_drops_says_so_in_the_inbox_and_is_counted(store, together):
+    policy = Policy(routes=(RouteRule(name="staging", match={"environment": "staging"}, outcome="drop", reason="on purpose"),))
+    desk = Desk(store, policy)
+    desk.gets("generic", dumped({"title": "a", "status": "firing", "environment": "staging"}), alert("b"))
+    if not together:
+        # Tried before: it is read by itself.
+        with store.writing() as work:
+            work.connection.execute(inbox.update().values(attempts=1))
+    desk.reads()
+
+    assert [row[:2] for row in desk.rows()] == [("done", "dropped by route “staging”: on purpose"), ("done", "")]
+    assert desk.dropped.count("staging") == 1

@@ -45,6 +45,7 @@ class CloudWatch:
     title = "AWS CloudWatch"
     setup = SETUP
     identity_window_seconds: int | None = None
+    vouched_by = "Amazon"
 
     @property
     def examples(self) -> Sequence[Example]:

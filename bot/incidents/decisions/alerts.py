@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
-from bot.alerts.matching import Outcome, Placement, name_of
+from bot.alerts.matching import Placement
+from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -53,7 +54,10 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
     alert = report.alert
     if placement.outcome is Outcome.OPEN and alert.status is Status.FIRING:
         return opened_by_alert(report, now, policy)
-    if placement.outcome is Outcome.DROP or alert.kind is Kind.TEST:
+    if placement.outcome is Outcome.DROP:
+        route = placement.route
+        return Decision(dropped=route.name, reason=f"dropped by route “{route.name}”: {route.reason}")
+    if alert.kind is Kind.TEST:
         return Decision(reason=placement.reason)
     if placement.outcome is Outcome.ANNOUNCE and not placement.is_repeat:
         record = replace(_record(alert, placement, None, now), is_announced=True)

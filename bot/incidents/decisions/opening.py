@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert
-from bot.alerts.matching import name_of
+from bot.alerts.routing import name_of
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.writing import (
@@ -32,6 +32,7 @@ from bot.incidents.incident import (
     Episode,
     Incident,
     PageState,
+    Role,
     Severity,
     Status,
     dedup_key,
@@ -41,6 +42,7 @@ from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 from bot.runbooks import Choice
 
+CHANNEL_FORM = "{prefix}-{number}-{title}"
 TITLE_LIMIT = 200
 AHEAD = timedelta(minutes=5)
 CARD_EVERY = timedelta(seconds=60)
@@ -126,6 +128,8 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         impact_started_at=alert.started_at if alert.started_at <= now else None,
         impact_source=f"alert {name_of(alert)}",
         dashboards=_dashboards(alert, known.dashboards),
+        roles={Role(role): (person,) for role, person in route.roles.items()},
+        channel_form=route.channel,
     )
     if report.runbook is not None:
         incident = with_runbook(incident, report.runbook)
@@ -153,6 +157,8 @@ def opened(
     if alert is not None:
         entries.append(alert_started(incident, alert, fingerprint, now))
     entries.append(_opened_entry(incident, now, by))
+    held = [(role, person) for role, people in incident.roles.items() for person in people]
+    entries += [entry(incident, now, "role", BOT, role=role.value, user=person) for role, person in held]
     clocked, page_entries, page, timers = start_clock(incident, now, policy, details)
     effects = (*page, *_chat(clocked, by, policy), *_runbook(clocked, choice))
     return Decision(
@@ -310,7 +316,8 @@ def _opened_entry(incident: Incident, now: datetime, by: str) -> Entry:
 
 
 def _chat(incident: Incident, by: str, policy: Policy) -> tuple[Effect, ...]:
-    people = (*(() if by == BOT else (by,)), *policy.service(incident.service).people)
+    held = [person for people in incident.roles.values() for person in people]
+    people = tuple(dict.fromkeys((*(() if by == BOT else (by,)), *held, *policy.service(incident.service).people)))
     links = _bookmarks(incident)
     card, *rest = refreshed(incident)
     return (
@@ -331,10 +338,20 @@ def _bookmarks(incident: Incident) -> tuple[tuple[str, str], ...]:
 
 
 def channel_name(incident: Incident, prefix: str) -> str:
-    """inc-7-checkout-is-slow: lower-case letters, digits and dashes, at most 80 characters."""
-    words = "".join(char if char.isascii() and char.isalnum() else "-" for char in incident.title.lower())
-    slug = "-".join(part for part in words.split("-") if part)
-    return f"{prefix}-{incident.number}-{slug}"[:72].rstrip("-")
+    """inc-7-checkout-is-slow, or as its route says: lower-case letters, digits and dashes, at most 80 characters."""
+    words = {
+        "prefix": prefix, "number": str(incident.number), "title": _slug(incident.title), "severity": incident.severity.value,
+        "service": _slug(incident.service or ""),
+    }  # fmt: skip
+    name = incident.channel_form or CHANNEL_FORM
+    for word, said in words.items():
+        name = name.replace(f"{{{word}}}", said)
+    return _slug(name, "_-")[:72].rstrip("-")
+
+
+def _slug(text: str, others: str = "-") -> str:
+    words = "".join(char if char.isascii() and (char.isalnum() or char in others) else "-" for char in text.lower())
+    return "-".join(part for part in words.split("-") if part)
 
 
 def _runbook(incident: Incident, choice: Choice | None) -> tuple[Effect, ...]:

@@ -1,0 +1,217 @@
+"""Which route of the policy takes an alert, and why. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time, timedelta, tzinfo
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+import re2
+
+from bot.alerts.alert import Alert, Kind
+
+REGEX = "re:"
+"""What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MIDNIGHT = time(0)
+
+
+class Outcome(StrEnum):
+    """What a route does with an alert."""
+
+    OPEN = "open"
+    ANNOUNCE = "announce"
+    RECORD = "record"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """What an alert must look like. Every field must fit one of its patterns: a word, a glob (`*` and `?` are wild), or
+    `re:` and a regular expression.
+
+    `fields` are of the alert itself, as `FIELDS` lists them.
+    """
+
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def misfit(self, alert: Alert, endpoint: str) -> str:
+        """Why `alert` does not fit; empty where it does."""
+        for name, patterns in self.fields.items():
+            value = field_of(alert, endpoint, name)
+            if not _fits(value, patterns):
+                return f"{name} is {value or 'missing'}, not {' or '.join(patterns)}"
+        for name, patterns in self.labels.items():
+            value = alert.labels.get(name, "")
+            if not _fits(value, patterns):
+                return f"label {name} is {value or 'missing'}, not {' or '.join(patterns)}"
+        return ""
+
+    @property
+    def said(self) -> str:
+        """In words; empty where everything fits."""
+        return ", ".join(f"{name}={'|'.join(patterns)}" for name, patterns in (*self.fields.items(), *self.labels.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A part of the week in a zone. One that ends before it begins lasts over midnight, and is of the day on which it began.
+
+    By the clock on the wall: where that is set back an hour comes twice, and both are within.
+    """
+
+    zone: tzinfo
+    days: frozenset[int]
+    start: time
+    end: time
+
+    def has(self, at: datetime) -> bool:
+        """Whether that moment is within."""
+        here = at.astimezone(self.zone)
+        clock = here.time()
+        if self.start < self.end:
+            return here.weekday() in self.days and self.start <= clock < self.end
+        if clock >= self.start:
+            return here.weekday() in self.days
+        return clock < self.end and (here - timedelta(days=1)).weekday() in self.days
+
+    @property
+    def said(self) -> str:
+        """In words."""
+        days = ", ".join(DAYS[one][:3] for one in sorted(self.days))
+        return f"{days} {self.start:%H:%M} to {self.end:%H:%M}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A line of the policy: what it takes, and what becomes of it. `severity` is SEV1 to SEV5, or None for the map.
+
+    With `goes_on` it takes nothing: what it says holds for whichever route comes after it and takes the alert.
+    """
+
+    name: str
+    match: Matcher
+    outcome: Outcome
+    severity: str | None = None
+    service: str | None = None
+    pager: str | None = None
+    runbook: str | None = None
+    private: bool = False
+    unless: Matcher | None = None
+    hours: Hours | None = None
+    goes_on: bool = False
+    reason: str = ""
+    """Why it drops what it takes."""
+    severity_map: Mapping[str, str] = field(default_factory=dict)
+    """What a sender's severity means here, where that is not what it means elsewhere."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    channel: str = ""
+    """How the channels of its incidents are called."""
+
+    def misfit(self, alert: Alert, endpoint: str, now: datetime) -> str:
+        """Why it does not take the alert; empty where it does."""
+        found = self.match.misfit(alert, endpoint)
+        if found:
+            return found
+        if self.unless is not None and not self.unless.misfit(alert, endpoint):
+            return f"it is left out: {self.unless.said or 'everything is'}"
+        if self.hours is not None and not self.hours.has(now):
+            return f"it is not {self.hours.said} now"
+        asks = "kind" in self.match.fields or self.goes_on or self.outcome is not Outcome.OPEN
+        if alert.kind is Kind.SECURITY_FINDING and not asks:
+            return "a security finding wakes nobody, unless a route asks for its kind"
+        return ""
+
+
+def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route], now: datetime) -> tuple[Route, str]:
+    """The first route that takes it, and why. The policy guarantees that the last one takes everything.
+
+    One that opens incidents takes a security finding only where it matches on `kind`: none wakes anybody because it is
+    called critical.
+    """
+    before: list[Route] = []
+    for route in routes:
+        if route.misfit(alert, endpoint, now):
+            continue
+        if route.goes_on:
+            before.append(route)
+            continue
+        said = _said(route)
+        if not before:
+            return route, f"route “{route.name}” takes it ({said})"
+        names = ", ".join(f"“{one.name}”" for one in before)
+        return _with(before, route), f"route “{route.name}” takes it ({said}), with what {names} said before"
+    raise ValueError("no route takes everything: the policy's last route must have an empty match")
+
+
+def _with(before: Sequence[Route], route: Route) -> Route:
+    """A route with what those before it said, where it says nothing itself; of those the last one counts."""
+    whole = route
+    for one in reversed(before):
+        whole = replace(
+            whole,
+            severity=whole.severity or one.severity,
+            service=whole.service or one.service,
+            pager=whole.pager or one.pager,
+            runbook=whole.runbook or one.runbook,
+            private=whole.private or one.private,
+            severity_map={**one.severity_map, **whole.severity_map},
+            roles={**one.roles, **whole.roles},
+            channel=whole.channel or one.channel,
+        )
+    return whole
+
+
+def field_of(alert: Alert, endpoint: str, name: str) -> str:
+    """The value that a policy's match looks at; empty where the alert has none."""
+    match name:
+        case "route":
+            return endpoint
+        case "name":
+            return name_of(alert)
+        case "severity" | "kind" | "status":
+            return str(getattr(alert, name).value)
+        case "no_data":
+            return "true" if alert.no_data else "false"
+    value: Any = getattr(alert, name)
+    return value or ""
+
+
+FIELDS = (
+    "source", "route", "severity", "service", "environment", "title", "name", "kind", "status", "description", "identity",
+    "group_key", "source_status", "source_severity", "url", "no_data",
+)  # fmt: skip
+
+
+def name_of(alert: Alert) -> str:
+    """The alert rule's name: its alertname label, or its title where it has none."""
+    return alert.labels.get("alertname") or alert.title
+
+
+def wrong_with(pattern: str) -> str:
+    """Why a pattern is none; empty where it is one."""
+    if not pattern.startswith(REGEX):
+        return ""
+    try:
+        _compiled(pattern)
+    except re2.error as error:
+        said = error.args[0] if error.args else "it cannot be read"
+        return f"{pattern!r} is no regular expression: {said.decode() if isinstance(said, bytes) else said}"
+    return ""
+
+
+@lru_cache(maxsize=2000)
+def _compiled(pattern: str) -> Any:
+    return re2.compile(pattern.removeprefix(REGEX))
+
+
+def _fits(value: str, patterns: Sequence[str]) -> bool:
+    return any(_compiled(one).search(value) is not None if one.startswith(REGEX) else fnmatchcase(value, one) for one in patterns)
+
+
+def _said(route: Route) -> str:
+    parts = [route.match.said, f"unless {route.unless.said}" if route.unless else "", route.hours.said if route.hours else ""]
+    return "; ".join(filter(None, parts)) or "it takes everything"

@@ -1,0 +1,213 @@
+"""Which route takes an alert: patterns of every kind, what is left out, hours in a zone, routes that go on."""
+
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.alerts.alert import Kind, Status
+from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.routing import FIELDS, Hours, Matcher, Outcome, Route, choose_route, field_of, wrong_with
+from bot.errors import Broken
+from bot.incidents.policy import read
+from tests.builders import NOON, alert
+
+REST = Route("anything else", Matcher(), Outcome.ANNOUNCE)
+LISBON = ZoneInfo("Europe/Lisbon")
+EVERY_DAY = frozenset(range(7))
+
+
+def chosen(*routes, one=None, now=NOON):
+    return choose_route(one or alert(), "main", (*routes, REST), now)[0]
+
+
+# --- patterns ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "fits"),
+    [
+        ("service", "checkout", True), ("service", "check", False), ("service", "check*", True), ("service", "?heckout", True),
+        ("service", "re:check", True), ("service", "re:^check$", False), ("service", "re:^(checkout|payments)$", True),
+        ("service", "re:(?i)CHECK", True), ("title", "re:rate high$", True), ("status", "firing", True), ("no_data", "false", True),
+        ("group_key", "re:.", False), ("kind", "alert", True), ("name", "CheckoutErrorRateHigh", True), ("route", "main", True),
+    ],
+)  # fmt: skip
+def test_a_field_fits_by_word_by_glob_or_by_expression(name, pattern, fits):
+    assert (Matcher({name: (pattern,)}).misfit(alert(), "main") == "") is fits
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_can_be_asked_for_and_is_text(name):
+    assert isinstance(field_of(alert(), "main", name), str)
+
+
+def test_no_expression_takes_longer_the_more_there_is_to_look_at():
+    evil = Matcher({"title": ("re:^(a+)+$",)})
+
+    assert evil.misfit(alert(title="a" * 5000 + "!"), "main")
+
+
+@pytest.mark.parametrize("pattern", ["re:(", "re:[", "re:*", "re:(?P<", r"re:(a)\1"])
+def test_what_is_no_expression_is_named_with_its_line(pattern):
+    assert wrong_with(pattern)
+    with pytest.raises(Broken, match=r":3: routes\.0\.match: .*is no regular expression"):
+        read(f"routes:\n  - name: x\n    match: {{service: '{pattern}'}}")
+
+
+# --- what is left out -------------------------------------------------------------------------
+
+
+def test_what_is_left_out_goes_on_to_the_next():
+    route = Route("all but staging", Matcher(), Outcome.OPEN, unless=Matcher({"environment": ("staging", "dev*")}))
+
+    assert chosen(route) is route
+    assert chosen(route, one=alert(environment="dev-7")) is REST
+
+
+# --- hours ------------------------------------------------------------------------------------
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+WORK = Hours(LISBON, frozenset(range(5)), time(9), time(18))
+NIGHT = Hours(LISBON, frozenset({4}), time(22), time(6))
+
+
+@pytest.mark.parametrize(
+    ("hours", "moment", "is_within"),
+    [
+        # Wednesday in June: Lisbon is an hour ahead of UTC.
+        (WORK, "2026-06-10T08:00", True), (WORK, "2026-06-10T07:59", False), (WORK, "2026-06-10T17:00", False),
+        (WORK, "2026-06-13T10:00", False),
+        # In December it is not.
+        (WORK, "2026-12-09T08:59", False), (WORK, "2026-12-09T09:00", True),
+        # Friday night is of Friday, however late.
+        (NIGHT, "2026-06-12T21:00", True), (NIGHT, "2026-06-13T04:59", True), (NIGHT, "2026-06-13T05:00", False),
+        (NIGHT, "2026-06-12T04:00", False), (NIGHT, "2026-06-13T22:00", False),
+        # The clock is set forward on 29 March 2026 at 1:00, and back on 25 October at 2:00.
+        (Hours(LISBON, EVERY_DAY, time(1), time(2)), "2026-03-29T01:00", False),
+        (Hours(LISBON, EVERY_DAY, time(1), time(2)), "2026-10-25T00:30", True),
+        (Hours(LISBON, EVERY_DAY, time(1), time(2)), "2026-10-25T01:30", True),
+        (Hours(LISBON, EVERY_DAY, time(0), time(0)), "2026-06-10T23:59", True),
+    ],
+)  # fmt: skip
+def test_hours_are_those_on_the_wall_where_the_team_is(hours, moment, is_within):
+    assert hours.has(at(moment)) is is_within
+
+
+def test_a_route_takes_what_comes_within_its_hours():
+    route = Route("at work", Matcher(), Outcome.ANNOUNCE, hours=WORK)
+
+    assert chosen(route, now=at("2026-06-10T10:00")) is route
+    assert chosen(route, now=at("2026-06-10T20:00")) is REST
+
+
+# --- going on ---------------------------------------------------------------------------------
+
+
+def test_a_route_that_goes_on_says_what_holds_and_the_next_one_takes_it():
+    first = Route("whose it is", Matcher({"service": ("check*",)}), Outcome.OPEN, service="checkout", pager="a", goes_on=True)
+    second = Route("at night", Matcher(), Outcome.OPEN, pager="b", severity_map={"high": "SEV3"}, goes_on=True)
+    third = Route("critical", Matcher(), Outcome.OPEN, severity="SEV1", channel="{prefix}-{number}")
+
+    route, why = choose_route(alert(), "main", (first, second, third, REST), NOON)
+
+    assert (route.name, route.service, route.pager, route.severity) == ("critical", "checkout", "b", "SEV1")
+    assert route.severity_map == {"high": "SEV3"}
+    assert not route.goes_on
+    assert "“whose it is”, “at night”" in why
+
+
+def test_what_the_last_one_says_itself_counts_more():
+    first = Route("mine", Matcher(), Outcome.OPEN, severity="SEV4", roles={"commander": "U1", "scribe": "U2"}, goes_on=True)
+    last = Route("yours", Matcher(), Outcome.OPEN, severity="SEV1", roles={"commander": "U3"})
+
+    route = chosen(first, last)
+
+    assert (route.severity, route.roles) == ("SEV1", {"commander": "U3", "scribe": "U2"})
+
+
+def test_one_that_goes_on_and_does_not_fit_says_nothing():
+    first = Route("others", Matcher({"service": ("payments",)}), Outcome.OPEN, severity="SEV4", goes_on=True)
+
+    assert chosen(first) is REST
+
+
+def test_a_finding_goes_on_past_a_route_that_only_says_what_holds():
+    first = Route("whose it is", Matcher(), Outcome.OPEN, service="checkout", goes_on=True)
+
+    assert chosen(first, one=alert(kind=Kind.SECURITY_FINDING)).service == "checkout"
+
+
+# --- the policy -------------------------------------------------------------------------------
+
+POLICY = """
+team: {zone: Europe/Lisbon}
+routes:
+  - name: whose it is
+    match: {service: "re:^pay"}
+    continue: true
+    service: payments
+    severity_map: {high: SEV4}
+  - name: nobody looks at staging
+    match: {environment: staging}
+    unless: {severity: critical}
+    outcome: drop
+    reason: staging is broken on purpose
+  - name: at night
+    hours: {days: [fri, saturday], from: "22:00", to: "6:00"}
+    roles: {commander: U0ANA0001}
+    channel: "{prefix}-{number}-night-{service}"
+"""
+
+
+def test_a_policy_says_all_of_it():
+    policy = read(POLICY)
+    first, second, third, rest = policy.built_routes()
+
+    assert (first.goes_on, first.service, first.severity_map) == (True, "payments", {"high": "SEV4"})
+    assert (second.outcome, second.reason, second.unless.fields) == (
+        Outcome.DROP,
+        "staging is broken on purpose",
+        {"severity": ("critical",)},
+    )
+    assert (third.hours.days, third.hours.start, third.hours.end) == (frozenset({4, 5}), time(22), time(6))
+    assert (third.roles, rest.name) == ({"commander": "U0ANA0001"}, "anything else")
+    route, _ = choose_route(alert(service="payments-api", severity=AlertSeverity.HIGH), "main", policy.built_routes(), NOON)
+    assert policy.severity_for(route, AlertSeverity.HIGH).value == "SEV4"
+    assert policy.severity_for(route, AlertSeverity.CRITICAL).value == "SEV1"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("outcome: drop", "needs a `reason`"),
+        ("reason: because", "no other has one"),
+        ("hours: {days: [someday]}", "hours.days: days are monday"),
+        ("hours: {days: [m]}", "hours.days: days are monday"),
+        ("hours: {from: nine}", "hours.from"),
+        ("unless: {colour: red}", "cannot match on colour"),
+        ("unless: {service: 're:('}", "is no regular expression"),
+        ("roles: {commander: '@ana'}", "Slack user id, such as U0ANA0001, not '@ana'"),
+        ("roles: {hero: U0ANA0001}", "roles.hero"),
+        ("channel: '{nothing}-{number}'", "may hold {prefix}, {number}, {title}, {service}, {severity}"),
+        ("channel: '{number.__class__}'", "may hold"),
+        ("channel: '{prefix}-{title}'", "needs {number} in it"),
+        ("severity_map: {awful: SEV1}", "severity_map.awful"),
+    ],
+)
+def test_a_mistake_in_a_route_is_named_with_its_line(line, problem):
+    with pytest.raises(Broken) as broken:
+        read(f"routes:\n  - name: x\n    {line}")
+
+    assert problem in str(broken.value)
+    assert str(broken.value).startswith(("policy.yaml:2:", "policy.yaml:3:"))
+
+
+def test_a_resolved_alert_takes_its_route_as_a_firing_one_does():
+    route = Route("critical", Matcher({"severity": ("critical",)}), Outcome.OPEN)
+
+    assert chosen(route, one=alert(status=Status.RESOLVED)) is route
