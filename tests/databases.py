@@ -53,6 +53,8 @@ class Server:
         self._data = self._home / "data"
         self._run("initdb", "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D", self._data)
         options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self._home}"
+        # Bots of several runs side by side, each with a pool of its own.
+        options += " -c max_connections=400"
         if not is_durable:
             options += " -c fsync=off -c full_page_writes=off"
         self._options = options
