@@ -61,9 +61,17 @@ class Leases:
         return self._steady()
 
     def check(self) -> None:
-        """Raise `Overtaken` where this thread works on a row that somebody else may have by now."""
+        """Raise `Overtaken` where this thread works on a row that somebody else may have by now.
+
+        A call that begins as the lease ends may reach a neighbour after another has looked there in vain. So where little
+        of it is left, because nobody made it longer in time, it is made longer first.
+        """
         held: _Held | None = getattr(self._mine, "held", None)
-        if held is not None and self._steady() >= held.sure_until:
+        if held is None:
+            return
+        if 0 < held.sure_until - self._steady() < self.lease.total_seconds() / 3:
+            self.renew()
+        if self._steady() >= held.sure_until:
             raise Overtaken("this process stood still for longer than its lease; another may have this effect now")
 
     def renew(self) -> int:

@@ -442,11 +442,36 @@ def test_a_lease_that_is_renewed_goes_on_for_as_long_again(store):
     with made.held(row, 0.0):
         clock[0] = 9.0
         assert made.renew() == 1
-        clock[0] = 18.9
+        clock[0] = 15.0
         made.check()
         clock[0] = 19.0
         with pytest.raises(Overtaken):
             made.check()
+
+
+def test_no_call_begins_as_a_lease_ends_it_is_made_longer_first(store):
+    _lanes, clock, made, row = held(store)
+
+    with made.held(row, 0.0):
+        clock[0] = 9.9
+        made.check()
+        clock[0] = 19.8
+        made.check()
+        clock[0] = 29.8
+        with pytest.raises(Overtaken):
+            made.check()
+
+
+def test_while_the_database_is_away_a_call_still_begins_where_the_lease_lasts(store):
+    _lanes, clock, made, row = held(store)
+    away = Leases(Store.at("sqlite:////nowhere/at/all.db"), made.lease, lambda: clock[0])
+
+    with away.held(row, 0.0):
+        clock[0] = 9.9
+        away.check()
+        clock[0] = 10.0
+        with pytest.raises(Overtaken):
+            away.check()
 
 
 def test_a_worker_that_stood_still_for_longer_than_its_lease_makes_no_call(store):
