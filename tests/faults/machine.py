@@ -50,7 +50,7 @@ def trials(seeds: range) -> Iterator[Trial]:
             yield Trial("D9 a back-up is put back", database, seed, put_back)
         yield Trial("D4 two workers' clocks are 10 s apart", "postgresql", seed, apart)
         for zone in ZONES:
-            yield Trial(f"D5 ten years of Mondays in {zone}", "sqlite", seed, _mondays(zone))
+            yield Trial(f"D5 ten years of digests in {zone}", "sqlite", seed, _mondays(zone))
         for name in AWAY:
             yield Trial(f"D6 away across the digest for {name}", "sqlite", seed, _away(name))
 
@@ -148,7 +148,7 @@ def _refuses_and_recovers(stage: Stage, rig: Rig, breaks: Callable[[], None], me
     yield from taken_is_kept(rig.store, [one.name for one in refused if one.status == 202])
     if typed.status != 200 or ("ot saved" not in typed.said and not _has_note(rig)):
         yield Wrong("lost", f"a person was told {typed.status} {typed.said[:80]!r}, and nothing was saved")
-    if not any(word in said for word in ("full", "read")):
+    if not any(word in said for word in ("disk is full", "read-only", "readonly")):
         yield Wrong("lost", f"the health page says {status} {said!r}, and not why")
     if any(bot.deaths for bot in rig.bots):
         yield Wrong("lost", "a process ended for it")

@@ -1,4 +1,4 @@
-"""Ten years of Mondays in one zone, played with the bot's own ticks on a record: when each digest was asked for.
+"""Ten years of digests in one zone, played with the bot's own ticks on a record: when each digest was asked for.
 
 Run as a process of its own: it takes a processor for a while, and whoever plays neighbours beside it must not wait.
 """
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.digest import local_time, week_of
+from bot.digest import WEEKDAYS, local_time, week_of
 from bot.handle import Door
 from bot.incidents.decision import Decision
 from bot.incidents.effects import PostDigest, RaiseAlarm
@@ -30,7 +30,8 @@ from tests.faults.oracle import Wrong
 
 TOP = Path(__file__).parents[2]
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca")
-TIMES = ("02:30", "09:00")
+TIMES = ("monday 09:00", "sunday 02:15")
+"""In each of these zones the clocks change on Sundays, and at that minute: in Lord Howe only until half past two."""
 BEGIN, END = datetime(2024, 12, 20, tzinfo=UTC), datetime(2035, 1, 10, tzinfo=UTC)
 """Ten years with both kinds of week 53 in them: 2026 and 2032 have one."""
 
@@ -42,6 +43,7 @@ class Team:
     store: Store
     zone: ZoneInfo
     at: time
+    weekday: str = "monday"
     now: datetime = BEGIN
     asked: list[tuple[str, datetime]] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
@@ -49,7 +51,7 @@ class Team:
     def begins(self, folder: Path) -> None:
         """With everything that is not in the record new."""
         policy = folder / "policy.yaml"
-        written = f'team: {{zone: {self.zone.key}}}\ndigest: {{weekday: monday, at: "{self.at:%H:%M}"}}\n'
+        written = f'team: {{zone: {self.zone.key}}}\ndigest: {{weekday: {self.weekday}, at: "{self.at:%H:%M}"}}\n'
         policy.write_text(written, encoding="utf-8")
         files = Settings(
             _env_file=None, policy_file=policy, runbooks_dir=TOP / "runbooks", templates_dir=TOP / "postmortem_templates"
@@ -73,18 +75,24 @@ class Team:
         """From the first day to the last."""
         now = BEGIN
         while now < END:
-            monday = local_time(_monday_after(now, self.zone), self.at, self.zone)
-            for moment in (now, monday - timedelta(seconds=1), monday, monday + timedelta(seconds=1)):
+            due = local_time(_next(WEEKDAYS.index(self.weekday), now, self.zone), self.at, self.zone)
+            for moment in (now, due - timedelta(seconds=1), due, due + timedelta(seconds=1)):
                 self.ticks(max(moment, self.now))
             # Some ticks within the hours in which the clocks may change, some days without any.
             for hours in (1, 2, luck.uniform(3, 100)):
-                self.ticks(monday + timedelta(hours=hours))
+                self.ticks(due + timedelta(hours=hours))
             now = self.now + timedelta(hours=luck.uniform(1, 20))
 
 
-def _monday_after(now: datetime, zone: ZoneInfo) -> date:
+def _next(weekday: int, now: datetime, zone: ZoneInfo) -> date:
     day = now.astimezone(zone).date()
-    return day + timedelta(days=(7 - day.weekday()) % 7 or 7)
+    return day + timedelta(days=(weekday - day.weekday()) % 7 or 7)
+
+
+def is_odd(day: date, at: time, zone: ZoneInfo) -> bool:
+    """Whether the clock shows that minute twice on that day, or not at all."""
+    first, second = (datetime.combine(day, at, zone).replace(fold=fold) for fold in (0, 1))
+    return first.utcoffset() != second.utcoffset()
 
 
 def lived(zone: str, at: str, seed: int) -> Team:
@@ -92,8 +100,8 @@ def lived(zone: str, at: str, seed: int) -> Team:
     with tempfile.TemporaryDirectory(prefix="firstfive-weeks-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
         store = Store.at(f"sqlite:///{name}/weeks.db")
         migrate.upgrade(store.engine)
-        hour, minute = at.split(":")
-        team = Team(store, ZoneInfo(zone), time(int(hour), int(minute)))
+        weekday, _, clock = at.partition(" ")
+        team = Team(store, ZoneInfo(zone), time.fromisoformat(clock), weekday)
         team.begins(Path(name))
         team.lives(random.Random(seed))
         store.close()
@@ -116,6 +124,9 @@ def judged(team: Team) -> Iterator[Wrong]:
         yield Wrong("lost", f"an alarm: {alarm}")
     if "2026-W53" not in weeks or "2032-W53" not in weeks:
         yield Wrong("lost", "a week 53 is missing")
+    days = [_day_of(week, team) for week in weeks]
+    if team.weekday == "sunday" and not any(is_odd(day, team.at, team.zone) for day in days):
+        yield Wrong("lost", "no digest met a change of the clocks")
     yield from on_time(team)
     yield from side_by_side(weeks, team.zone)
 
@@ -123,8 +134,7 @@ def judged(team: Team) -> Iterator[Wrong]:
 def on_time(team: Team) -> Iterator[Wrong]:
     """Not before its local minute, and with the first tick after it: a minute that the clocks leave out comes later."""
     for week, asked_at in team.asked:
-        _, end = week_bounds(week, team.zone)
-        day = end.astimezone(team.zone).date()
+        day = _day_of(week, team)
         due = local_time(day, team.at, team.zone)
         if not timedelta() <= asked_at - due <= timedelta(seconds=1):
             yield Wrong("lost", f"the digest of {week} was due {due} and asked for {asked_at}")
@@ -133,6 +143,11 @@ def on_time(team: Team) -> Iterator[Wrong]:
             hours=1, seconds=1
         ):
             yield Wrong("lost", f"the digest of {week} came at {shown}")
+
+
+def _day_of(week: str, team: Team) -> date:
+    _, end = week_bounds(week, team.zone)
+    return end.astimezone(team.zone).date() + timedelta(days=WEEKDAYS.index(team.weekday))
 
 
 def side_by_side(weeks: list[str], zone: ZoneInfo) -> Iterator[Wrong]:

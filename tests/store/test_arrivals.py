@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from bot.alerts.source import Delivery
 from bot.store import DatabaseDown, Store, migrate
+from bot.store.arrivals import InboxFull, InboxWriter
 from bot.store.database import Checkpoints
 from tests.builders import NOON
 
@@ -62,6 +63,33 @@ def test_of_a_batch_only_what_was_not_there_is_new(store):
     assert {name: told for name, [told] in heard.items()} == {
         "a0": True, "b1": False, "a2": False, "c3": True, "b4": False, "d5": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("limits", [{"limit_rows": 2}, {"limit_bytes": 250}], ids=["rows", "bytes"])
+def test_more_than_can_be_kept_is_refused_at_once_and_what_was_taken_is_kept(store, limits):
+    gathered, begun = threading.Event(), threading.Event()
+    writer = InboxWriter(store.engine, lambda: begun.set() or (gathered.wait(10) and None), **limits)
+    first = writer.put("generic", delivery(100), "first")
+    assert begun.wait(10)
+    # The writer is at the first one: what comes now waits.
+    waiting = [writer.put("generic", delivery(100), f"{number}") for number in range(2)]
+    with pytest.raises(InboxFull, match="more is waiting than can be kept"):
+        writer.put("generic", delivery(100), "one too many")
+    gathered.set()
+    assert first.result(10) is True
+    assert [one.result(10) for one in waiting] == [True, True]
+
+    # There is room again, for the one that was refused, too.
+    assert writer.put("generic", delivery(100), "one too many").result(10) is True
+    writer.close()
+    assert store.inbox_depth() == {"new": 4}
+
+
+def test_while_it_stops_nothing_more_is_taken(store):
+    writer = store.inbox_writer(lambda: None)
+    writer.close()
+    with pytest.raises(InboxFull, match="stopping"):
+        writer.put("generic", delivery(), "late")
 
 
 def test_two_that_save_the_same_ones_in_another_order_never_wait_for_each_other(store):
