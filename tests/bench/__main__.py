@@ -242,9 +242,10 @@ def as_json(kind: str, figure: Figure | Amount) -> dict[str, Any]:
 
 def _amount_json(kind: str, one: Amount) -> dict[str, Any]:
     return {
-        "database": kind, "figure": one.name, "n": 1, "measured": {"amount": round(one.value, 3), "unit": one.unit}, "floor": {},
-        "ratio": None, "not_answered": 0, "doubt": one.doubt, "met": one.is_met, "note": one.what_floor,
-        "target": None if one.most is None else f"≤ {one.most:g} {one.unit}".rstrip(),
+        "database": kind, "figure": one.name, "n": 1, "measured": {"amount": round(one.value, 3), "unit": one.unit},
+        "floor": {} if math.isnan(one.floor) else {"amount": round(one.floor, 3), "unit": one.unit},
+        "ratio": None if math.isnan(one.ratio) else round(one.ratio, 3), "not_answered": 0, "doubt": one.doubt,
+        "met": one.is_met, "note": one.what_floor, "target": None if one.most is None else f"≤ {one.most:g} {one.unit}".rstrip(),
     }  # fmt: skip
 
 
