@@ -17,7 +17,7 @@ from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
-from bot.incidents.heartbeats import is_silent
+from bot.incidents.heartbeats import silence
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, HeartbeatMissed, Input, Merge, TroubleSeen
 from bot.incidents.policy import Policy
@@ -161,10 +161,9 @@ class Door:
             case Merge():
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
             case HeartbeatMissed():
-                missed = replace(input, is_unread=work.is_unread(input.source))
-                if is_silent(missed, now):
-                    return self._placed(work, AlertReported(input.alert, HEARTBEATS), now, policy)
-                return None, missed
+                missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
+                silent = silence(missed, now, policy)
+                return (None, missed) if silent is None else self._placed(work, AlertReported(silent, HEARTBEATS), now, policy)
             case DigestDue() | TroubleSeen():
                 return None, input
             case EffectParked():
@@ -193,7 +192,7 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
     reports = [one for one in inputs if isinstance(one, AlertReported)]
     fingerprints = [one.alert.fingerprint(one.route) for one in reports]
     work.look_up(fingerprints)
-    if any(_may_open(work, one, policy, now) for one in reports):
+    if any(isinstance(one, HeartbeatMissed) for one in inputs) or any(_may_open(work, one, policy, now) for one in reports):
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)

@@ -297,9 +297,9 @@ class Numbers:
         others = [one for one in self.store.timelines(start, self.clock()) if one.incident != ref]
         names = {one.slack_id: one.real_name or one.name for one in self.store.people()}
         earlier = before or self.store.draft(ref, template)
-        opened = next((one for one in entries if one.type == "opened"), entries[0])
-        known = self.store.changes_before(opened.fields.get("service"), opened.at)
-        changes = known if known or self.store.is_told_of_changes(opened.at) else None
+        service, start = postmortems.service_and_start(entries)
+        known = self.store.changes_before(service, start)
+        changes = known if known or self.store.is_told_of_changes(start) else None
         return postmortems.draft(ref, entries, others, self.choices.templates(), template, self.clock(), names, earlier, changes)
 
     def week_now(self, now: datetime) -> str:
@@ -394,8 +394,6 @@ class Bot:
         self.leases.check()
 
     def _saved(self, decision: Decision) -> None:
-        if decision.dropped:
-            self.measures.dropped(decision.dropped)
         if decision.effects:
             self.wakeups.effects_saved(decision.effects)
 

@@ -84,7 +84,7 @@ def _deployed(event: Event, made: Mapping[str, Any], status: Mapping[str, Any], 
         defaults=defaults,
         attributes=event.body,
         change=Change(
-            identity=number or f"{event.scope}/{environment}/{sha}",
+            identity=f"deployment/{event.scope}/{number or f'{environment}/{sha}'}",
             kind=ChangeKind.ROLLBACK if is_rollback else ChangeKind.DEPLOYMENT,
             state=state,
             sha=sha or None,
@@ -187,7 +187,7 @@ def release(event: Event) -> Reading:
         defaults=defaults,
         attributes=event.body,
         change=Change(
-            identity=number or f"{event.scope}/{tag}",
+            identity=f"release/{event.scope}/{number or tag}",
             kind=ChangeKind.RELEASE,
             state=state,
             ref=first(made.get("target_commitish")) or None,

@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from bot.alerts.alert import Alert, Kind
+from bot.alerts.alert import Alert, Kind, Severity
 
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
@@ -151,14 +151,14 @@ def _with(before: Sequence[Route], route: Route) -> Route:
     """A route with what those before it said, where it says nothing itself; of those the last one counts."""
     whole = route
     for one in reversed(before):
+        said = dict.fromkeys(map(str, Severity), one.severity) if one.severity else one.severity_map
         whole = replace(
             whole,
-            severity=whole.severity or one.severity,
             service=whole.service or one.service,
             pager=whole.pager or one.pager,
             runbook=whole.runbook or one.runbook,
             private=whole.private or one.private,
-            severity_map={**one.severity_map, **whole.severity_map},
+            severity_map={**said, **whole.severity_map},
             roles={**one.roles, **whole.roles},
             channel=whole.channel or one.channel,
         )

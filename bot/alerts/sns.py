@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from bot.alerts.reading import json_object, text_of
 from bot.errors import Unreadable, Unverified
 
-HOST = re.compile(r"sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?", re.ASCII)
+HOST = re.compile(r"sns\.(?!s3)[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?", re.ASCII)
+"""Not sns.s3-REGION: that may be anybody's bucket of that name."""
 NOTIFICATION, CONFIRMATION, UNSUBSCRIBED = "Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"
 SIGNED = {
     NOTIFICATION: ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
@@ -53,7 +54,8 @@ class Envelope:
     def certificate(self) -> str:
         """Where the certificate is that it was signed with. Raises `Unverified` for any place that is not Amazon's."""
         address = text_of(self.fields.get("SigningCertURL"))
-        if not (_is_amazons(address) and urlsplit(address).path.endswith(".pem")):
+        # No query: each would be another address to ask.
+        if not (_is_amazons(address) and urlsplit(address).path.endswith(".pem") and "?" not in address):
             raise Unverified("no signature of Amazon's: SigningCertURL is not at sns.REGION.amazonaws.com")
         return address
 

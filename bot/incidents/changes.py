@@ -113,14 +113,15 @@ def finding_of(alert: Alert, fingerprint: str, service: str | None, now: datetim
         return None
     ended_at = alert.ended_at if finding.state is not FindingState.OPEN and "ended_at" not in alert.defaults else None
     at = min(ended_at or now, now)
+    # What counts as newer is when we heard of it: senders' clocks are not ours.
     return FindingRecord(
         fingerprint, alert.source, finding.state, alert.severity, alert.title, service, finding.rule, finding.identifiers,
-        finding.package, finding.fixed_in, alert.url, finding.reason, at,
-        created_at=min(finding.created_at or at, now),
+        finding.package, finding.fixed_in, alert.url, finding.reason, now,
+        created_at=min(finding.created_at or now, now),
         is_created_at_known=finding.created_at is not None,
         fixed_at=at if finding.state is FindingState.FIXED else None,
         dismissed_at=at if finding.state is FindingState.DISMISSED else None,
-        reopened_at=at if finding.is_reopened else None,
+        reopened_at=now if finding.is_reopened else None,
     )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
         case AlertReported():
             return alerts.reported(incident, input, now, policy)
         case HeartbeatMissed():
-            return waited_for(input, now)
+            return waited_for(input, now, policy)
         case DigestDue():
             return _digest(input, now)
         case EffectParked():

@@ -30,7 +30,7 @@ def heard(alert: Alert, route: str, rule: HeartbeatRule, now: datetime) -> Timer
     return Timer(
         f"heartbeat/{alert.fingerprint(route)}",
         now + rule.within,
-        HeartbeatMissed(missing, alert.source, rule.within, now + rule.within),
+        HeartbeatMissed(missing, alert.source, route, rule.within, now + rule.within),
     )
 
 
@@ -45,7 +45,7 @@ def absent(alert: Alert, route: str, rule: HeartbeatRule, now: datetime) -> Aler
         description=f"The last sign of life was “{alert.title}”, from {alert.source}/{route} at {now:%Y-%m-%d %H:%M:%S} UTC.",
         service=rule.service or alert.service,
         environment=alert.environment,
-        labels={**alert.labels, "alertname": "HeartbeatMissing", "heartbeat": rule.name},
+        labels={**alert.labels, "alertname": "HeartbeatMissing", "heartbeat": rule.name, "severity": rule.severity.value},
         url=alert.url,
         started_at=now + rule.within,
     )
@@ -60,13 +60,24 @@ def back(alert: Alert, route: str, rule: HeartbeatRule, now: datetime) -> Alert:
     )  # fmt: skip
 
 
-def is_silent(missed: HeartbeatMissed, now: datetime) -> bool:
-    """Whether it is they who are silent, and not we who did not hear."""
-    return now - missed.due_at <= LATE and not missed.is_unread
+def rule_of(missed: HeartbeatMissed, policy: Policy) -> HeartbeatRule | None:
+    """The switch as the policy has it now; None where it was taken out."""
+    return next((one for one in policy.heartbeats if one.name == missed.alert.labels.get("heartbeat")), None)
 
 
-def waited_for(missed: HeartbeatMissed, now: datetime) -> Decision:
+def silence(missed: HeartbeatMissed, now: datetime, policy: Policy) -> Alert | None:
+    """The alert that they are silent; None where it may be we who did not hear, or where nobody listens any more."""
+    rule = rule_of(missed, policy)
+    if rule is None or now - missed.due_at > LATE or missed.is_unread:
+        return None
+    labels = {**missed.alert.labels, "severity": rule.severity.value}
+    return replace(missed.alert, severity=rule.severity, service=rule.service or missed.alert.service, labels=labels)
+
+
+def waited_for(missed: HeartbeatMissed, now: datetime, policy: Policy) -> Decision:
     """Wait once more: for all of the time where we were away, for a moment where something is only not read yet."""
+    if rule_of(missed, policy) is None:
+        return Decision(reason=f"{missed.alert.title}? Nobody listens for it any more")
     is_away = now - missed.due_at > LATE
     due = now + (missed.within if is_away else LOOK_AGAIN)
     reason = "we were away when it was due" if is_away else f"deliveries of {missed.source} are not read yet"

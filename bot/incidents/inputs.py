@@ -423,13 +423,14 @@ class HoldPassed:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatMissed:
-    """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source.
+    """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source and route.
 
-    `is_unread` (deliveries of it wait to be read) is filled in by the door.
+    `is_unread` (deliveries of theirs from before it wait to be read) is filled in by the door.
     """
 
     alert: Alert
     source: str
+    route: str
     within: timedelta
     due_at: datetime
     is_unread: bool = False

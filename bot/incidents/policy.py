@@ -252,6 +252,14 @@ class RouteRule(Strict):
         return channel
 
     @model_validator(mode="after")
+    def _goes_on_or_takes(self) -> "RouteRule":
+        if self.goes_on and self.model_fields_set & {"outcome", "reason"}:
+            raise ValueError("a route that says `continue` takes nothing: its outcome is that of the route that does")
+        if self.unless == {}:
+            raise ValueError("an empty `unless` leaves everything out; say what is to be left out, or take it away")
+        return self
+
+    @model_validator(mode="after")
     def _drops_for_a_reason(self) -> "RouteRule":
         if (self.outcome is Outcome.DROP) != bool(self.reason):
             raise ValueError("a route that drops needs a `reason`, and no other has one: what is not looked at is counted under it")

@@ -115,6 +115,13 @@ def facts(
     }  # fmt: skip
 
 
+def service_and_start(entries: Sequence[Entry]) -> tuple[str | None, datetime]:
+    """The service of an incident, and when it began, as its draft has them."""
+    ordered = in_order(_once(entries))
+    opening = next((one for one in ordered if one.type == "opened"), ordered[0])
+    return opening.fields.get("service"), _windows(ordered, opening)[0].started_at
+
+
 def _change_row(change: ChangeRecord, start: datetime, said: Callable[[object], str]) -> dict[str, str]:
     return {
         "day": day(change.first_at), "at": clock(change.first_at), "before": length((start - change.first_at).total_seconds()),

@@ -1,5 +1,6 @@
 """The change log and the findings log: one row for each change and each finding, as it was last told."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,8 +11,9 @@ from sqlalchemy import Row as SqlRow
 from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
 from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, ChangeRecord, FindingRecord
 from bot.store.database import upsert
-from bot.store.tables import changes, findings
+from bot.store.tables import changes, findings, notes
 
+DROPPED = "dropped/"
 MOST_READ = 500
 MOVED = timedelta(hours=1)
 
@@ -56,6 +58,20 @@ def open_findings(connection: Connection) -> tuple[FindingRecord, ...]:
     is_open = findings.c.state == FindingState.OPEN.value
     rows = connection.execute(select(findings).where(is_open).order_by(findings.c.created_at).limit(MOST_READ))
     return tuple(_finding(row) for row in rows)
+
+
+def count_dropped(connection: Connection, dropped: Mapping[str, int]) -> None:
+    """Count alerts that routes drop, by route. In the order of their names: two who count the same wait in one line."""
+    for route, more in sorted(dropped.items()):
+        name = f"{DROPPED}{route}"
+        known = connection.scalar(select(notes.c.value).where(notes.c.name == name).with_for_update()) or 0
+        upsert(connection, notes, [{"name": name, "value": known + more}], ("name",))
+
+
+def dropped(connection: Connection) -> dict[str, int]:
+    """How many alerts each route has dropped, ever."""
+    rows = connection.execute(select(notes).where(notes.c.name.startswith(DROPPED, autoescape=True)))
+    return {row.name.removeprefix(DROPPED): int(row.value) for row in rows}
 
 
 def _values(record: ChangeRecord | FindingRecord) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A storm's alerts are decided a hundred to a transaction, of one incident most of
 incident cost a thousand times what deciding about it does.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -93,6 +94,8 @@ class Pending:
     effects: list[tuple[Effect, datetime]] = field(default_factory=list)
     changes: list[ChangeRecord] = field(default_factory=list)
     findings: list[FindingRecord] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Alerts that routes drop, by route."""
     keys: dict[str, datetime] = field(default_factory=dict)
     candidates: dict[str, dict[int, Candidate]] = field(default_factory=dict)
     """The open incidents of each service that was asked for, as they are in the database."""
@@ -218,11 +221,12 @@ class Pending:
             logs.save_change(connection, change)
         for finding in self.findings:
             logs.save_finding(connection, finding)
+        logs.count_dropped(connection, self.dropped)
         if self.keys:
             connection.execute(insert(handled), [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
         for gathered in (
-            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.keys, self.settled
+            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.dropped, self.keys, self.settled
         ):  # fmt: skip
             gathered.clear()
 

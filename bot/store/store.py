@@ -191,6 +191,11 @@ class Store:
         with reading(self.engine) as connection:
             return logs.is_told_of_changes(connection, by)
 
+    def dropped(self) -> dict[str, int]:
+        """How many alerts each route of the policy has dropped, ever."""
+        with reading(self.engine) as connection:
+            return logs.dropped(connection)
+
     def open_findings(self) -> tuple[FindingRecord, ...]:
         """The security findings that are neither fixed nor dismissed, oldest first."""
         with reading(self.engine) as connection:

@@ -114,10 +114,10 @@ class Work:
         """Read several incidents at once, for when they are asked for."""
         self.pending.look_up_incidents(self.connection, numbers)
 
-    def is_unread(self, source: str) -> bool:
-        """Whether a delivery of that source waits to be read."""
-        waits = select(inbox.c.id).where(inbox_rows.IS_NEW, inbox.c.source == source).limit(1)
-        return self.connection.execute(waits).first() is not None
+    def is_unread(self, source: str, route: str, by: datetime) -> bool:
+        """Whether a delivery of that source and route that had come by then waits to be read."""
+        theirs = inbox.c.source == source, inbox.c.route == route, inbox.c.received_at <= by
+        return self.connection.execute(select(inbox.c.id).where(inbox_rows.IS_NEW, *theirs).limit(1)).first() is not None
 
     def was_handled(self, key: str) -> bool:
         """Whether an input with this key was handled before."""
@@ -167,6 +167,8 @@ class Work:
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]
         pending.changes += [one for one in (decision.change,) if one is not None]
+        if decision.dropped:
+            pending.dropped[decision.dropped] += 1
         pending.findings += [one for one in (decision.finding,) if one is not None]
         if pending.hands_alerts_over():
             # What is over lets go of its alerts, and what is open again takes them: what comes next has to see that. Not

@@ -34,9 +34,10 @@ class Measures:
             "firstfive_slack_request_seconds", "Time to answer Slack, its commit included.", ["status"],
             buckets=FAST, registry=self.registry,
         )  # fmt: skip
-        self._dropped = Counter(
-            "firstfive_alerts_dropped_total", "Alerts that a route of the policy drops, by route.", ["route"], registry=self.registry
-        )
+        self._dropped = Gauge(
+            "firstfive_alerts_dropped", "Alerts that a route of the policy has dropped, ever, by route.", ["route"],
+            registry=self.registry,
+        )  # fmt: skip
         self._depth = Gauge(
             "firstfive_queue_depth", "Rows that wait or are parked, by queue and state.", ["queue", "state"],
             registry=self.registry,
@@ -58,25 +59,29 @@ class Measures:
         count.inc()
         lasted.observe(seconds)
 
-    def dropped(self, route: str) -> None:
-        """Count an alert that a route dropped."""
-        self._dropped.labels(route).inc()
-
     def slack(self, status: int, seconds: float) -> None:
         """Count one request of Slack's."""
         self._slack.labels(str(status)).observe(seconds)
 
-    def text(self, depths: Callable[[], dict[str, dict[str, int]]], ages: Callable[[], dict[str, float]]) -> bytes:
+    def text(
+        self,
+        depths: Callable[[], dict[str, dict[str, int]]],
+        ages: Callable[[], dict[str, float]],
+        dropped: Callable[[], dict[str, int]] = dict,
+    ) -> bytes:
         """Everything, in Prometheus' text format. Without the database: what is counted here, and no depth at all."""
         self._depth.clear()
+        self._dropped.clear()
         try:
-            found, oldest = depths(), ages()
+            found, oldest, routes = depths(), ages(), dropped()
         except DatabaseDown:
-            found, oldest = None, {}
+            found, oldest, routes = None, {}, {}
         self._up.set(found is not None)
         for queue, states in (found or {}).items():
             for state, number in states.items():
                 self._depth.labels(queue, state).set(number)
+        for route, number in routes.items():
+            self._dropped.labels(route).set(number)
         for queue, gauge in self._ages.items():
             gauge.set(oldest.get(queue, math.nan))
         return generate_latest(self.registry)

@@ -33,7 +33,8 @@ READ_SECONDS = 20.0
 PREFIX = "/hooks/"
 NOTHING: Mapping[str, str] = {}
 NO_ASKS: Mapping[str, Callable[[Delivery], None]] = {}
-ASKED_AT_ONCE = 4
+ASKED_AT_ONCE, MOST_ASKED = 4, 40
+"""How many are asked about at once, and how many may wait for that."""
 RETRY_SECONDS = b"5"
 SECRET_HEADERS = frozenset({"authorization", "x-firstfive-token", "cookie", "proxy-authorization", "x-honeycomb-webhook-token"})
 
@@ -68,7 +69,7 @@ class Webhooks:
         self._measures, self._patience = measures, Patience(read_seconds)
         self._checks = {name: one.check if isinstance(one, Checks) else one.parse for name, one in sources.items()}
         self._mailbox: Mailbox | None = None
-        self._asks, self._asking = asks, asyncio.Semaphore(ASKED_AT_ONCE)
+        self._asks, self._asking, self._asked = asks, asyncio.Semaphore(ASKED_AT_ONCE), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -158,6 +159,9 @@ class Webhooks:
         ask = self._asks.get(source.name)
         if ask is None:
             return
+        if self._asked >= MOST_ASKED:
+            raise Answer(503, "too many wait for somebody who has to be asked; try again in a few seconds")
+        self._asked += 1
         try:
             async with self._asking:
                 await asyncio.to_thread(ask, delivery)
@@ -169,6 +173,8 @@ class Webhooks:
         except Unavailable as error:
             log.warning("delivery not taken", source=source.name, route=delivery.route, reason=error.reason)
             raise Answer(503, f"{error.reason}; try again in a few seconds") from None
+        finally:
+            self._asked -= 1
 
     def _check_readable(self, source: Source, delivery: Delivery) -> None:
         """A body that can never be read is refused now, while its sender listens.

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from bot.alerts.alert import Alert, Kind
+from bot.alerts.alert import Kind
 from bot.alerts.source import PagerReport, Reading, Source
 from bot.alerts.tracing import with_trace
 from bot.errors import Refused, Unreadable
@@ -113,7 +113,7 @@ class Intake:
             if reading.pager:
                 return
             notes = [reading.ignored] if reading.ignored else []
-            inputs = tuple(self._inputs(reading, one, notes))
+            inputs = tuple(input for _, input in self._inputs(reading, one, notes))
             if len(inputs) > TOGETHER_ALERTS:
                 return
             alerts += len(inputs)
@@ -150,12 +150,12 @@ class Intake:
             self._put_aside(received, error.reason)
             return
         notes = [reading.ignored] if reading.ignored else []
-        inputs: Iterator[tuple[int, Input]] = enumerate(self._inputs(reading, received, notes))
+        inputs: Iterator[tuple[str, Input]] = self._inputs(reading, received, notes)
         if received.attempts == 1 and len(reading.alerts) > TOGETHER_ALERTS:
             inputs = iter(self._without_most(received, tuple(inputs), notes))
-        for index, input in inputs:
+        for key, input in inputs:
             # The poll finds in PagerDuty's log what a webhook told, or the other way round: the first one counts.
-            once = input.report.once_key if isinstance(input, PagerReported) else f"inbox:{received.id}:{index}"
+            once = input.report.once_key if isinstance(input, PagerReported) else f"inbox:{received.id}:{key}"
             try:
                 decision = self._door.handle(input, once=once).decision
             except Refused as error:
@@ -165,7 +165,7 @@ class Intake:
         with self._store.writing() as work:
             work.delivery_done(received.id, "; ".join(notes))
 
-    def _without_most(self, received: Received, inputs: Sequence[tuple[int, Input]], notes: list[str]) -> Sequence[tuple[int, Input]]:
+    def _without_most(self, received: Received, inputs: Sequence[tuple[str, Input]], notes: list[str]) -> Sequence[tuple[str, Input]]:
         """Handle a delivery's many alerts, a moment's worth to a transaction; those left when anything was in the way."""
         rest = deque(inputs)
 
@@ -173,7 +173,7 @@ class Intake:
             while rest:
                 some = [rest[place] for place in range(min(len(rest), TOGETHER_ALERTS))]
                 bundles = [
-                    Bundle((one,), partial(self._mark, f"inbox:{received.id}:{index}", notes), rest.popleft) for index, one in some
+                    Bundle((one,), partial(self._mark, f"inbox:{received.id}:{key}", notes), rest.popleft) for key, one in some
                 ]
                 self._door.handle_together(bundles, self._together_seconds)
 
@@ -194,23 +194,23 @@ class Intake:
         mapping = self._door.policy().generic.get(received.delivery.route, {})
         return source.parse(received.delivery, mapping)
 
-    def _inputs(self, reading: Reading, received: Received, notes: list[str]) -> Iterator[Input]:
-        for alert in reading.alerts:
+    def _inputs(self, reading: Reading, received: Received, notes: list[str]) -> Iterator[tuple[str, Input]]:
+        """What a delivery means, each with what tells it from the others, whatever the policy says by then."""
+        route = received.delivery.route
+        for index, alert in enumerate(reading.alerts):
             if alert.kind is not Kind.INCIDENT_UPDATE:
-                yield AlertReported(with_trace(alert, self._door.policy().traces), received.delivery.route)
-                yield from self._heard(alert, received.delivery.route)
-        for report in reading.pager:
+                yield f"{index}", AlertReported(with_trace(alert, self._door.policy().traces), route)
+                rule = heartbeats.rule_for(alert, route, self._door.policy())
+                if rule is not None:
+                    # A sign of life ends the alert that there was none.
+                    gone = heartbeats.back(alert, route, rule, self._door.clock())
+                    yield f"{index}:heard", AlertReported(gone, heartbeats.ENDPOINT)
+        for index, report in enumerate(reading.pager):
             found = self._report(report)
             if isinstance(found, str):
                 notes.append(found)
             else:
-                yield found
-
-    def _heard(self, alert: Alert, route: str) -> Iterator[Input]:
-        """A sign of life ends the alert that there was none."""
-        rule = heartbeats.rule_for(alert, route, self._door.policy())
-        if rule is not None:
-            yield AlertReported(heartbeats.back(alert, route, rule, self._door.clock()), heartbeats.ENDPOINT)
+                yield f"news:{index}", found
 
     def _put_aside(self, received: Received, reason: str) -> int:
         """Keep a delivery for somebody to look at, and say so: both, or neither."""

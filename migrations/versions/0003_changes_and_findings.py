@@ -62,6 +62,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # An older version cannot read these, and would try for ever.
+    op.execute("DELETE FROM timers WHERE key LIKE 'heartbeat/%'")
     op.drop_index(op.f("ix_findings_state"), table_name="findings")
     op.drop_table("findings")
     op.drop_index(op.f("ix_changes_first_at"), table_name="changes")

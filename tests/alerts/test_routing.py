@@ -130,6 +130,17 @@ def test_what_the_last_one_says_itself_counts_more():
     assert (route.severity, route.roles) == ("SEV1", {"commander": "U3", "scribe": "U2"})
 
 
+def test_its_own_map_counts_more_than_a_severity_that_was_said_before():
+    first = Route("mine", Matcher(), Outcome.OPEN, severity="SEV4", goes_on=True)
+    last = Route("yours", Matcher(), Outcome.OPEN, severity_map={"critical": "SEV1"})
+
+    route = chosen(first, last)
+
+    policy = read("")
+    assert policy.severity_for(route, AlertSeverity.CRITICAL).value == "SEV1"
+    assert policy.severity_for(route, AlertSeverity.HIGH).value == "SEV4"
+
+
 def test_one_that_goes_on_and_does_not_fit_says_nothing():
     first = Route("others", Matcher({"service": ("payments",)}), Outcome.OPEN, severity="SEV4", goes_on=True)
 
@@ -185,6 +196,9 @@ def test_a_policy_says_all_of_it():
     ("line", "problem"),
     [
         ("outcome: drop", "needs a `reason`"),
+        ("{continue: true, outcome: open}", "takes nothing"),
+        ("{continue: true, outcome: drop, reason: because}", "takes nothing"),
+        ("unless: {}", "leaves everything out"),
         ("reason: because", "no other has one"),
         ("hours: {days: [someday]}", "hours.days: days are monday"),
         ("hours: {days: [m]}", "hours.days: days are monday"),
@@ -201,7 +215,7 @@ def test_a_policy_says_all_of_it():
 )
 def test_a_mistake_in_a_route_is_named_with_its_line(line, problem):
     with pytest.raises(Broken) as broken:
-        read(f"routes:\n  - name: x\n    {line}")
+        read(f"routes:\n  - {{name: x, {line[1:]}" if line.startswith("{") else f"routes:\n  - name: x\n    {line}")
 
     assert problem in str(broken.value)
     assert str(broken.value).startswith(("policy.yaml:2:", "policy.yaml:3:"))

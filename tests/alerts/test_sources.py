@@ -20,9 +20,12 @@ SECRET = "s3cret-canary-77"
 FOLDER = Path(__file__).parents[2] / "bot" / "alerts" / "sources"
 
 
-WITHOUT_TIMES = {"statuscake"}
-"""Sources that never say when anything was."""
-FILLED_IN = {Status.FIRING: ("started_at",), Status.RESOLVED: ("started_at", "ended_at")}
+NO_START = {Status.FIRING: ("started_at",)}
+FILLED_IN = {
+    "statuscake": {Status.FIRING: ("started_at",), Status.RESOLVED: ("started_at", "ended_at")},
+    "elastalert2": NO_START, "graylog": NO_START, "splunk": NO_START, "honeycomb": NO_START,
+}  # fmt: skip
+"""Sources that never say when anything was, or when it began."""
 
 
 def delivery(body: bytes, headers: dict[str, str] | None = None, **query: str) -> Delivery:
@@ -59,7 +62,7 @@ def test_an_example_is_read_as_what_it_says_it_is(source, example):
 
     assert [one.status for one in reading.alerts] == [example.status]
     assert reading.alerts[0].title
-    assert reading.alerts[0].defaults == (() if source.name not in WITHOUT_TIMES else FILLED_IN[example.status])
+    assert reading.alerts[0].defaults == FILLED_IN.get(source.name, {}).get(example.status, ())
 
 
 @every_source

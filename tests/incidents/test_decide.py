@@ -135,12 +135,22 @@ def test_whoever_a_route_gives_a_role_has_it_from_the_beginning_and_is_invited()
         ("{prefix}-{number}", "inc-7"),
         ("night_{number}-{service}-{severity}", "night_7-checkout-sev2"),
         ("{title} #{number}!", "checkout-error-rate-high-7"),
+        ("{title}-" + "x" * 60 + "-{number}", "checkout-" + "x" * 60 + "-7"),
     ],
 )
 def test_a_channel_is_called_as_its_route_says(form, name):
     decision = decided(None, report(route=Route("critical", Matcher(), Outcome.OPEN, severity="SEV2", channel=form)))
 
     assert next(one for one in decision.effects if type(one).__name__ == "OpenChannel").name == name
+
+
+def test_however_long_a_title_is_the_number_is_in_the_name():
+    route = Route("critical", Matcher(), Outcome.OPEN, severity="SEV2", channel="{title}-{number}")
+    decision = decided(None, report(alert(title="checkout " * 30), route=route))
+
+    name = next(one for one in decision.effects if type(one).__name__ == "OpenChannel").name
+    assert name.endswith("-7")
+    assert len(name) <= 72
 
 
 def test_an_alert_that_is_dropped_is_counted_under_its_route_and_leaves_nothing():

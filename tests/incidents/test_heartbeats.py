@@ -7,7 +7,7 @@ import pytest
 
 from bot.alerts.alert import Kind, Severity, Status
 from bot.incidents.decide import decide
-from bot.incidents.heartbeats import LATE, absent, back, heard, is_silent, rule_for
+from bot.incidents.heartbeats import LATE, absent, back, heard, rule_for, silence
 from bot.incidents.policy import HeartbeatRule, Policy
 from bot.store.codec import decode_tagged, encode_tagged
 from tests.builders import NOON, POLICY, after, alert, report
@@ -76,7 +76,23 @@ def test_its_end_is_the_end_of_the_same_alert():
 def test_where_it_may_be_us_who_did_not_hear_nobody_is_called_silent(late, is_unread, silent):
     missed = replace(heard(WATCHDOG, "main", RULE, NOON).input, is_unread=is_unread)
 
-    assert is_silent(missed, missed.due_at + late) is silent
+    assert (silence(missed, missed.due_at + late, WATCHED) is not None) is silent
+
+
+def test_the_policy_of_now_says_how_bad_it_is_and_whether_anybody_listens():
+    missed = heard(WATCHDOG, "main", RULE, NOON).input
+    worse = Policy(heartbeats=(HeartbeatRule(name="Prometheus", within=timedelta(minutes=5), severity="critical", service="web"),))
+
+    found = silence(missed, missed.due_at, worse)
+    assert (found.severity, found.service, found.labels["severity"]) == (Severity.CRITICAL, "web", "critical")
+    assert silence(missed, missed.due_at, POLICY) is None
+    assert decide(None, missed, missed.due_at, POLICY).timers == ()
+
+
+def test_no_route_for_the_sign_of_life_takes_its_absence():
+    none = replace(WATCHDOG, labels={"alertname": "Watchdog", "severity": "none"})
+
+    assert absent(none, "main", RULE, NOON).labels["severity"] == "high"
 
 
 def test_after_we_were_away_it_has_all_of_its_time_once_more():

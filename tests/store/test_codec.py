@@ -70,7 +70,7 @@ STORED_TIMERS = {
     "SummaryAged": "incident episode",
     "UpdateDue": "incident promised_at is_late",
     "HoldPassed": "incident cleared_at",
-    "HeartbeatMissed": "alert source within due_at",
+    "HeartbeatMissed": "alert source route within due_at",
     "DigestDue": "week due_at",
 }
 STORED_EFFECTS = {

@@ -22,6 +22,7 @@ from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.store.inbox import ENDED_IN_A_BUG
 from bot.store.tables import inbox
+from bot.web.measures import Measures
 from bot.worker.due import DueTimers
 from bot.worker.intake import ATTEMPTS, BATCH, Intake
 from bot.worker.worker import Wakeups, Worker
@@ -51,8 +52,8 @@ class Desk:
     """An inbox, and somebody who reads it."""
 
     def __init__(self, store: Store, policy: Policy = OPENS) -> None:
-        self.store, self.now, self.dropped = store, NOON, list[str]()
-        self.door = Door(store, self._clock, lambda: policy, lambda: (), lambda decision: self.dropped.append(decision.dropped))
+        self.store, self.now = store, NOON
+        self.door = Door(store, self._clock, lambda: policy, lambda: ())
         known = {**sources(), "generic": Buggy()}
         self.intake = Intake(sources=known, report=unknown, store=store, door=self.door)
         self.count = 0
@@ -145,11 +146,11 @@ def test_a_bug_is_tried_again_and_put_aside_in_the_end_and_holds_nobody_up(desk)
 
 
 def test_a_source_that_is_gone_puts_its_deliveries_aside(desk):
-    desk.gets("nagios", alert("x"))
+    desk.gets("gone", alert("x"))
 
     desk.reads()
 
-    assert desk.rows()[0][:2] == ("parked", "no source is called nagios; was its package removed?")
+    assert desk.rows()[0][:2] == ("parked", "no source is called gone; was its package removed?")
 
 
 def test_a_delivery_that_was_half_handled_when_the_process_died_is_taken_up_where_it_was(desk):
@@ -157,8 +158,8 @@ def test_a_delivery_that_was_half_handled_when_the_process_died_is_taken_up_wher
     desk.gets("generic", body)
     [received] = desk.store.claim_deliveries()
     reading = Buggy().parse(received.delivery, {})
-    for index, one in enumerate(list(desk.intake._inputs(reading, received, []))[:2]):
-        desk.door.handle(one, once=f"inbox:{received.id}:{index}")
+    for key, one in list(desk.intake._inputs(reading, received, []))[:2]:
+        desk.door.handle(one, once=f"inbox:{received.id}:{key}")
 
     desk.reads()
 
@@ -383,4 +384,9 @@ def test_what_a_route_drops_says_so_in_the_inbox_and_is_counted(store, together)
     desk.reads()
 
     assert [row[:2] for row in desk.rows()] == [("done", "dropped by route “staging”: on purpose"), ("done", "")]
-    assert desk.dropped.count("staging") == 1
+    assert store.dropped() == {"staging": 1}
+    desk.gets("generic", *[dumped({"title": f"{number}", "status": "firing", "environment": "staging"}) for number in range(3)])
+    desk.reads()
+    assert store.dropped() == {"staging": 4}
+    text = Measures().text(dict, dict, store.dropped).decode()
+    assert 'firstfive_alerts_dropped{route="staging"} 4.0' in text

@@ -243,7 +243,8 @@ def _log(data: Mapping[str, Any], place: str, delivery: Delivery) -> Alert:
         labels=labels,
         url=web_url(data.get("LinkToSearchResults")),
         links=_links(labels, data.get("LinkToSearchResults")),
-        started_at=moment(data.get("SearchIntervalEndtimeUtc")),
+        # The end of what was searched is later with each evaluation.
+        started_at=None,
         group=name,
         rest=data,
     )

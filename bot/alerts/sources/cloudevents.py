@@ -206,7 +206,9 @@ def _is_alert(data: Mapping[str, Any], word: str) -> bool:
     """Whether an event means to be one: most of what a broker carries is news of another kind."""
     status = _said(data, "status").lower()
     is_told = status in CLEAR or (status in generic.BY_WORD and _said(data, "severity"))
-    return bool(word or first(data.get("title")) or is_told)
+    # A title alone is that of an article, too.
+    is_named = first(data.get("title")) and (_said(data, "severity") or first(data.get("dedup_key")))
+    return bool(word or is_told or is_named)
 
 
 def _said(data: Mapping[str, Any], field: str) -> str:
@@ -234,7 +236,7 @@ def _alert(alert: Alert, event: Event, word: str, key: str) -> Alert:
     return replace(
         alert,
         source="cloudevents",
-        kind=Kind.TEST if word == "test" else Kind.ALERT,
+        kind=Kind.TEST if word == "test" and alert.source_status == "test" else Kind.ALERT,
         identity="\x1f".join(filter(None, (about["source"], key, alert.identity))),
         occurrence=about["id"],
         service=alert.service or first_label(labels, SERVICE_LABELS),

@@ -97,7 +97,8 @@ def _alert(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     # A template's own field first; a document may have a `timestamp` of any kind.
     at = moment(body.get("timestamp")) or moment(body.get("@timestamp"))
     discover = next((url for one in DISCOVER if (url := web_url(body.get(one)))), None)
-    filled_in = [] if at else ["started_at"]
+    # When it happened that time: taken for its start, each report would be a new one.
+    filled_in = [] if at and status is Status.RESOLVED else ["started_at"]
     filled_in += [] if at or status is not Status.RESOLVED else ["ended_at"]
     return Alert(
         source="elastalert2",

@@ -112,7 +112,8 @@ def _event(body: Mapping[str, Any], event: Mapping[str, Any], delivery: Delivery
         started_at=at or delivery.received_at,
         occurrence=text_of(event.get("id")) or None,
         source_severity=priority or None,
-        defaults=tuple(name for name, value in (("started_at", at), ("title", title)) if not value),
+        # When it happened that time: taken for its start, each report would be a new one.
+        defaults=("started_at",) if title else ("started_at", "title"),
         attributes={
             **{key: value for key, value in body.items() if key not in TOP},
             "event": {key: value for key, value in event.items() if key not in ("fields", "group_by_fields")},
@@ -143,7 +144,7 @@ def _alarm(body: Mapping[str, Any], delivery: Delivery) -> Alert:
         description=long(said(result.get("result_description"))),
         annotations=_annotations(description=said(stream.get("description"))),
         started_at=at or delivery.received_at,
-        defaults=tuple(field for field, value in (("started_at", at), ("title", name)) if not value),
+        defaults=("started_at",) if name else ("started_at", "title"),
         attributes=dict(body),
     )
 

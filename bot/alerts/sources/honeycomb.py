@@ -31,6 +31,7 @@ TOKEN = "x-honeycomb-webhook-token"
 DELIVERY = "x-honeycomb-webhook-delivery-id"
 SECRETS = ("shared_secret", "secret")
 """Where the secret stands in a body: in payloads of old, and in templates that ask for it."""
+LARGEST = 262_144
 STATUSES = {"triggered": Status.FIRING, "ok": Status.RESOLVED, "resolved": Status.RESOLVED}
 PLACES = {"environment": re.compile(r"/environments/([^/?#]+)"), "dataset": re.compile(r"/datasets/([^/?#]+)")}
 CLOCK = re.compile(r"(\d\d:\d\d:\d\d) UTC([+-]\d\d:?\d\d)?", re.ASCII)
@@ -86,6 +87,9 @@ class Honeycomb:
 
 
 def _secrets_in(body: bytes) -> list[bytes]:
+    if len(body) > LARGEST:
+        # Nothing large is read before it is known whose it is.
+        return []
     try:
         given = json_object(body)
     except Unreadable:
@@ -106,7 +110,8 @@ def _alert(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     severity = said(body.get("severity"), alert.get("severity"))
     status = STATUSES.get(word.lower(), Status.FIRING)
     at = _time(said(body.get("timestamp"), alert.get("timestamp")), delivery.received_at)
-    missing = [] if at else ["started_at", "ended_at"] if status is Status.RESOLVED else ["started_at"]
+    # When it happened that time: taken for its start, each report would be a new one.
+    missing = ["started_at"] if status is not Status.RESOLVED else [] if at else ["started_at", "ended_at"]
     missing += [field for field, is_there in (("status", word.lower() in STATUSES), ("title", bool(name))) if not is_there]
     is_test = _is_test(body, alert)
     return Alert(

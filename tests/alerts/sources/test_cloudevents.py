@@ -75,7 +75,8 @@ def test_an_event_that_says_nothing_of_how_it_stands_is_ignored(type_):
         ({"status": "firing"}, Status.FIRING),
         ({"status": "active", "severity": "high"}, Status.FIRING),
         ({"title": "Something", "status": "ok"}, Status.RESOLVED),
-        ({"title": "Something"}, Status.FIRING),
+        ({"title": "Something", "severity": "high"}, Status.FIRING),
+        ({"title": "Something", "dedup_key": "a"}, Status.FIRING),
     ],
 )
 def test_data_may_say_how_it_stands_where_the_type_does_not(data, status):
@@ -88,7 +89,15 @@ def test_data_of_another_kind_is_ignored(data):
 
 
 def test_a_title_without_any_status_is_taken_as_firing_and_said_to_be_a_guess():
-    assert read(type="com.example.news", data={"title": "Something"}).defaults == ("status",)
+    assert read(type="com.example.news", data={"title": "Something", "severity": "high"}).defaults == ("status",)
+
+
+def test_a_title_alone_is_that_of_an_article_too():
+    assert ignored(type="com.example.article.published", data={"title": "Something"})
+
+
+def test_a_smoke_test_that_fires_is_no_test_of_ours():
+    assert read(type="com.example.smoke.test", data={"status": "firing", "severity": "critical"}).kind is Kind.ALERT
 
 
 def test_data_is_read_as_our_own_schema_and_wins_over_the_event():

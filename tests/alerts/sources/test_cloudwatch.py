@@ -119,6 +119,7 @@ def test_what_was_changed_is_refused(amazon, changed, why):
         "http://sns.eu-west-1.amazonaws.com/a.pem", "https://sns.eu-west-1.amazonaws.com.evil.example/a.pem",
         "https://evil.example/sns.eu-west-1.amazonaws.com/a.pem", "https://sns.eu-west-1.amazonaws.com@evil.example/a.pem",
         "https://sns.eu-west-1.amazonaws.com:8443/a.pem", "https://s3.eu-west-1.amazonaws.com/a.pem",
+        "https://sns.eu-west-1.amazonaws.com/a.pem?n=1", "https://sns.s3-us-west-2.amazonaws.com/a.pem",
         "https://sns.eu-west-1.amazonaws.com/a.txt", "https://169.254.169.254/a.pem", "file:///etc/a.pem", "//sns", "", None, 7,
     ],
 )  # fmt: skip
@@ -134,6 +135,28 @@ def test_another_topic_is_refused_without_a_question(amazon):
         taken(amazon, amazon.sent(TopicArn="arn:aws:sns:eu-west-1:444455556666:theirs"))
 
     assert amazon.asked == []
+
+
+def test_a_topic_s_name_is_no_token(amazon):
+    event = json.dumps({"detail-type": "CloudWatch Alarm State Change", "detail": {}}).encode()
+
+    with pytest.raises(Unverified, match="no token is taken here"):
+        SOURCE.verify(delivery(event, {"authorization": f"Bearer {TOPIC}"}), [TOPIC], NOW)
+    with pytest.raises(Unverified, match="does not fit"):
+        SOURCE.verify(delivery(event, {"authorization": f"Bearer {TOPIC}"}), [TOPIC, TOKEN], NOW)
+
+
+def test_what_is_no_certificate_is_not_kept_as_one(amazon):
+    right, amazon.pem = amazon.pem, b"<html>blocked by the proxy</html>"
+    sns = Sns(lambda: NOW, amazon.fetch)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            sns(delivery(amazon.sent()))
+    # Not asked again for a while.
+    assert amazon.asked == [CERTIFICATE]
+    sns._failed.clear()
+    amazon.pem = right
+    sns(delivery(amazon.sent()))
 
 
 def test_a_certificate_that_ran_out_signs_nothing(amazon):

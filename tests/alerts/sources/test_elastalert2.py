@@ -32,7 +32,7 @@ def test_a_whole_match_is_read_with_its_fields_as_labels():
     assert one.labels.items() >= {"host.name": "node-4", "http.status": "502", "tier": "1", "beats": "true"}.items()
     assert "stack" not in one.labels
     assert one.attributes["stack"] == "x" * 300
-    assert (one.started_at, one.occurrence, one.defaults) == (datetime(2026, 8, 1, 9, 58, tzinfo=UTC), "d1", ())
+    assert (one.started_at, one.occurrence, one.defaults) == (datetime(2026, 8, 1, 9, 58, tzinfo=UTC), "d1", ("started_at",))
 
 
 @pytest.mark.parametrize(

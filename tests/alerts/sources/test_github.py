@@ -200,14 +200,14 @@ def test_the_next_deployment_that_succeeds_ends_the_one_that_failed():
     failed, succeeded, other = deployed("failure", number=1), deployed("success", number=2), deployed("success", "prod-eu", 3)
 
     assert failed.identity == succeeded.identity != other.identity
-    assert (failed.change.identity, succeeded.change.identity) == ("1", "2")
+    assert (failed.change.identity, succeeded.change.identity) == ("deployment/7/1", "deployment/7/2")
 
 
 def test_a_deployment_is_one_change_from_its_start():
     made = {"id": 1, "sha": "abcdef1234", "ref": "trunk", "environment": "production", "created_at": BEFORE}
     asked = one("deployment", action="created", deployment=made)
 
-    assert (asked.kind, asked.change.state, asked.change.identity) == (Kind.DEPLOYMENT, ChangeState.STARTED, "1")
+    assert (asked.kind, asked.change.state, asked.change.identity) == (Kind.DEPLOYMENT, ChangeState.STARTED, "deployment/7/1")
     assert asked.title == "Deployment of trunk to production started"
     assert deployed("success").change.identity == asked.change.identity
 

@@ -95,7 +95,7 @@ def test_an_alarm_of_a_stream():
     [one] = SOURCE.parse(sent(body), {}).alerts
 
     assert (one.identity, one.title, one.description) == ("stream/s1/c1", "Many errors", "12 messages in 1 minute")
-    assert (one.started_at.minute, one.defaults, one.annotations) == (59, (), {"description": "All errors"})
+    assert (one.started_at.minute, one.defaults, one.annotations) == (59, ("started_at",), {"description": "All errors"})
 
 
 def test_the_token_is_taken_from_the_address():

@@ -54,7 +54,7 @@ def test_a_custom_payload_is_read_too():
 
     assert (one.identity, one.occurrence, one.status, one.environment) == ("t1", "i1", Status.FIRING, "staging")
     assert (one.severity, one.service, one.description) == (Severity.HIGH, "web", "9 > 5\n\nSee the runbook")
-    assert (one.url, one.defaults) == (f"{UI}/result/r1", ())
+    assert (one.url, one.defaults) == (f"{UI}/result/r1", ("started_at",))
     assert one.started_at == datetime(2026, 8, 1, 9, 58, tzinfo=UTC)
 
 

@@ -25,7 +25,7 @@ def test_a_row_of_events():
 
     assert (one.title, one.description, one.service) == ("Refused logins", "refused for bob", "gate-1")
     assert one.labels == {"host": "gate-1", "user": "bob, eve"}
-    assert (one.started_at, one.defaults) == (datetime(2026, 8, 1, 10, 0, tzinfo=UTC), ())
+    assert (one.started_at, one.defaults) == (datetime(2026, 8, 1, 10, 0, tzinfo=UTC), ("started_at",))
     assert one.url == "http://splunk.example.com:8000/app/search/@go?sid=s1"
     assert one.attributes["result"]["date_hour"] == "10"
 
