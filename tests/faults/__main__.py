@@ -75,7 +75,8 @@ def main() -> int:
         for wrong in one.wrong:
             print(f"    {wrong.kind}: {wrong.what}")
     if given.write:
-        given.write.write_text(report.page(done, wall_clock().date(), sum(1 for _ in _all(range(SEEDS), counts))), encoding="utf-8")
+        planned = sum(1 for _ in _all(range(SEEDS), counts))
+        given.write.write_text(report.page(done, wall_clock().date(), planned, code_here()), encoding="utf-8")
     return 1 if bad else 0
 
 

@@ -30,9 +30,11 @@ late, wrongly or not at all; what comes in comes twice, out of order, or while t
 clocks jump; alerts come by the thousand. Beside them run a Slack and a PagerDuty that keep a ledger of everything that was
 really done. Judges then read those ledgers and the record, never the bot's log, and look for what is lost and what is there
 twice. A seed chooses what is left to chance; threads and processes still run as the machine lets them, so a run can be
-repeated closely, not exactly.
+repeated closely, not exactly. B4 to B10, C2, D5, D6 and a part of G have the bot within the trial's own process, by a clock
+that the trial moves: there what counts is the order in which things happen.
 
-Not tried: real Slack and PagerDuty; a power cut below the file system; a full disk under PostgreSQL; memory that runs out.
+Not tried: real Slack and PagerDuty; a power cut below the file system; a full disk under PostgreSQL; two versions of the bot
+at work on one record (D8 tells an old one that the schema is newer).
 
 A run with a kill tells the whole life of an incident: alert, page, channel, card, second level, acknowledgement, responders, update,
 all-clear, resolve, draft, digest, alarm. People and senders in it try again where they are not answered, as they do.
@@ -59,16 +61,16 @@ its metadata; the first acknowledgement, on both sides; one draft, one digest; n
 """
 
 
-def page(outcomes: Sequence[Outcome], today: date, planned: int) -> str:
-    """The whole document."""
-    return "\n".join([HEAD, *_summary(outcomes, today, planned), "", *_tables(outcomes), *_failures(outcomes), TAIL])
+def page(outcomes: Sequence[Outcome], today: date, planned: int, code: str) -> str:
+    """The whole document. `code` is the commit that was run."""
+    return "\n".join([HEAD, *_summary(outcomes, today, planned, code), "", *_tables(outcomes), *_failures(outcomes), TAIL])
 
 
-def _summary(outcomes: Sequence[Outcome], today: date, planned: int) -> list[str]:
+def _summary(outcomes: Sequence[Outcome], today: date, planned: int, code: str) -> list[str]:
     met = [one for one in outcomes if one.hits]
     wrong = {kind: sum(_count(one, kind) for one in outcomes) for kind in KINDS}
     return [
-        f"**{len(outcomes)} runs**, of {planned:,} that `make faults` plans, "
+        f"**{len(outcomes):,} runs** of commit {code}, of {planned:,} that `make faults` plans, "
         f"on {today:%-d %B %Y}, in {len(met)} of which the fault came about (in the others the point was "
         f"not reached as often as the seed asked): **{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} "
         f"duplicate channels, {wrong['message']} duplicate messages.** {platform.system()} {platform.machine()}, "

@@ -24,9 +24,9 @@ def tried(fault: str, *wrong: Wrong) -> Outcome:
 
 
 def test_each_part_has_a_table_and_parts_that_were_not_tried_have_none():
-    said = page([killed(), tried("B2 500 to put"), tried("B2 500 to post"), tried("E4 forty at once")], TODAY, 9)
+    said = page([killed(), tried("B2 500 to put"), tried("B2 500 to post"), tried("E4 forty at once")], TODAY, 9, "abc1234")
 
-    assert "**4 runs**, of 9 that" in said
+    assert "**4 runs** of commit abc1234, of 9 that" in said
     assert "| killed at put: before the call | 1 | 0 | 0 | 0 | 0 |" in said
     assert "| B2 500 | 2 | 0 | 0 | 0 | 0 |" in said
     assert "## Storms and replicas" in said
@@ -36,7 +36,7 @@ def test_each_part_has_a_table_and_parts_that_were_not_tried_have_none():
 
 @pytest.mark.parametrize(("kind", "column"), [("lost", 0), ("page", 1), ("channel", 2), ("message", 3)])
 def test_what_went_wrong_is_counted_and_named_with_its_seed(kind, column):
-    said = page([killed(Wrong(kind, "a thing")), tried("E4 forty at once", Wrong(kind, "another"))], TODAY, 2)
+    said = page([killed(Wrong(kind, "a thing")), tried("E4 forty at once", Wrong(kind, "another"))], TODAY, 2, "abc1234")
 
     counts = ["1" if index == column else "0" for index in range(4)]
     assert f"| E4 forty at once | 1 | {' | '.join(counts)} |" in said
@@ -46,7 +46,7 @@ def test_what_went_wrong_is_counted_and_named_with_its_seed(kind, column):
 
 
 def test_a_fault_that_did_not_come_about_is_told_apart():
-    assert "in 1 of which the fault came about" in page([killed(), killed(hits=0)], TODAY, 2)
+    assert "in 1 of which the fault came about" in page([killed(), killed(hits=0)], TODAY, 2, "abc1234")
 
 
 def test_what_was_run_is_not_run_again_and_counts_as_it_was(tmp_path):
