@@ -103,7 +103,7 @@ class Webhooks:
         self._check_readable(source, delivery)
         identity = self._identity(source, delivery)
         try:
-            kept = Delivery(body, _kept(headers), route, delivery.received_at, query)
+            kept = Delivery(body, _kept(headers, secrets), route, delivery.received_at, query)
             answer, tell = self._mail().slip()
             self._inbox.take(source.name, kept, identity, tell)
             is_new = await answer
@@ -289,9 +289,15 @@ def _query(scope: Scope) -> Mapping[str, str]:
     return dict(parse_qsl(given.decode("latin-1"))) if given else NOTHING
 
 
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    """Without what proved who sent it: once verified, a secret has no business in the database."""
-    return {name: value for name, value in headers.items() if name not in SECRET_HEADERS}
+def _kept(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
+    """Without what proved who sent it: once verified, a secret has no business in the database. Proxies repeat the address
+    in headers of their own, and the token may stand in it.
+    """
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in SECRET_HEADERS and not any(secret in value for secret in secrets)
+    }
 
 
 async def _read(receive: Receive) -> bytes:

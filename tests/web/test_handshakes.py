@@ -46,6 +46,17 @@ def test_what_comes_by_get_is_read_as_a_form_and_its_token_is_not_kept(served: S
     assert kept.body == b"monitorID=77&monitorFriendlyName=Shop&alertType=1"
 
 
+def test_a_proxy_that_repeats_the_address_does_not_put_its_token_into_the_record(served: Served):
+    told = {"X-Original-URI": f"/hooks/generic/main?token={SECRET}", "X-Forwarded-Proto": "https", "Content-Type": "application/json"}
+    served.ask("POST", f"/hooks/generic/main?token={SECRET}", b'{"title": "Proxied", "status": "resolved"}', told).taken()
+    with served.story.bot.store.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT headers FROM inbox").all()
+
+    kept = "".join(str(row[0]) for row in rows)
+    assert SECRET not in kept
+    assert "x-forwarded-proto" in kept
+
+
 def test_uptime_kuma_s_parts_may_come_by_get(served: Served):
     fields = {
         "msg": "[Shop] [🔴 Down] timeout", "monitor": '{"id": 5, "name": "Shop"}',
