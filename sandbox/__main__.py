@@ -17,10 +17,11 @@ from typing import Any, TextIO
 warnings.filterwarnings("ignore", category=UserWarning, module="pdpyras")
 
 from bot.alerts.registry import source_named, sources  # noqa: E402
+from bot.alerts.source import Delivery, Source  # noqa: E402
 from bot.clock import wall_clock  # noqa: E402
 from bot.commands.running import set_up_logs  # noqa: E402
 from bot.commands.stopping import asked_to_stop  # noqa: E402
-from bot.errors import Refused  # noqa: E402
+from bot.errors import Refused, Unverified  # noqa: E402
 from bot.settings import Settings  # noqa: E402
 from bot.store import migrate  # noqa: E402
 from bot.web.serving import is_free  # noqa: E402
@@ -72,11 +73,12 @@ class Demo:
         self.serving.stop()
 
     def hooks(self) -> dict[str, Any]:
-        """Where each source's alerts go, and the headers that let them in."""
+        """Where the alerts of each source go that a token lets in, and that token. Others sign each body: `bot send` does."""
+        token = {"Authorization": f"Bearer {SECRET}"}
         return {
-            name: {"url": f"{self.world.bot}/hooks/{name}/main", "headers": {"Authorization": f"Bearer {SECRET}"}}
-            for name in sources()
-            if name != "pagerduty"
+            name: {"url": f"{self.world.bot}/hooks/{name}/main", "headers": token}
+            for name, source in sources().items()
+            if name != "pagerduty" and takes_token(source)
         }
 
     def fire(self, name: str, example: str | None) -> dict[str, Any]:
@@ -119,6 +121,16 @@ class Demo:
         end = time.monotonic() + min(patience, SETTLE_SECONDS)
         while not bot.worker().is_quiet() and time.monotonic() < end:
             time.sleep(0.01)
+
+
+def takes_token(source: Source) -> bool:
+    """Whether a bearer token lets a body in, whatever it is."""
+    one = Delivery(b"{}", {"authorization": f"Bearer {SECRET}"}, "main", wall_clock())
+    try:
+        source.verify(one, [SECRET], wall_clock())
+    except Unverified:
+        return False
+    return True
 
 
 def settings_for(sandbox: Sandbox, origin: str, database_url: str) -> dict[str, Any]:

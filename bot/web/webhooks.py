@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode
@@ -139,7 +140,10 @@ class Webhooks:
     def _endpoint(self, scope: Scope, name: str, route: str) -> tuple[Source, tuple[str, ...]]:
         source = self._sources.get(name)
         if source is None:
-            raise Answer(404, f"no source is called {name[:40]!r}; known are {', '.join(sorted(self._sources))}")
+            near = "".join(f"did you mean {one}? " for one in get_close_matches(name[:40], self._sources, n=1))
+            raise Answer(
+                404, f"no source is called {name[:40]!r}; {near}`python -m bot sources` lists the {len(self._sources)} there are"
+            )
         if scope["method"] not in ("POST", "PUT", "OPTIONS") and not (scope["method"] == "GET" and _takes_queries(source)):
             raise Answer(405, f"send {source.title}'s webhooks here with POST")
         secrets = self._secrets_of(name, route)

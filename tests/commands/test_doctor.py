@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bot.alerts.registry import sources
 from bot.slack.manifest import SCOPES
 from sandbox.__main__ import settings_for
 from sandbox.app import Sandbox
@@ -54,9 +55,9 @@ def test_where_all_is_well_every_thing_is_named_and_nothing_is_done(well, sandbo
     assert told.out.endswith("are well.\n")
     subjects = [line.removeprefix("ok    ").partition(":")[0] for line in told.out.splitlines()[:-2]]
     assert subjects == [
-        "settings", "policy", "post-mortem templates", "runbooks", *["alert endpoint"] * 4, "database", "Slack token", "Slack scopes",
-        "Slack channel #incidents", "Slack channel #firstfive-ops", "Slack requests", "PagerDuty keys", "PagerDuty REST",
-        "PagerDuty user", "clock",
+        "settings", "policy", "post-mortem templates", "runbooks", *["alert endpoint"] * len(sources()), "database", "Slack token",
+        "Slack scopes", "Slack channel #incidents", "Slack channel #firstfive-ops", "Slack requests", "PagerDuty keys",
+        "PagerDuty REST", "PagerDuty user", "clock",
     ]  # fmt: skip
     assert sandbox.account.incidents == []
     assert sandbox.space.ledger == []
@@ -109,7 +110,7 @@ def test_a_fresh_clone_is_told_each_thing_to_do(bot):
         ({"pagerduty_keys": f"default={'0' * 32}"}, "PagerDuty keys", "PagerDuty answered 400 to the key default", "PAGERDUTY_KEYS"),
         ({"pagerduty_events_url": "http://127.0.0.1:1"}, "PagerDuty keys", "PagerDuty did not answer", "PAGERDUTY_EVENTS_URL"),
         ({"hook_secrets": ""}, "alert endpoints", "HOOK_SECRETS is not set: no alert can come in", "HOOK_SECRETS=alert"),
-        ({"hook_secrets": "nagios/main=long-and-random-1"}, "alert endpoint", "nagios/main is no SOURCE/ROUTE", "sources are "),
+        ({"hook_secrets": "nobody/main=long-and-random-1"}, "alert endpoint", "nobody/main is no SOURCE/ROUTE", "sources are "),
         ({"hook_secrets": "grafana/main=short"}, "alert endpoint", "the secret of grafana/main is shorter", "secrets.token_urlsafe"),
         ({"database_url": "sqlite:///other.db"}, "database", "there is no database at other.db yet", "python -m bot migrate"),
         ({"database_url": "postgresql+psycopg://me@127.0.0.1:1/x"}, "database", "the database cannot be used: ", "see DATABASE_URL"),

@@ -287,7 +287,8 @@ def test_two_incidents_are_merged_and_the_childs_page_ends(story):
     assert "now part of INC-1" in story.types("ana", "/incident merge INC-2 into INC-1")
     story.comes_to_rest()
     assert story.incident(2).status is Status.MERGED
-    assert [one.status for one in story.sandbox.account.incidents] == ["triggered", "resolved"]
+    pages = {one.key: one.status for one in story.sandbox.account.incidents}
+    assert [pages[story.incident(number).episodes[0].dedup_key] for number in (1, 2)] == ["triggered", "resolved"]
 
 
 def test_an_incident_that_comes_back_has_a_page_and_a_clock_of_its_own(story):

@@ -106,7 +106,8 @@ def test_what_proved_who_sent_it_is_not_kept(served, source):
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("/hooks/prometheus/main", "no source is called 'prometheus'; known are alertmanager, "),
+        ("/hooks/prometheus/main", "no source is called 'prometheus'; `python -m bot sources` lists the "),
+        ("/hooks/grafna/main", "no source is called 'grafna'; did you mean grafana?"),
         ("/hooks/" + "x" * 4000 + "/main", "no source is called "),
         ("/hooks/%3Cscript%3E/main", "no source is called "),
         ("/hooks/%00/main", "no source is called "),
