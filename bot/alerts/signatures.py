@@ -29,6 +29,20 @@ def check_token(delivery: Delivery, secrets: Sequence[str], source: str) -> None
         raise Unverified("the token does not fit; compare the sender's with HOOK_SECRETS")
 
 
+class ByToken:
+    """What a source inherits whose sender signs nothing: it is known by a token, in whatever form it can send one."""
+
+    name: str
+
+    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
+        """By token."""
+        check_token(delivery, secrets, self.name)
+
+    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
+        """The token."""
+        return {"Authorization": f"Bearer {secret}"}
+
+
 def tokens_in(delivery: Delivery) -> tuple[bytes, ...]:
     """Every token a delivery shows, wherever a sender may have put it."""
     found = [_authorization(delivery.headers), _bytes(delivery.headers.get("x-firstfive-token", ""))]

@@ -49,7 +49,7 @@ receivers:
 HEARTBEATS = ("watchdog", "deadmansswitch", "deadmanssnitch")
 
 
-class Alertmanager:
+class Alertmanager(signatures.ByToken):
     """Groups of alerts, firing and resolved mixed: each alert's own status counts, never the group's."""
 
     name = "alertmanager"
@@ -61,14 +61,6 @@ class Alertmanager:
     def examples(self) -> Sequence[Example]:
         """What `make demo` can fire."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """Alertmanager signs nothing: a token, in whatever form its http_config can send one."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The header that its `authorization` sends."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none. Both of an HA pair send the same body."""

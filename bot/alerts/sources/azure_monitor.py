@@ -62,7 +62,7 @@ PLANNED = ("maintenance", "informational")
 PORTAL = "https://portal.azure.com/#view/Microsoft_Azure_Monitoring_Alerts/AlertDetails.ReactView/alertId/"
 
 
-class AzureMonitor:
+class AzureMonitor(signatures.ByToken):
     """One alert, fired or resolved. Turn the common alert schema on: the older forms have one time each, and often no severity."""
 
     name = "azure_monitor"
@@ -75,14 +75,6 @@ class AzureMonitor:
     def examples(self) -> Sequence[Example]:
         """A metric alert, its end, and a log search alert."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By the token in the address. Entra's own, of a secure webhook, is not looked at."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token, as a header."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none."""

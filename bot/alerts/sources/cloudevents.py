@@ -56,7 +56,7 @@ class Event:
     place: str
 
 
-class CloudEvents:
+class CloudEvents(signatures.ByToken):
     """Events of any sender that speaks CloudEvents. One that says nothing of how something stands is ignored."""
 
     name = "cloudevents"
@@ -76,14 +76,6 @@ class CloudEvents:
         """
         origin = headers.get("webhook-request-origin", "").strip()
         return {"Allow": "POST, OPTIONS", "WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*"} if origin else {}
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token: CloudEvents signs nothing."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """An event's source and id, which together are its own; a batch has none."""

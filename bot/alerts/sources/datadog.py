@@ -78,7 +78,7 @@ TELLING = ("alert_status", "alert_metric", "alert_query", "event_type")
 """What is worth reading beside the message."""
 
 
-class Datadog:
+class Datadog(signatures.ByToken):
     """One event of a monitor, or of an incident of Datadog's, a request. Only our payload tells severity and service; with
     the default one, a monitor is told by its title.
     """
@@ -92,14 +92,6 @@ class Datadog:
     def examples(self) -> Sequence[Example]:
         """A monitor that triggers and recovers, one that has no data, and one that is sent as a form."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """Datadog signs nothing: a token, in a custom header or as the password in the address."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The custom header."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """The body's hash: a template need not have an id in it, and a second attempt sends the same body."""

@@ -52,7 +52,7 @@ http_post2_payload:
 """
 
 
-class ElastAlert2:
+class ElastAlert2(signatures.ByToken):
     """Each match of a rule. ElastAlert never says that something is over: close the incident by hand, or write a rule that
     sends the same `dedup_key` with `status: resolved`.
     """
@@ -66,14 +66,6 @@ class ElastAlert2:
     def examples(self) -> Sequence[Example]:
         """A match, and what a second rule sends when it is over."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none."""

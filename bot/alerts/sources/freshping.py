@@ -21,7 +21,7 @@ TEST = "Webhook test"
 """The application that the Test button makes up."""
 
 
-class Freshping:
+class Freshping(signatures.ByToken):
     """A check that reports an error, does not respond, or is available again. Each event has a number of its own."""
 
     name = "freshping"
@@ -33,14 +33,6 @@ class Freshping:
     def examples(self) -> Sequence[Example]:
         """A check that reports an error, and is available again."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """It signs nothing: by token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """The event's number. One without is told from others by when it came, or no other like it would ever be read."""

@@ -42,7 +42,7 @@ NAMES = ("policy_name", "condition_name", "scoping_project_id", "resource_type_d
 READ = frozenset({"summary", "documentation", "policy_user_labels", "started_at", "ended_at", "url"})
 
 
-class GcpMonitoring:
+class GcpMonitoring(signatures.ByToken):
     """One incident of an alerting policy, opened or closed. A log-based one has no metric, and closes by itself."""
 
     name = "gcp_monitoring"
@@ -54,14 +54,6 @@ class GcpMonitoring:
     def examples(self) -> Sequence[Example]:
         """An incident, its end, and one for want of data."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By basic authentication, or a token in the address: it has no other way."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none."""

@@ -73,7 +73,7 @@ STATUSES = {
 BY_WORD = {word: status for status, words in STATUSES.items() for word in words}
 
 
-class Generic:
+class Generic(signatures.ByToken):
     """JSON from anywhere."""
 
     name = "generic"
@@ -85,14 +85,6 @@ class Generic:
     def examples(self) -> Sequence[Example]:
         """A job that failed, and the same job well again."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """Its Idempotency-Key, where the sender gives one; else each is one of its own.

@@ -41,7 +41,7 @@ API Secret: {secret}
 """
 
 
-class Graylog:
+class Graylog(signatures.ByToken):
     """Each event of an event definition; its priority is the severity. Graylog never says that something is over: close the
     incident by hand.
     """
@@ -55,14 +55,6 @@ class Graylog:
     def examples(self) -> Sequence[Example]:
         """An event, and the notification's own test."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token: an API key is sent in the address; basic authentication and a header are taken too."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """The event's id. A test has always the same, and a stream's alarm none: their bodies have their time in them."""

@@ -51,7 +51,7 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 ENVIRONMENTS = ("production", "prod", "live", "staging", "stage", "preview", "testing", "test", "qa", "development", "dev")
 
 
-class Healthchecks:
+class Healthchecks(signatures.ByToken):
     """A check that went down or came up again: a job failed, or did not report in time. You write the body yourself."""
 
     name = "healthchecks"
@@ -63,14 +63,6 @@ class Healthchecks:
     def examples(self) -> Sequence[Example]:
         """A backup that did not report, and the next one that did."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """It signs nothing: by token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none. It tries three times, at once."""

@@ -59,7 +59,7 @@ SETUP = """\
 """
 
 
-class Kibana:
+class Kibana(signatures.ByToken):
     """Each alert of a rule, as the body's template writes it. Without a Recovered action an alert never clears."""
 
     name = "kibana"
@@ -71,14 +71,6 @@ class Kibana:
     def examples(self) -> Sequence[Example]:
         """A threshold that is crossed, and crossed back."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token: a header of the connector, or its password."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none."""

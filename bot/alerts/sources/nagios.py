@@ -66,7 +66,7 @@ LABELS = ("host", "host_address", "service", "service_groups", "host_groups", "c
 READ = frozenset({"output", "long_output", "notes_url", "ack_comment", *LABELS})
 
 
-class Nagios:
+class Nagios(signatures.ByToken):
     """A problem of a host or a service, its recovery, or an acknowledgement, from Nagios or Icinga.
 
     They have no webhook: the commands below are one. A recovery does not say when its problem began.
@@ -81,14 +81,6 @@ class Nagios:
     def examples(self) -> Sequence[Example]:
         """A service's problem and recovery, and a host that is acknowledged."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By the token that curl sends."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The command's header."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none; curl tries again within seconds."""

@@ -68,7 +68,7 @@ custom_sender() {{
 """
 
 
-class Netdata:
+class Netdata(signatures.ByToken):
     """An agent's alert when it changes, by host, chart and name; or what Netdata Cloud sends of alerts and of nodes that
     cannot be reached. The Cloud's payload names no node: the same alert on two nodes is one alert here.
     """
@@ -82,14 +82,6 @@ class Netdata:
     def examples(self) -> Sequence[Example]:
         """An agent's alert, and its end."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """The Cloud gives none; an agent's body has the transition's in it."""

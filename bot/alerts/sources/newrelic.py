@@ -73,7 +73,7 @@ OLD_TOLD = ("policy_name", "condition_name", "account_name")
 """The fields that people match by, as labels of their own names."""
 
 
-class NewRelic:
+class NewRelic(signatures.ByToken):
     """One issue a request, each time that it changes. An activated issue that has an owner is acknowledged, for there is no
     state that says so.
     """
@@ -87,14 +87,6 @@ class NewRelic:
     def examples(self) -> Sequence[Example]:
         """An issue activated, acknowledged and closed."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """New Relic signs nothing: the destination's Bearer token, or its Basic password."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The destination's token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none; `updatedAt` makes each body another one."""

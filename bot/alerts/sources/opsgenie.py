@@ -49,7 +49,7 @@ STATUSES = {
 READ = frozenset({"message", "description", "details", "tags", "priority", "entity", "createdAt", "note"})
 
 
-class Opsgenie:
+class Opsgenie(signatures.ByToken):
     """What people and rules did to an alert of Opsgenie: created, acknowledged, escalated, closed.
 
     Notes, tags, owners and custom actions are recorded and change nothing.
@@ -65,14 +65,6 @@ class Opsgenie:
     def examples(self) -> Sequence[Example]:
         """An alert created, acknowledged and closed."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token, in a custom header of the integration."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The custom header."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none."""

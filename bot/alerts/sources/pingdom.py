@@ -39,7 +39,7 @@ STATUSES = {
 }
 
 
-class Pingdom:
+class Pingdom(signatures.ByToken):
     """A check that changed its state. Older integrations tell no importance: then the severity is unknown."""
 
     name = "pingdom"
@@ -51,14 +51,6 @@ class Pingdom:
     def examples(self) -> Sequence[Example]:
         """A check that went down, and up again."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """It signs nothing: by token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none; each change has its time in the body."""

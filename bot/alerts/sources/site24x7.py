@@ -49,7 +49,7 @@ UNSET = re.compile(r"\$\{?[A-Z_]+\}?")
 KNOWN = frozenset({"TAGS", "INCIDENT_REASON"})
 
 
-class Site24x7:
+class Site24x7(signatures.ByToken):
     """One monitor and the state it is in now: down, critical, in trouble, up. Trouble that becomes worse is the same alert."""
 
     name = "site24x7"
@@ -61,14 +61,6 @@ class Site24x7:
     def examples(self) -> Sequence[Example]:
         """A monitor that is down, up again, and one in trouble."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """It signs nothing: by token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none; each change has its time in the body."""

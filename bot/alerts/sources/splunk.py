@@ -43,7 +43,7 @@ index=web | stats count(eval(status>=500)) AS errors BY service
 """
 
 
-class Splunk:
+class Splunk(signatures.ByToken):
     """A row of an alert's results. Splunk itself gives no severity and no end: the columns `severity` and `alert_status`
     (firing or resolved) say them, and `dedup_key` which row is which.
     """
@@ -57,14 +57,6 @@ class Splunk:
     def examples(self) -> Sequence[Example]:
         """A search that found something, and the row that says it is over."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By token, in the address: Splunk's own action sends no headers."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none: all rows of one search have its sid, and all runs of a real-time search."""

@@ -47,7 +47,7 @@ COMPONENTS = {
 READ = frozenset({"name", "incident_updates", "shortlink", "description"})
 
 
-class Statuspage:
+class Statuspage(signatures.ByToken):
     """An incident on a vendor's status page, or a component of it that changed. Planned maintenance pages nobody."""
 
     name = "statuspage"
@@ -60,14 +60,6 @@ class Statuspage:
     def examples(self) -> Sequence[Example]:
         """An incident and its end, and a component that is out and back."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By the token in the address: a subscription has nothing else."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token, as a header."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none."""

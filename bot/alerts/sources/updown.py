@@ -40,7 +40,7 @@ EVENTS = {
 }
 
 
-class Updown:
+class Updown(signatures.ByToken):
     """Events of checks, several in one delivery where they come together. A drop in performance is never taken back."""
 
     name = "updown"
@@ -52,14 +52,6 @@ class Updown:
     def examples(self) -> Sequence[Example]:
         """A site that is down, and up again."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """It signs nothing: by token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none: a delivery may have several events, of several downtimes."""

@@ -47,7 +47,7 @@ MARKED = re.compile(r"\[(.+)\] \[(?:🔴 (Down)|✅ Up)\] ?(.*)", re.DOTALL)
 EXPIRY = re.compile(r"\bexpires? in (\d+ days?)")
 
 
-class UptimeKuma:
+class UptimeKuma(signatures.ByToken):
     """One monitor that went down or came up; or a text alone, of a certificate that will expire or of the Test button."""
 
     name = "uptime_kuma"
@@ -60,14 +60,6 @@ class UptimeKuma:
     def examples(self) -> Sequence[Example]:
         """A site that is down, and up again."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """It signs nothing: by token, in its additional headers."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none, and never sends anything twice; a repeated DOWN has a time of its own."""

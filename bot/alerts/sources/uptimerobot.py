@@ -29,7 +29,7 @@ CERTIFICATE = "3"
 UNSET = re.compile(r"\*\w+\*")
 
 
-class UptimeRobot:
+class UptimeRobot(signatures.ByToken):
     """A monitor that went down or came up, or whose certificate will expire. What was not filled in counts as missing."""
 
     name = "uptimerobot"
@@ -42,14 +42,6 @@ class UptimeRobot:
     def examples(self) -> Sequence[Example]:
         """A monitor that went down, up again, and a certificate that will expire."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """It signs nothing: by token."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The token."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none. It looks at a monitor every 30 seconds at most, so the same body sooner is the same news."""

@@ -98,7 +98,7 @@ UPDATES = {
 READ = frozenset({"event_name", "event_tags", "trigger_description", "event_opdata", "url", "link"})
 
 
-class Zabbix:
+class Zabbix(signatures.ByToken):
     """A problem, its recovery, or what somebody did to it. Zabbix has no webhook of its own: the script below is one."""
 
     name = "zabbix"
@@ -110,14 +110,6 @@ class Zabbix:
     def examples(self) -> Sequence[Example]:
         """A problem, acknowledged and recovered."""
         return EXAMPLES
-
-    def verify(self, delivery: Delivery, secrets: Sequence[str], now: datetime) -> None:
-        """By the token that the script sends."""
-        signatures.check_token(delivery, secrets, self.name)
-
-    def sign(self, body: bytes, secret: str, now: datetime) -> Mapping[str, str]:
-        """The script's header."""
-        return {"Authorization": f"Bearer {secret}"}
 
     def delivery_id(self, delivery: Delivery) -> str:
         """It gives none, and tries three times within half a minute."""
