@@ -18,7 +18,7 @@ from bot.commands.parser import main
 from bot.errors import Broken
 from bot.incidents.changes import ChangeRecord
 from bot.incidents.timeline import Entry
-from bot.postmortems import draft, lint_words, read_templates, regenerate
+from bot.postmortems import draft, lint_words, read_templates, regenerate, service_and_start
 from bot.postmortems.drafting import Templates, render_apart
 from bot.postmortems.facts import facts
 from bot.postmortems.merging import NOTE, marked
@@ -844,3 +844,8 @@ def test_a_change_s_words_are_shown_as_words():
     assert "[x](" not in said
     assert "javascript" not in said
     assert "| MISSING | – |" in said
+
+
+def test_changes_are_looked_for_before_the_start_that_the_draft_has():
+    # A person has set it ten minutes before the incident was opened.
+    assert service_and_start(RICH) == ("checkout", NOON - timedelta(minutes=10))

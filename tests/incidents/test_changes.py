@@ -102,3 +102,13 @@ def test_older_news_changes_nothing():
     over = found(FindingState.FIXED, minutes=10)
 
     assert found(FindingState.OPEN, minutes=5).after(over) is over
+
+
+def test_a_fix_that_was_before_we_heard_of_the_hole_is_a_fix_all_the_same():
+    opened = found(FindingState.OPEN, minutes=10, created_at=after(-60))
+    one = alert(
+        source="github", status=Status.RESOLVED, ended_at=after(5), finding=SecurityFinding(state=FindingState.FIXED), started_at=NOON
+    )
+    fixed = finding_of(one, "f" * 32, "checkout", after(11)).after(opened)
+
+    assert (fixed.state, fixed.fixed_at, fixed.created_at) == (FindingState.FIXED, after(5), after(-60))

@@ -15,7 +15,7 @@ from bot.handle import Door
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.effects import Lane, PageOnCall, PostDigest, RaiseAlarm, ResolvePage, ShowSummary
 from bot.incidents.incident import Channel, Severity, Status
-from bot.incidents.inputs import Acknowledge, AlertReported, Declare, DigestDue, ReminderDue, Resolve
+from bot.incidents.inputs import Acknowledge, AlertReported, Declare, DigestDue, HeartbeatMissed, HoldPassed, ReminderDue, Resolve
 from bot.incidents.policy import Policy, RouteRule
 from bot.incidents.timeline import Entry
 from bot.runbooks import Choice
@@ -480,6 +480,17 @@ def test_the_schema_goes_down_and_up_again(store):
     migrate.upgrade(store.engine)
 
     assert migrate.out_of_date(store.engine) == ""
+
+
+def test_a_way_back_leaves_no_timer_that_an_older_version_cannot_read(store):
+    missed = HeartbeatMissed(alert(), "alertmanager", "main", timedelta(minutes=5), NOON)
+    with store.writing() as work:
+        work.set_timers([Timer("heartbeat/1", NOON, missed), Timer("INC-7/hold", NOON, HoldPassed(7, NOON))])
+        work.write()
+    migrate.downgrade(store.engine, "0002")
+    migrate.upgrade(store.engine)
+
+    assert [one.key for one in store.due(after(1))] == ["INC-7/hold"]
 
 
 def test_an_old_choice_of_runbook_is_no_part_of_the_record(store):

@@ -17,7 +17,7 @@ from bot.handle import Door
 from bot.incidents.effects import RaiseAlarm
 from bot.incidents.incident import Status
 from bot.incidents.inputs import PagerReported
-from bot.incidents.policy import Policy, RouteRule, StormRule
+from bot.incidents.policy import HeartbeatRule, Policy, RouteRule, StormRule
 from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.store.inbox import ENDED_IN_A_BUG
@@ -390,3 +390,36 @@ def test_what_a_route_drops_says_so_in_the_inbox_and_is_counted(store, together)
     assert store.dropped() == {"staging": 4}
     text = Measures().text(dict, dict, store.dropped).decode()
     assert 'firstfive_alerts_dropped{route="staging"} 4.0' in text
+
+
+WATCHES = Policy(heartbeats=(HeartbeatRule(name="Prometheus", within="5m"),))
+
+
+def test_an_input_is_called_the_same_whatever_the_policy_says_by_then(store):
+    """Else one that is left of a delivery could be taken for one that was handled."""
+    names = []
+    for policy in (WATCHES, OPENS):
+        desk = Desk(store, policy)
+        labels = ({"alertname": "Watchdog"}, {"alertname": "DiskFull"})
+        body = {"version": "4", "status": "firing", "alerts": [{"status": "firing", "labels": one} for one in labels]}
+        desk.gets("alertmanager", dumped(body), route=f"of-{len(names)}")
+        [received] = store.claim_deliveries()
+        reading = sources()["alertmanager"].parse(received.delivery, {})
+        names.append({key: input.alert.title for key, input in desk.intake._inputs(reading, received, [])})
+
+    assert names[0] == {"0": "Watchdog", "0:heard": "Prometheus: nothing heard for 5 min", "1": "DiskFull"}
+    assert names[1] == {"0": "Watchdog", "1": "DiskFull"}
+
+
+def test_only_what_had_come_by_then_on_the_same_route_may_be_a_sign_of_life(desk):
+    desk.gets("alertmanager", b"{}", route="main")
+    early, late = after(-1), after(1)
+    asked = [
+        ("alertmanager", "main", late),
+        ("alertmanager", "main", early),
+        ("alertmanager", "other", late),
+        ("grafana", "main", late),
+    ]
+
+    with desk.store.reading() as work:
+        assert [work.is_unread(*one) for one in asked] == [True, False, False, False]

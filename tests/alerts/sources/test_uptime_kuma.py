@@ -155,3 +155,8 @@ def test_a_form_within_forms_is_refused_and_no_error():
 
     with pytest.raises(Unreadable):
         read_all(nested, {"Content-Type": "multipart/form-data; boundary=0"})
+
+
+def test_a_monitor_that_is_told_to_be_down_still_does_not_begin_to_be_anew():
+    assert "started_at" in read(BEAT | {"important": False}).defaults
+    assert read(BEAT | {"important": True}).defaults == ()
