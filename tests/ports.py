@@ -12,17 +12,37 @@ BELOW_WHAT_THE_KERNEL_HANDS_OUT = range(20_000, 32_000)  # Linux hands out 32768
 
 def free_port(*, and_after: int = 0) -> int:
     """A port nobody listens on now, nor on the `and_after` ports that follow it."""
+    with listening(and_after=and_after) as one:
+        port: int = one.getsockname()[1]
+    return port
+
+
+def listening(*, and_after: int = 0) -> socket.socket:
+    """Somebody who listens on a port, with nobody on the `and_after` ports that follow it. It is closed by who asked."""
     for port in random.Random().sample(BELOW_WHAT_THE_KERNEL_HANDS_OUT, 200):
-        if all(_is_free(one) for one in range(port, port + and_after + 1)):
-            return port
+        if (one := _taken(port)) is None:
+            continue
+        if all(_is_free(after) for after in range(port + 1, port + and_after + 1)):
+            return one
+        one.close()
     raise OSError(f"no free port between {BELOW_WHAT_THE_KERNEL_HANDS_OUT.start} and {BELOW_WHAT_THE_KERNEL_HANDS_OUT.stop}")
 
 
+def _taken(port: int) -> socket.socket | None:
+    """The port, taken; None where somebody else has it. What is over there but still waits to be forgotten is no one."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        one.bind(("127.0.0.1", port))
+        one.listen()
+    except OSError:
+        one.close()
+        return None
+    return one
+
+
 def _is_free(port: int) -> bool:
-    with socket.socket() as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    if (one := _taken(port)) is None:
+        return False
+    one.close()
     return True

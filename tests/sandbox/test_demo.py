@@ -17,7 +17,7 @@ import httpx
 from bot.alerts.registry import sources
 from bot.clock import wall_clock
 from tests.documents import TOP
-from tests.ports import free_port
+from tests.ports import free_port, listening
 
 PATIENCE = 20.0
 
@@ -55,9 +55,7 @@ def up(process: Any, ready: Path) -> dict[str, Any]:
 @contextmanager
 def somebody_listens() -> Iterator[int]:
     """A port that is taken, with some after it free."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", free_port(and_after=8)))
-        one.listen()
+    with listening(and_after=8) as one:
         yield one.getsockname()[1]
 
 
