@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ import pytest
 from bot.alerts.registry import source_named
 from bot.alerts.source import Delivery
 from bot.incidents.incident import Status
-from tests.bench import processes
+from tests.bench import processes, wrk
 from tests.bench.__main__ import amount_line, as_json, busy, line
 from tests.bench.cost import (
     JOINED,
@@ -299,10 +300,59 @@ def test_a_group_has_as_many_alerts_of_its_size_and_each_delivery_is_its_own(cou
     assert 700 * count < len(sent[0].body) < 1_300 * count + 1_000
 
 
+# --- wrk ---------------------------------------------------------------------------------------
+
+
+def test_what_wrk_guesses_between_its_answers_is_taken_out_again():
+    measured = {100: 5, 1000: 2, 2000: 1, 3500: 1}
+    guessed = Counter(measured)
+    # 3500 µs where 1000 were expected: 2500 and 1500 beside it. 2000: 1000 is not longer than expected.
+    guessed.update({2500: 1, 1500: 1})
+
+    assert {one: times for one, times in wrk.without_guesses(guessed, 1000).items() if times} == measured
+
+
+def test_what_wrk_says_is_read_as_times_answers_and_what_broke():
+    times = wrk.read("Running 1s test\nALL 3 1000000 1\nBROKEN 2\nTOOK 1500 2\nTOOK 9000 1\n", connections=64)
+
+    assert times == Times((0.0015, 0.0015, 0.009), 3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [("unable to connect to 127.0.0.1:1\n", "unable to connect"), ("ALL 3 1000000 0\nBROKEN 0\nTOOK 1500 2\n", "2 times of 3")],
+)
+def test_where_wrk_did_not_measure_its_words_are_passed_on(said, why):
+    with pytest.raises(SystemExit, match=why):
+        wrk.read(said, connections=64)
+
+
+@pytest.mark.skipif(not wrk.wrk(), reason="wrk is not installed")
+def test_wrk_asks_and_each_answer_is_timed(tmp_path):
+    bodies = Bodies(group(1, 500))
+    with processes.floor(tmp_path) as port:
+        times = wrk.flat_out([port], bodies.posts(), 10, 4, 1.0)
+
+    assert times.seconds
+    assert not times.refused
+
+
+def test_what_wrk_sends_is_what_the_other_client_sends():
+    bodies = Bodies(group(1, 500))
+    path, headers, body = bodies(0)
+    posts = bodies.posts()
+
+    assert (posts.path, posts.headers) == (path, headers)
+    assert body.startswith(posts.before)
+    assert body.endswith(posts.after)
+    assert body.removeprefix(posts.before).removesuffix(posts.after).isdigit()
+
+
 # --- the report -------------------------------------------------------------------------------
 
 MACHINE = {
     "at": "2026-06-10", "cores": 2, "processor": "a", "python": "3.11", "sync_ms": 0.2, "load_before": 0.1, "load_after": 1.0,
+    "sender": "wrk",
 }  # fmt: skip
 
 

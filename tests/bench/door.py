@@ -16,9 +16,10 @@ from pathlib import Path
 from sandbox.__main__ import SECRET
 from sandbox.serving import running
 from sandbox.world import World
-from tests.bench import processes
+from tests.bench import processes, wrk
 from tests.bench.figures import CONNECTIONS, HOOK, ROUNDS, Amount, Figure, alert_body, not_kept
-from tests.bench.load import NONE, Request, Times, flat_out, paced, run
+from tests.bench.load import NONE, Times, flat_out, paced, run
+from tests.bench.wrk import Posts
 from tests.ports import free_port
 from tests.real import senders
 
@@ -38,6 +39,8 @@ BUSY = 0.9
 
 NUMBERS = count(int(datetime.now(UTC).timestamp() * 1e6))
 """Of all deliveries of this run: two that are alike are one to the bot. They start where the machine's clock is."""
+SPANS = count(next(NUMBERS) + 1_000_000_000, 100_000_000)
+"""Where wrk begins to count, beyond whatever is counted here; it is asked for less than that many requests at once."""
 
 
 class Bodies:
@@ -52,6 +55,11 @@ class Bodies:
         """The next one, whatever its number."""
         return self._path, self._headers, self._body.replace(MARK, b'"value": "%d"' % next(NUMBERS), 1)
 
+    def posts(self) -> Posts:
+        """The same, for wrk."""
+        before, mark, after = self._body.partition(MARK)
+        return Posts(self._path, self._headers, before + mark[:-2], mark[-1:] + after)
+
 
 @dataclass(frozen=True, slots=True)
 class Contender:
@@ -59,7 +67,7 @@ class Contender:
 
     name: str
     ports: Sequence[int]
-    bodies: Request
+    bodies: Bodies
     connections: int = CONNECTIONS
     per: int = 1
 
@@ -129,19 +137,22 @@ def without_alertmanager() -> str:
 def _rounds(contenders: Sequence[Contender], floor: int, seconds: float) -> dict[str, tuple[Times, Times]]:
     found = {one.name: (NONE, NONE) for one in contenders}
 
-    async def measured() -> None:
+    for one in contenders:
+        for port in one.ports:
+            run(paced(port, one.bodies, 20, 5))
+    for _ in range(ROUNDS):
         for one in contenders:
-            for port in one.ports:
-                await paced(port, one.bodies, 20, 5)
-        for _ in range(ROUNDS):
-            for one in contenders:
-                mine, bare = found[one.name]
-                bare += await flat_out(floor, one.bodies, one.connections, seconds / ROUNDS)
-                mine += await flat_out(one.ports, one.bodies, one.connections, seconds / ROUNDS)
-                found[one.name] = mine, bare
-
-    run(measured())
+            mine, bare = found[one.name]
+            bare += _flat_out([floor], one, seconds / ROUNDS)
+            mine += _flat_out(one.ports, one, seconds / ROUNDS)
+            found[one.name] = mine, bare
     return found
+
+
+def _flat_out(ports: Sequence[int], one: Contender, seconds: float) -> Times:
+    if wrk.wrk():
+        return wrk.flat_out(ports, one.bodies.posts(), next(SPANS), one.connections, seconds)
+    return run(flat_out(ports, one.bodies, one.connections, seconds))
 
 
 @contextmanager

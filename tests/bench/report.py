@@ -63,7 +63,8 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "door": (
         "The door alone, flat out",
         "`web` without a worker, in turn with the floor that gets the same bodies, and with Debian's Alertmanager, which keeps "
-        "alerts in memory where the bot commits them to disk. Who measures shares the machine's cores.",
+        "alerts in memory where the bot commits them to disk. Who measures shares the machine's cores; it is wrk where that is "
+        "installed, and else a client in Python, which takes more of them.",
     ),
     "soak": (
         "A day of an alert a second",
@@ -101,7 +102,7 @@ def _machine(here: Mapping[str, Any]) -> str:
     return (
         f"Measured on {here['at']} with {here['cores']} cores ({here['processor']}), Python {here['python']}. Writing and syncing "
         f"4 kB takes {here['sync_ms']:.2f} ms (median). The machine's load over a minute was {here['load_before']:.2f} before and "
-        f"{here['load_after']:.2f} after.\n"
+        f"{here['load_after']:.2f} after. Flat out, {here['sender']} sends.\n"
     )
 
 
