@@ -35,7 +35,7 @@ from tests.bench.cost import (
     unexpected,
 )
 from tests.bench.door import SHAPES, Bodies, group
-from tests.bench.figures import Amount, Figure, Repeats, alert_body, is_answered
+from tests.bench.figures import STORM_ALERTS, STORM_SERVICES, Amount, Figure, Repeats, Storm, alert_body, is_answered
 from tests.bench.filling import fill, fill_handled, fill_paged
 from tests.bench.load import NONE, Times, paced, ratio, run, together
 from tests.bench.plot import plot
@@ -298,6 +298,17 @@ def test_a_group_has_as_many_alerts_of_its_size_and_each_delivery_is_its_own(cou
     assert len({source.delivery_id(one) for one in sent}) == 2
     assert len({alert.fingerprint("main") for alert in source.parse(sent[0], {}).alerts}) == count
     assert 700 * count < len(sent[0].body) < 1_300 * count + 1_000
+
+
+def test_a_storm_is_of_many_alerts_of_few_services_none_of_them_critical():
+    source, storm = source_named("alertmanager"), Storm()
+    sent = [Delivery(body=storm(number)[2], headers={}, route="main", received_at=NOON) for number in range(2 * STORM_ALERTS)]
+    alerts = [alert for one in sent for alert in source.parse(one, {}).alerts]
+
+    assert len({source.delivery_id(one) for one in sent}) == 2 * STORM_ALERTS
+    assert len({alert.fingerprint("main") for alert in alerts}) == STORM_ALERTS
+    assert len({alert.service for alert in alerts}) == STORM_SERVICES
+    assert {alert.severity.value for alert in alerts} == {"medium"}
 
 
 # --- wrk ---------------------------------------------------------------------------------------

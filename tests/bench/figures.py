@@ -29,6 +29,7 @@ PAGES_PER_SECOND, PAGES = 1.3, 30
 PAGE_TARGETS = {"serve": (0.015, 0.060), "apart": (0.020, 0.080)}
 """Median and 99th percentile, in one process and across two."""
 STORM_PER_SECOND = 10_000 / 60
+STORM_ALERTS, STORM_SERVICES = 100, 10
 COMMANDS_PER_SECOND = 8
 COMMANDS = (
     ("list", "list"), ("who", "who {incident}"), ("note", "note {incident} seen on the dashboard, {number}"),
@@ -144,6 +145,22 @@ class Repeats:
         return HOOK, headers, self._body.replace(b'"value": "0"', value)
 
 
+class Storm:
+    """A hundred alerts of ten services, over and over: they page, too, but for less than what is measured among them."""
+
+    def __init__(self) -> None:
+        self._stamp = time.time_ns()
+        names = [f"Storm{self._stamp}-{number}" for number in range(STORM_ALERTS)]
+        bodies = [alert_body(name, f"storm-{number % STORM_SERVICES}") for number, name in enumerate(names)]
+        self._bodies = [one.replace(b'"severity": "critical"', b'"severity": "warning"') for one in bodies]
+
+    def __call__(self, number: int) -> tuple[str, dict[str, str], bytes]:
+        """The n-th of it: an alert of its own at first, later its repeats."""
+        value = b'"value": "%d-%d"' % (self._stamp, number)
+        headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+        return HOOK, headers, self._bodies[number % STORM_ALERTS].replace(b'"value": "0"', value)
+
+
 def intake(port: int, floor: int, database_url: str, seconds: float) -> Figure:
     """50 deliveries a second, each verified and committed before it is answered."""
     repeats, count = Repeats(), max(1, round(INTAKE_PER_SECOND * seconds / ROUNDS))
@@ -206,11 +223,11 @@ def page(sandbox: Sandbox, port: int, state: str, shape: str = "serve") -> Figur
 
 
 def page_in_storm(sandbox: Sandbox, port: int, shape: str) -> Figure:
-    """The same, while an alert that is known already comes as often as in a storm of ten thousand a minute."""
-    return _page(sandbox, port, "in a storm", shape, storm=Repeats())
+    """The same for the highest severity, while ten thousand alerts a minute of a lower one open incidents and page, too."""
+    return _page(sandbox, port, "in a storm", shape, storm=Storm())
 
 
-def _page(sandbox: Sandbox, port: int, what: str, shape: str, storm: "Repeats | None" = None) -> Figure:
+def _page(sandbox: Sandbox, port: int, what: str, shape: str, storm: "Storm | None" = None) -> Figure:
     stamp, seen = time.time_ns(), len(sandbox.account.ledger)
     sent: dict[str, float] = {}
 
