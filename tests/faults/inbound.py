@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -425,13 +426,19 @@ def ask(kind: str, name: str, url: str, body: bytes, headers: Mapping[str, str])
     """Send it, as its sender would; status 0 where nobody answered in ten seconds."""
     at = time.monotonic()
     try:
-        with urlopen(Request(url, data=body, headers=dict(headers)), timeout=10) as answer:
-            said, status, found = answer.read().decode(), answer.status, answer.headers
-    except HTTPError as error:
-        said, status, found = error.read().decode(), error.code, error.headers
-    except (URLError, OSError):
+        said, status, found = _answer(Request(url, data=body, headers=dict(headers)))
+    except (HTTPException, OSError):
+        # Nobody there, or gone in the midst of an answer.
         said, status, found = "", 0, {}
     return Sent(kind, name, at, status, time.monotonic() - at, said, str(found.get("Retry-After") or ""))
+
+
+def _answer(request: Request) -> tuple[str, int, Any]:
+    try:
+        with urlopen(request, timeout=10) as answer:
+            return answer.read().decode(), answer.status, answer.headers
+    except HTTPError as error:
+        return error.read().decode(), error.code, error.headers
 
 
 def sends_alert(rig: Rig, name: str, status: str = "resolved") -> Sent:
