@@ -19,12 +19,14 @@ from tests.faults import (
     neighbours,
     orders,
     outages,
+    poisoned,
     replicas,
     report,
     runs,
     scarce,
     storms,
     strangers,
+    versions,
     watch,
 )
 from tests.faults.ledger import Ledger, code_here
@@ -81,8 +83,8 @@ def main() -> int:
 
 
 TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
-    neighbours.trials, outages.trials, strangers.trials, inbound.trials, orders.trials, machine.trials, scarce.trials,
-    replicas.trials, watch.trials, storms.trials,
+    neighbours.trials, outages.trials, strangers.trials, inbound.trials, poisoned.trials, orders.trials, machine.trials,
+    versions.trials, scarce.trials, replicas.trials, watch.trials, storms.trials,
 )  # fmt: skip
 """The `trials` of each module that has some."""
 

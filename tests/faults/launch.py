@@ -2,7 +2,8 @@
 
 FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAULT_TRACE names a file in which every
 point that is reached is written down, a line each. FAULT_CLOCKS names a folder: a file in it that is called as this
-process's port says by how many seconds its clock is wrong, from one reading to the next.
+process's port says by how many seconds its clock is wrong, from one reading to the next. FAULT_INBOX_ROWS says how many
+deliveries may wait for a commit, where the thousands of a real inbox would take a machine of their own to send.
 """
 
 import os
@@ -32,6 +33,12 @@ if "FAULT_CLOCKS" in os.environ:
     clock.wall_clock = moved
 
 from bot.commands import main  # noqa: E402
+from bot.store.arrivals import InboxWriter  # noqa: E402
+
+if "FAULT_INBOX_ROWS" in os.environ:
+    InboxWriter.__init__.__kwdefaults__ = {
+        **(InboxWriter.__init__.__kwdefaults__ or {}), "limit_rows": int(os.environ["FAULT_INBOX_ROWS"]),
+    }  # fmt: skip
 
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 

@@ -34,6 +34,9 @@ from tests.faults.weeks import TIMES, TOP, ZONES
 
 DISK_MEGABYTES = 12
 JUMPS = {"five minutes ahead": 300.0, "five minutes back": -300.0, "a day ahead": 86_400.0}
+BACK = {"five minutes": 300.0, "half a minute": 30.0}
+LEVEL_AFTER, LEVEL_WITHIN = 3.0, 10.0
+"""The target of the rig's policy, and how late the next level may be."""
 AWAY = {"1 s": timedelta(seconds=1), "1 h": timedelta(hours=1), "6 d": timedelta(days=6), "8 d": timedelta(days=8)}
 
 
@@ -46,6 +49,8 @@ def trials(seeds: range) -> Iterator[Trial]:
         for database in ("sqlite", "postgresql"):
             for name in JUMPS:
                 yield Trial(f"D4 the clock jumps {name}", database, seed, _jumped(name))
+            name = "five minutes" if seed == seeds.start else "half a minute"
+            yield Trial(f"D4 the clock goes {name} back and stays there: a level is as late", database, seed, _stays_back(name))
             yield Trial("D8 an old worker beside a newer schema", database, seed, newer_schema)
             yield Trial("D9 a back-up is put back", database, seed, put_back)
         yield Trial("D4 two workers' clocks are 10 s apart", "postgresql", seed, apart)
@@ -231,13 +236,83 @@ def _jumped(name: str) -> Callable[[Stage], Iterator[Wrong]]:
                 raise NeverSeen("a clock that jumped")
             stage.met()
             if JUMPS[name] < 0:
-                # Whatever waits for a moment waits longer by the jump; here the clock is set right before that.
+                # Whatever waits for a moment waits longer by the jump; here the clock is set right before that, and is
+                # not in `_stays_back`.
                 time.sleep(6)
                 yield from levels_once(rig)
                 _clock_of(rig, clocks, dict.fromkeys(everybody, 0.0))
             yield from _lives_on(rig)
 
     return play
+
+
+def _stays_back(name: str) -> Callable[[Stage], Iterator[Wrong]]:
+    """Set back while a level is awaited, and left so until long after the level was due.
+
+    A deadline is a time of day, so it comes when the clock shows it: later by the jump, and by no more. Nothing may come
+    twice, neither then nor when the clock is right again; and what is new is not late at all.
+    """
+
+    def play(stage: Stage) -> Iterator[Wrong]:
+        with _with_clocks(stage) as (rig, clocks):
+            rig.runs(COMMANDS["serve" if stage.database == "sqlite" else "apart"])
+            rig.fires("checkout-errors")
+            rig.until(lambda: _is_paged(rig), "the page")
+            due = time.monotonic() + LEVEL_AFTER
+            everybody = dict.fromkeys(range(len(rig.bots)), -BACK[name])
+            _clock_of(rig, clocks, everybody)
+            if _escalations(rig) or abs(_wrong_by(rig) + BACK[name]) > 5:
+                raise NeverSeen("a clock that goes back before the level is due")
+            stage.met()
+            yield from _new_is_in_time(rig)
+            rig.until(lambda: _escalations(rig), "the second level", BACK[name] + PATIENCE)
+            yield from as_late_as_the_clock(time.monotonic() - due, BACK[name])
+            yield from levels_once(rig)
+            _clock_of(rig, clocks, dict.fromkeys(everybody, 0.0))
+            time.sleep(LEVEL_AFTER + LEVEL_WITHIN)
+            yield from _lives_on(rig)
+            yield from _once_titled(rig, NEW)
+
+    return play
+
+
+NEW = "While the clock is wrong"
+
+
+def _new_is_in_time(rig: Rig) -> Iterator[Wrong]:
+    """An alert that comes while the clock is wrong: its page, and its next level, when they are due."""
+    began = time.monotonic()
+    _fires_apart(rig, NEW)
+    page = rig.until(lambda: _titled(rig, NEW), "the page of what is new")
+    if time.monotonic() - began > LEVEL_WITHIN:
+        yield Wrong("lost", f"a page took {time.monotonic() - began:.1f} s while the clock was wrong")
+    began = time.monotonic()
+    rig.until(lambda: _levels_of(rig, page), "the second level of what is new")
+    if time.monotonic() - began > LEVEL_AFTER + LEVEL_WITHIN:
+        yield Wrong("lost", f"a level took {time.monotonic() - began:.1f} s while the clock was wrong")
+
+
+def as_late_as_the_clock(late: float, back: float) -> Iterator[Wrong]:
+    """A level came so many seconds after it was due; the clock went so far back."""
+    if late > back + LEVEL_WITHIN:
+        yield Wrong("lost", f"a level came {late:.0f} s late, and the clock went back by {back:.0f} s only")
+    if late < 0:
+        yield Wrong("page", f"a level came {-late:.0f} s before it was due")
+
+
+def _once_titled(rig: Rig, title: str) -> Iterator[Wrong]:
+    with rig.world.lock:
+        found = [one for one in rig.sandbox.account.incidents if title in one.title]
+    if len(found) != 1:
+        yield Wrong("page" if found else "lost", f"{len(found)} pages for “{title}”")
+    levels = Counter(str(one["assignees"]) for page in found for one in _levels_of(rig, page))
+    if any(times > 1 for times in levels.values()):
+        yield Wrong("page", f"a level of “{title}” was paged more than once: {levels}")
+
+
+def _levels_of(rig: Rig, page: Theirs) -> list[dict[str, Any]]:
+    with rig.world.lock:
+        return [one for one in page.log if one["type"] == "escalate_log_entry"]
 
 
 def _wrong_by(rig: Rig) -> float:

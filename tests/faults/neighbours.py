@@ -1,6 +1,7 @@
 """Neighbours that limit us, answer nonsense, hang up or do not answer: B1 to B3.
 
-Every way to fail is tried at every call that changes something outside; which call it is in a run is drawn by the seed.
+Every way to fail is tried at every call that changes something outside, and every call on both databases: six seeds in a
+row share all of it out.
 """
 
 import random
@@ -12,6 +13,7 @@ from email.utils import format_datetime
 from bot import points
 from sandbox.misbehaviour import CUT, DRIP, EMPTY, HALF, HANG, HTML, RESET, Call, Misbehaviour, limited, refusal, status
 from tests.faults import oracle, story
+from tests.faults.matrix import KINDS
 from tests.faults.oracle import Wrong
 from tests.faults.rig import Rig
 from tests.faults.runs import COMMANDS
@@ -35,8 +37,8 @@ WATCHED_SECONDS = 8.0
 OFTEN: Mapping[str, int] = {"chat.postMessage": 6, "chat.update": 3, "enqueue": 3, "conversations.setTopic": 2, "bookmarks.add": 2}
 """How often a call is made at least in the life of an incident, where that is more than once."""
 
-STRIDE = 7
-"""From one seed to the next; it shares no factor with the number of calls, so that none is left out."""
+SPREAD = 6
+"""So many seeds in a row bring each way to fail to each call."""
 SLACK_NONSENSE = (
     status(500), status(502), status(502).after(), status(503), status(504), HTML, HTML.after(), EMPTY.after(), HALF, CUT,
     refusal("internal_error"), refusal("internal_error").after(), refusal("fatal_error"), refusal("fatal_error").after(),
@@ -44,7 +46,14 @@ SLACK_NONSENSE = (
 PAGER_NONSENSE = (
     status(500), status(502).after(), status(503), status(504), HTML, HTML.after(), EMPTY, EMPTY.after(), HALF, CUT,
 )  # fmt: skip
-SILENCE = (RESET, RESET.after(), HANG, HANG.after(), DRIP, DRIP.after())
+# In this order both colours of `_dealt` hold lost answers, and slow ones.
+SILENCE = (RESET, HANG, RESET.after(), HANG.after(), DRIP, DRIP.after())
+SLACK_CALLS = (*SLACK_METHODS, "upload")
+FAILURES: tuple[tuple[str, str, Sequence[str], Sequence[Misbehaviour]], ...] = (
+    ("B2", "slack", SLACK_CALLS, SLACK_NONSENSE), ("B2", "pagerduty", PAGER_CALLS, PAGER_NONSENSE),
+    ("B3", "slack", SLACK_CALLS, SILENCE), ("B3", "pagerduty", PAGER_CALLS, SILENCE),
+)  # fmt: skip
+"""Place in the table, who fails, at which calls, in which ways."""
 
 
 def retry_after(kind: str) -> Misbehaviour:
@@ -99,8 +108,9 @@ def told_while(neighbour: str, call: str, wrong: Misbehaviour, shape: str) -> Ca
 
     def play(stage: Stage) -> Iterator[Wrong]:
         with stage.rigged() as rig:
-            spared = random.Random(f"{call}/{wrong.name}/{stage.seed}").randrange(OFTEN.get(call, 1))
-            rig.world.answer_with(neighbour, call, wrong, 1 + stage.seed % 2, spared=spared)
+            luck = random.Random(f"{call}/{wrong.name}/{stage.seed}")
+            spared = luck.randrange(OFTEN.get(call, 1))
+            rig.world.answer_with(neighbour, call, wrong, luck.choice((1, 2)), spared=spared)
             rig.runs(COMMANDS[shape])
             story.told(rig)
             calls = rig.world.calls_of(neighbour)
@@ -161,32 +171,32 @@ def _met(rig: Rig) -> int:
 
 
 def trials(seeds: range) -> Iterator[Trial]:
-    """Each way to fail on SQLite with each seed, and some of them on PostgreSQL."""
+    """Each way to fail at each call, dealt over `SPREAD` seeds; each call on both databases within them."""
     for seed in seeds:
         yield from _limits(seed)
-        yield from _failures("B2", "slack", (*SLACK_METHODS, "upload"), SLACK_NONSENSE, seed)
-        yield from _failures("B2", "pagerduty", PAGER_CALLS, PAGER_NONSENSE, seed)
-        yield from _failures("B3", "slack", (*SLACK_METHODS, "upload"), SILENCE, seed)
-        yield from _failures("B3", "pagerduty", PAGER_CALLS, SILENCE, seed)
+        for place, neighbour, calls, ways in FAILURES:
+            for way, number, database in _dealt(len(ways), len(calls), seed):
+                wrong, call = ways[way], calls[number]
+                shape = "apart" if database == "postgresql" and (way // 2 + number) % 2 else "serve"
+                yield Trial(f"{place} {wrong.name} to {call}", database, seed, told_while(neighbour, call, wrong, shape))
 
 
 def _limits(seed: int) -> Iterator[Trial]:
-    luck = random.Random(f"B1/{seed}")
-    for kind in WAITS:
-        method = luck.choice((*SLACK_METHODS, *LOOKED_AT))
+    kinds, methods = tuple(WAITS), (*SLACK_METHODS, *LOOKED_AT)
+    for way, number, database in _dealt(len(kinds), len(methods), seed):
+        kind, method = kinds[way], methods[number]
         play = waited_out if kind == "1" else limited_once
-        yield Trial(f"B1 429 Retry-After {kind} to {method}", "sqlite", seed, play(method, kind))
-    method = luck.choice(SLACK_METHODS)
-    yield Trial(f"B1 429 Retry-After 30 to {method}, waited out", "sqlite", seed, waited_out(method, "30"))
-    yield Trial(f"B1 429 Retry-After 1 to {method}", "postgresql", seed, waited_out(method, "1"))
+        yield Trial(f"B1 429 Retry-After {kind} to {method}", database, seed, play(method, kind))
+    method = random.Random(f"B1/{seed}").choice(SLACK_METHODS)
+    yield Trial(f"B1 429 Retry-After 30 to {method}, waited out", KINDS[seed % 2], seed, waited_out(method, "30"))
 
 
-def _failures(place: str, neighbour: str, calls: Sequence[str], ways: Sequence[Misbehaviour], seed: int) -> Iterator[Trial]:
-    """Every way once, the calls in turn: so that a few seeds bring each way to each call."""
-    first = random.Random(f"{place}/{neighbour}").randrange(len(calls))
-    for number, wrong in enumerate(ways):
-        call = calls[(first + number + seed * STRIDE) % len(calls)]
-        yield Trial(f"{place} {wrong.name} to {call}", "sqlite", seed, told_while(neighbour, call, wrong, "serve"))
-        if (number + seed) % 5 == 0:
-            shape = "apart" if seed % 2 else "serve"
-            yield Trial(f"{place} {wrong.name} to {call}", "postgresql", seed, told_while(neighbour, call, wrong, shape))
+def _dealt(ways: int, calls: int, seed: int) -> Iterator[tuple[int, int, str]]:
+    """This seed's share of all pairs of a way and a call, each with the database it is tried on.
+
+    As on a chessboard: a call meets one database with each second way, and the other with the others. The seeds that come
+    after have the colours the other way round.
+    """
+    pairs = [(way, call) for way in range(ways) for call in range(calls)]
+    for way, call in pairs[seed % SPREAD :: SPREAD]:
+        yield way, call, KINDS[(way + call + seed // SPREAD) % 2]

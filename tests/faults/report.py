@@ -33,8 +33,8 @@ twice. A seed chooses what is left to chance; threads and processes still run as
 repeated closely, not exactly. B4 to B10, C2, D5, D6 and a part of G have the bot within the trial's own process, by a clock
 that the trial moves: there what counts is the order in which things happen.
 
-Not tried: real Slack and PagerDuty; a power cut below the file system; a full disk under PostgreSQL; two versions of the bot
-at work on one record (D8 tells an old one that the schema is newer).
+Not tried: real Slack and PagerDuty; a power cut below the file system; a full disk under PostgreSQL. In C8 the inbox of a
+process holds forty deliveries, not ten thousand. In D8 the newer version is a copy of this one with changes of its own.
 
 A run with a kill tells the whole life of an incident: alert, page, channel, card, second level, acknowledgement, responders, update,
 all-clear, resolve, draft, digest, alarm. People and senders in it try again where they are not answered, as they do.

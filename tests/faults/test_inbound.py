@@ -76,9 +76,16 @@ def record(*types, notes=()):
 def test_what_counts_twice_and_what_is_missing_is_seen():
     assert list(inbound.once_each(record("ack", "resolved"), Counter({"ack": 1, "resolved": 1}))) == []
     assert [one.kind for one in inbound.once_each(record("ack", "ack"), Counter({"ack": 1, "resolved": 1}))] == ["message", "lost"]
-    pins = [f"seen {number}" for number in range(inbound.PINS)]
-    assert list(inbound.pinned_once(record(notes=pins))) == []
-    assert [one.kind for one in inbound.pinned_once(record(notes=[*pins[1:], pins[1]]))] == ["lost", "message"]
+    pins = [f"seen {number}" for number in range(10)]
+    assert list(inbound.pinned_once(record(notes=pins), pins)) == []
+    assert [one.kind for one in inbound.pinned_once(record(notes=[*pins[1:], pins[1]]), pins)] == ["lost", "message"]
+
+
+def test_six_seeds_send_three_hundred_pins_again_some_of_them_in_slacks_own_time():
+    assert 2 * (sum(inbound.OWN_WAVES) + 5 * sum(inbound.WAVES)) == 300
+    names = [one.name for one in inbound.trials(range(6)) if one.fault.startswith("C5")]
+    assert len(names) == 12
+    assert sum("own time" in one for one in names) == 2
 
 
 @pytest.mark.parametrize(

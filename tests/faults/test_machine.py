@@ -92,6 +92,11 @@ def test_a_digest_that_comes_twice_early_late_or_not_at_all_is_seen():
 # --- the judges -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("late", "count"), [(0, 0), (30, 0), (39, 0), (41, 1), (-1, 1)])
+def test_a_level_that_is_later_than_the_clock_is_seen(late, count):
+    assert len(list(machine.as_late_as_the_clock(late, 30))) == count
+
+
 @pytest.mark.parametrize(
     ("said", "away", "count"),
     [

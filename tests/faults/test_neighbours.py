@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot import points
-from sandbox.misbehaviour import RESET, Call, limited
+from sandbox.misbehaviour import RESET, Call, Misbehaviour, limited
 from tests.faults import neighbours, outages, simulated, strangers
+from tests.faults.matrix import KINDS
 from tests.faults.runs import Databases, carried_out
 from tests.faults.trials import Trial
 
@@ -34,16 +35,49 @@ def test_nothing_is_lost_and_nothing_is_there_twice_after(trial, databases):
     assert outcome.hits
 
 
-def test_a_few_seeds_bring_each_way_to_fail_to_each_call():
-    names = {one.fault for one in neighbours.trials(range(len(neighbours.CALLS)))}
+def dealt(seeds: range) -> set[tuple[str, str, str, str]]:
+    """What these seeds bring: place, way to fail, call, database."""
+    found = {(one.fault.replace(", waited out", ""), one.database) for one in neighbours.trials(seeds)}
+    return {(fault[:2], *fault[3:].rsplit(" to ", 1), database) for fault, database in found}
 
-    for calls, ways in (
-        ((*neighbours.SLACK_METHODS, "upload"), (*neighbours.SLACK_NONSENSE, *neighbours.SILENCE)),
-        (neighbours.PAGER_CALLS, (*neighbours.PAGER_NONSENSE, *neighbours.SILENCE)),
-    ):
-        missing = [f"{wrong.name} to {call}" for wrong in ways for call in calls if not names & {
-            f"B2 {wrong.name} to {call}", f"B3 {wrong.name} to {call}"}]  # fmt: skip
-        assert missing == []
+
+ALL_WAYS = [
+    *((place, wrong, calls) for place, _, calls, ways in neighbours.FAILURES for wrong in ways),
+    *(("B1", neighbours.retry_after(kind), (*neighbours.SLACK_METHODS, *neighbours.LOOKED_AT)) for kind in neighbours.WAITS),
+]
+
+
+@pytest.mark.parametrize("first", [0, 1, 4, 6])
+def test_six_seeds_bring_each_way_to_fail_to_each_call(first):
+    met = {one[:3] for one in dealt(range(first, first + neighbours.SPREAD))}
+
+    assert {(place, wrong.name, call) for place, wrong, calls in ALL_WAYS for call in calls} - met == set()
+
+
+def manners(wrong: Misbehaviour) -> set[str]:
+    """In which of three ways a call is worse off: its answer is lost, it takes for ever, or it is refused."""
+    found = {"lost"} if wrong.is_after else set()
+    found |= {"slow"} if wrong.way in ("hang", "drip") else set()
+    return found or {"refused"}
+
+
+@pytest.mark.parametrize("first", [0, 6])
+def test_six_seeds_bring_answers_that_are_lost_refused_and_slow_to_each_call_on_each_database(first):
+    known = {(place, wrong.name): manners(wrong) for place, wrong, _ in ALL_WAYS}
+    met = dealt(range(first, first + neighbours.SPREAD))
+
+    found = {(one, call, database) for place, way, call, database in met for one in (place, *known[place, way])}
+    wanted = {
+        (one, call, kind) for place, wrong, calls in ALL_WAYS for call in calls for kind in KINDS for one in (place, *manners(wrong))
+    }
+    assert {one[0] for one in wanted} == {"B1", "B2", "B3", "lost", "refused", "slow"}
+    assert wanted - found == set()
+
+
+def test_twice_as_many_seeds_bring_each_way_to_each_call_on_each_database():
+    met = dealt(range(2 * neighbours.SPREAD))
+
+    assert {(place, wrong.name, call, kind) for place, wrong, calls in ALL_WAYS for call in calls for kind in KINDS} - met == set()
 
 
 def test_every_call_that_changes_something_has_a_neighbour():
