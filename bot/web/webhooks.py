@@ -68,7 +68,7 @@ class Webhooks:
         self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
         self._measures, self._patience = measures, Patience(read_seconds)
-        self._checks = {name: one.check if isinstance(one, Checks) else one.parse for name, one in sources.items()}
+        self._checks = {name: check for name, one in sources.items() if (check := _check_of(one)) is not None}
         self._mailbox: Mailbox | None = None
         self._asks, self._asking, self._asked = asks, asyncio.Semaphore(ASKED_AT_ONCE), 0
 
@@ -185,10 +185,11 @@ class Webhooks:
 
         Not PagerDuty's: three refusals switch its webhook off for a day. Its odd ones are kept and put aside.
         """
-        if source.identity_window_seconds is None:
+        check = self._checks.get(source.name)
+        if check is None:
             return
         try:
-            self._checks[source.name](delivery, self._mapping_of(delivery.route))
+            check(delivery, self._mapping_of(delivery.route))
         except Unreadable as error:
             raise Answer(400, error.reason) from None
 
@@ -273,6 +274,13 @@ class Patience:
                 task.cancel()
         if self._reading:
             self._look = loop.call_later(min(1.0, self._seconds), self._end_late_ones, loop)
+
+
+def _check_of(source: Source) -> Callable[[Delivery, Mapping[str, str]], object] | None:
+    """How a body is looked at before its sender is answered; None where it is kept however odd it is."""
+    if isinstance(source, Checks):
+        return source.check
+    return None if source.identity_window_seconds is None else source.parse
 
 
 @lru_cache(maxsize=1000)

@@ -220,6 +220,20 @@ def test_a_replay_after_the_inbox_forgot_it_is_a_repeat_and_pages_nobody(fresh):
     assert not [one for one in fresh.story.messages(fresh.story.channel()) if "Another alert" in one["text"]]
 
 
+def test_a_delivery_with_a_key_comes_once_however_late_it_comes_again(fresh):
+    body = dumped({"title": "Export fails", "severity": "critical", "service": "checkout", "dedup_key": "x"})
+    keyed = fresh.signature("generic", body) | {"Idempotency-Key": "export-7"}
+    first = fresh.post("generic", body, keyed)
+    fresh.story.passes(minutes=3)
+
+    again = fresh.post("generic", body, keyed)
+    other = body.replace(b"fails", b"is late")
+    anew = fresh.post("generic", other, fresh.signature("generic", other) | {"Idempotency-Key": "export-7"})
+
+    assert (again.json.get("seen"), again.taken()) == (True, first.taken())
+    assert "seen" not in anew.json
+
+
 def test_an_acknowledgement_that_is_replayed_under_another_id_is_told_once(fresh):
     fresh.story.fires()
     fresh.story.card_says("Paged through")

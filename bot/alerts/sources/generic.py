@@ -79,7 +79,7 @@ class Generic(signatures.ByToken):
     name = "generic"
     title = "Generic JSON"
     setup = SETUP
-    identity_window_seconds: int | None = 30
+    identity_window_seconds: int | None = None
 
     @property
     def examples(self) -> Sequence[Example]:
@@ -87,13 +87,18 @@ class Generic(signatures.ByToken):
         return EXAMPLES
 
     def delivery_id(self, delivery: Delivery) -> str:
-        """Its Idempotency-Key, where the sender gives one; else each is one of its own.
+        """Its Idempotency-Key, where the sender gives one, and what it says; else each is one of its own.
 
+        Another body under a key that was used before is a mistake of its sender's; it is not lost for that.
         A job that fails, is well and fails again may say the same words three times within seconds, and each is news.
         One that is only sent again changes nothing: the rules know its alert.
         """
-        given = delivery.headers.get("idempotency-key", "").strip()
-        return given[:128] or f"{signatures.content_id(delivery)}@{delivery.received_at.timestamp():.6f}"
+        content, given = signatures.content_id(delivery), delivery.headers.get("idempotency-key", "").strip()
+        return f"{given[:80]}/{content[:32]}" if given else f"{content}@{delivery.received_at.timestamp():.6f}"
+
+    def check(self, delivery: Delivery, mapping: Mapping[str, str]) -> None:
+        """As `parse` refuses: nobody else will tell its author what is wrong."""
+        self.parse(delivery, mapping)
 
     def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
         """Each object. `mapping` is field -> dotted path, several parted by ||; `alerts` is where a list stands."""
