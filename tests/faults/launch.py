@@ -1,6 +1,7 @@
 """`python -m bot`, with a hand on the switch: at the n-th time a point is reached, this process gets a signal.
 
-FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAULT_TRACE names a file in which every
+FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAULT_REACHED names a file that is made just before.
+FAULT_TRACE names a file in which every
 point that is reached is written down, a line each. FAULT_CLOCKS names a folder: a file in it that is called as this
 process's port says by how many seconds its clock is wrong, from one reading to the next.
 """
@@ -39,8 +40,8 @@ SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 class Switch:
     """Counts how often the point was reached."""
 
-    def __init__(self, point: str, time: int, signal_: signal.Signals, trace: str) -> None:
-        self._point, self._time, self._signal = point, time, signal_
+    def __init__(self, point: str, time: int, signal_: signal.Signals, trace: str, reached: str) -> None:
+        self._point, self._time, self._signal, self._reached = point, time, signal_, reached
         self._trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if trace else None
         self._lock = threading.Lock()
 
@@ -53,6 +54,8 @@ class Switch:
             self._time -= 1
             is_now = self._time == 0
         if is_now:
+            if self._reached:
+                Path(self._reached).touch()
             # To this very thread: a signal to the process may let it go on for a while before it is stopped.
             signal.pthread_kill(threading.get_ident(), self._signal)
 
@@ -69,6 +72,6 @@ if __name__ == "__main__":
     threading.Thread(target=ends_with, args=(os.getppid(),), daemon=True).start()
     points.hook = Switch(
         given.get("FAULT_POINT", ""), int(given.get("FAULT_TIME", "1")), SIGNALS[given.get("FAULT_SIGNAL", "KILL")],
-        given.get("FAULT_TRACE", ""),
+        given.get("FAULT_TRACE", ""), given.get("FAULT_REACHED", ""),
     )  # fmt: skip
     sys.exit(main())
