@@ -77,9 +77,9 @@ def _summary(outcomes: Sequence[Outcome], today: date, planned: int, code: str) 
     return [
         f"**{len(outcomes):,} runs** of commit {code}, of {planned:,} that `make faults` plans, "
         f"on {today:%-d %B %Y}, in {len(met):,} of which the fault came about. Of {kills:,} kills and stops that were planned, "
-        f"**{reached:,} were reached**; in the others the point was not reached as often as the seed asked, and they count for "
-        "nothing. **{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} "
-        f"duplicate channels, {wrong['message']} duplicate messages, {wrong['late']} late.** {platform.system()} {platform.machine()}, "
+        f"**{reached:,} were reached**; the others, whose point was not reached as often as the seed asked, are no kills. "
+        f"**{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} duplicate channels, "
+        f"{wrong['message']} duplicate messages, {wrong['late']} late.** {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, SQLite and PostgreSQL, both with every commit synced.",
     ]
 

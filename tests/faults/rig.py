@@ -186,6 +186,10 @@ class Rig:
         self.store = Store.at(database_url)
         self.accepted: list[bytes] = []
         """Bodies that were answered with a 2xx."""
+        self.accepted_at: dict[str, datetime] = {}
+        """When each example was answered for."""
+        self.read: dict[int, dict[str, Any]] = {}
+        """Each line of the timelines as it was when it was first read."""
         self.outages: list[Outage] = []
         """When a process was away, newest last."""
         self._planned: list[tuple[Bot, int, Kill]] = []
@@ -286,6 +290,7 @@ class Rig:
         body = next(one for one in source.examples if one.name == example).body_at(self.world.clock())
         headers = {"Content-Type": "application/json", **source.sign(body, SECRET, self.world.clock())}
         self.sends("/hooks/alertmanager/main", body, headers, example)
+        self.accepted_at[example] = self.world.clock()
 
     def sends(self, path: str, body: bytes, headers: Mapping[str, str], what: str) -> None:
         """Post until it is taken."""
@@ -323,6 +328,15 @@ class Rig:
     def says(self, words: str) -> None:
         """A message with these words is somewhere."""
         self.until(lambda: any(words in one["text"] for one in self.messages()), f"a message with “{words}”")
+
+    def entries(self) -> dict[int, dict[str, Any]]:
+        """Every line of the timelines, by its id."""
+        with self.store.engine.connect() as connection:
+            return {row["id"]: dict(row) for row in connection.execute(tables.entries.select()).mappings()}
+
+    def reads(self) -> None:
+        """Read the timelines as they are by now, to see later whether what was there still is."""
+        self.read = self.entries() | self.read
 
     def is_quiet(self) -> bool:
         """Whether nothing waits: no delivery unread, no effect undone."""
