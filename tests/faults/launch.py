@@ -11,8 +11,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
 
 from bot import clock, points
 
@@ -35,6 +39,21 @@ if "FAULT_CLOCKS" in os.environ:
 from bot.commands import main  # noqa: E402
 
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
+
+
+IN_A_MIGRATION = "migration: in its midst"
+"""A statement that changes the schema, or a row of it, was carried out; there are many in a migration."""
+CHANGES = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE")
+
+
+def tell_statements(tell: Callable[[str], None]) -> None:
+    """Say of each statement that changes something that it was carried out."""
+
+    def executed(connection: Any, cursor: Any, statement: str, *given: Any) -> None:
+        if statement.lstrip().upper().startswith(CHANGES):
+            tell(IN_A_MIGRATION)
+
+    event.listen(Engine, "after_cursor_execute", executed)
 
 
 class Switch:
@@ -74,4 +93,6 @@ if __name__ == "__main__":
         given.get("FAULT_POINT", ""), int(given.get("FAULT_TIME", "1")), SIGNALS[given.get("FAULT_SIGNAL", "KILL")],
         given.get("FAULT_TRACE", ""), given.get("FAULT_REACHED", ""),
     )  # fmt: skip
+    if given.get("FAULT_POINT") == IN_A_MIGRATION:
+        tell_statements(points.hook)
     sys.exit(main())
