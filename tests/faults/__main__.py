@@ -13,9 +13,11 @@ from bot.clock import wall_clock
 from bot.commands.running import set_up_logs
 from bot.settings import Settings
 from tests.faults import (
+    asides,
     inbound,
     machine,
     matrix,
+    migrations,
     neighbours,
     orders,
     outages,
@@ -85,8 +87,8 @@ def main() -> int:
 
 
 TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
-    neighbours.trials, outages.trials, strangers.trials, inbound.trials, orders.trials, machine.trials, scarce.trials,
-    replicas.trials, watch.trials, storms.trials,
+    migrations.trials, asides.trials, neighbours.trials, outages.trials, strangers.trials, inbound.trials, orders.trials,
+    machine.trials, scarce.trials, replicas.trials, watch.trials, storms.trials,
 )  # fmt: skip
 """The `trials` of each module that has some."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from sandbox.cast import BOT_USER
 from tests.faults.rig import Outage, Rig
 from tests.faults.story import channel_of, drafts, escalations, pages
 
@@ -96,8 +97,13 @@ def paging(rig: Rig) -> Iterator[Wrong]:
 def channels(rig: Rig) -> Iterator[Wrong]:
     """I4."""
     with rig.world.lock:
-        names = [one.name for one in rig.sandbox.space.channels.values() if one.name.startswith("inc-")]
-        channel = next((one for one in rig.sandbox.space.channels.values() if one.name == channel_of(rig)), None)
+        named = [one for one in rig.sandbox.space.channels.values() if one.name.startswith("inc-")]
+        ours = [one for one in named if one.creator == BOT_USER]
+        names = [one.name for one in ours]
+        channel = next((one for one in ours if one.name == channel_of(rig)), None)
+        entered = [one.name for one in named if one.creator != BOT_USER and (BOT_USER in one.members or one.messages)]
+    if entered:
+        yield Wrong("channel", f"the bot went into channels that others made: {entered}")
     incident = rig.store.incident(1)
     if len(names) != 1:
         yield Wrong("channel" if names else "lost", f"channels: {names}")

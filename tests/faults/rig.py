@@ -25,7 +25,9 @@ from bot.store import Store, migrate, tables
 from sandbox.__main__ import SECRET, settings_for
 from sandbox.app import Sandbox
 from sandbox.calls import get, post
+from sandbox.person import CannotBe
 from sandbox.serving import running
+from sandbox.slack.workspace import SlackError
 from sandbox.world import World
 from tests.ports import free_port
 
@@ -33,6 +35,8 @@ TOP = Path(__file__).parents[2]
 PATIENCE = 120.0
 """Seconds until something that has to come is said to be missing. Runs share the machine; I7 and I8 have limits of their own."""
 LEASE_SECONDS = 3
+SHOWN_SECONDS = 3.0
+"""How long a person waits for an answer before they try again."""
 LOOK_SECONDS = 0.05
 """From one look at the processes to the next."""
 THAW_SECONDS = 8.0
@@ -328,6 +332,19 @@ class Rig:
     def says(self, words: str) -> None:
         """A message with these words is somewhere."""
         self.until(lambda: any(words in one["text"] for one in self.messages()), f"a message with “{words}”")
+
+    def shown(self, does: Callable[[], Any], seen: Callable[[], Any], what: str) -> None:
+        """Somebody does something, again where what it should show does not come."""
+
+        def tried() -> Any:
+            with suppress(CannotBe, SlackError):
+                does()
+            end = time.monotonic() + SHOWN_SECONDS
+            while not seen() and time.monotonic() < end:
+                time.sleep(0.05)
+            return seen()
+
+        self.until(tried, what)
 
     def entries(self) -> dict[int, dict[str, Any]]:
         """Every line of the timelines, by its id."""

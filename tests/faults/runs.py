@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from bot import points
 from tests.databases import Server
 from tests.faults import oracle, story
 from tests.faults.matrix import Plan
@@ -151,4 +152,8 @@ def counted(databases: Databases) -> dict[str, int]:
             if wrong:
                 raise SystemExit(f"a run that nobody disturbs is wrong already: {wrong}")
             calls = rig.calls()
-        return Counter((folder / "trace").read_text(encoding="utf-8").splitlines()) | calls
+        reached = Counter((folder / "trace").read_text(encoding="utf-8").splitlines())
+        unknown = (reached.keys() - set(points.every())) | (calls.keys() - set(points.changing()))
+        if unknown:
+            raise SystemExit(f"the bot came to places that bot/points.py does not list: {sorted(unknown)}")
+        return reached | calls
