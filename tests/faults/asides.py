@@ -23,7 +23,7 @@ def switched_on(kill: Kill) -> Callable[[Stage], Iterator[Wrong]]:
             rig.runs(("serve",), (kill,))
             rig.until(rig.is_up, "the bot is up")
             rig.fires("checkout-errors")
-            rig.until(lambda: any(one["status"] == 200 for one in rig.sandbox.webhooks.sent), "a webhook came")
+            rig.until(lambda: any(200 <= one["status"] < 300 for one in rig.sandbox.webhooks.sent), "a webhook came")
             rig.sandbox.webhooks.is_disabled = True
             rig.until(lambda: not rig.sandbox.webhooks.is_disabled, "the webhook is on again", SWITCHED_ON_WITHIN)
             if not kill.call:

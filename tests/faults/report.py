@@ -57,6 +57,9 @@ line of the timeline that was ever read stays as it was, and none is there twice
   says why nothing in Slack's interface rules it out.
 - **A person's command that was cut off** is shown by Slack as failed though it may have been saved. Typed again, a note is
   there twice, once for each time it was asked; everything else answers that it was done already.
+- **A form, or an answer to one person, that was cut off** is not shown: its trigger lives three seconds. What they did is
+  saved; asked again, they are shown it. And where the bot dies in the moment in which PagerDuty's webhook is on again,
+  nobody is told that it had been off.
 - **A process that stands still between its last look at its lease and its call** makes that call in spite of its successor
   once it goes on. For a trigger, an acknowledgement and a resolve that is harmless (the same key); a message may be there
   twice, and a level that was asked for may ring once more. It takes a process that stops for longer than its lease within
