@@ -1,6 +1,7 @@
 """`python -m bot`, with a hand on the switch: at the n-th time a point is reached, this process gets a signal.
 
 FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAULT_REACHED names a file that is made just before.
+FAULT_UP names one that is made once the process is at work.
 FAULT_TRACE names a file in which every
 point that is reached is written down, a line each. FAULT_CLOCKS names a folder: a file in it that is called as this
 process's port says by how many seconds its clock is wrong, from one reading to the next.
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ if "FAULT_CLOCKS" in os.environ:
     # Before anybody takes the clock by its name.
     clock.wall_clock = moved
 
-from bot.commands import main  # noqa: E402
+from bot.commands import main, running  # noqa: E402
 
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 
@@ -79,6 +81,12 @@ class Switch:
             signal.pthread_kill(threading.get_ident(), self._signal)
 
 
+def is_up(then: Callable[[], None], sign: Path) -> None:
+    """Everything was started: say so."""
+    then()
+    sign.touch()
+
+
 def ends_with(parent: int) -> None:
     """End this process when whoever started it is gone: a run that was cut off leaves nobody behind."""
     while os.getppid() == parent:
@@ -93,6 +101,8 @@ if __name__ == "__main__":
         given.get("FAULT_POINT", ""), int(given.get("FAULT_TIME", "1")), SIGNALS[given.get("FAULT_SIGNAL", "KILL")],
         given.get("FAULT_TRACE", ""), given.get("FAULT_REACHED", ""),
     )  # fmt: skip
+    if "FAULT_UP" in given:
+        running._make_ready_for_load = partial(is_up, running._make_ready_for_load, Path(given["FAULT_UP"]))
     if given.get("FAULT_POINT") == IN_A_MIGRATION:
         tell_statements(points.hook)
     sys.exit(main())

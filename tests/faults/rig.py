@@ -78,7 +78,7 @@ class Kill:
 
 @dataclass
 class Outage:
-    """A process was away: dead, or standing still. `ended` is when it was started again, or went on; None before."""
+    """A process was away: dead, not yet at work, or standing still. `ended` is when it was at work again; None before."""
 
     began: datetime
     ended: datetime | None = None
@@ -103,14 +103,19 @@ class Bot:
     stops: int = 0
     keeps_still: bool = False
     """Whether nobody lets it go on where it stands still."""
-    _outage: Outage = field(init=False)
+    starts: int = 0
+    _absent: Outage | None = None
+    _still: Outage | None = None
 
     def start(self) -> None:
         """Start it, with the next kill that was planned for it."""
+        self.starts += 1
+        if self._absent is None:
+            self._absent = self._away()
         index, kill = self.kills.pop(0) if self.kills else (0, Kill())
         given = self.rig.environment | {
             "PORT": str(self.port), "FAULT_POINT": kill.point, "FAULT_TIME": str(kill.time), "FAULT_SIGNAL": kill.signal,
-            "FAULT_REACHED": str(self.rig.sign_of(index)),
+            "FAULT_REACHED": str(self.rig.sign_of(index)), "FAULT_UP": str(self._up),
         } | dict(self.own)  # fmt: skip
         if kill.call:
             self.rig.plan(self, index, kill)
@@ -118,6 +123,17 @@ class Bot:
             [*self.within, sys.executable, "-m", "tests.faults.launch", self.command, "--migrate"], cwd=TOP, env=given,
             stdin=subprocess.DEVNULL, stdout=self.rig.log, stderr=self.rig.log,
         )  # fmt: skip
+
+    @property
+    def _up(self) -> Path:
+        """The file that is there once the process is at work."""
+        return self.rig.folder / f"up-{self.port}-{self.starts}"
+
+    def _away(self) -> Outage:
+        """From now on it is away, or from a look ago."""
+        outage = Outage(self.rig.world.clock() - timedelta(seconds=2 * LOOK_SECONDS))
+        self.rig.outages.append(outage)
+        return outage
 
     def is_still(self) -> bool:
         """Whether it stands still (SIGSTOP)."""
@@ -134,19 +150,17 @@ class Bot:
             return
         if self.process.poll() is not None:
             self.deaths += 1
-            # It may have died up to a look ago.
-            outage = Outage(self.rig.world.clock() - timedelta(seconds=2 * LOOK_SECONDS))
-            self.rig.outages.append(outage)
             self.start()
-            outage.ended = self.rig.world.clock()
-        elif not _stands_still(self.process.pid):
-            if self.stopped_at is not None:
-                self._outage.ended = self.rig.world.clock()
+            return
+        if self._absent is not None and self._up.exists():
+            self._absent.ended, self._absent = self.rig.world.clock(), None
+        if not _stands_still(self.process.pid):
+            if self._still is not None:
+                self._still.ended, self._still = self.rig.world.clock(), None
             self.stopped_at = None
         elif self.stopped_at is None:
             self.stopped_at, self.stops = time.monotonic(), self.stops + 1
-            self._outage = Outage(self.rig.world.clock() - timedelta(seconds=2 * LOOK_SECONDS))
-            self.rig.outages.append(self._outage)
+            self._still = self._away()
         elif time.monotonic() - self.stopped_at > THAW_SECONDS and not self.keeps_still:
             self.process.send_signal(signal.SIGCONT)
 

@@ -112,7 +112,7 @@ def kept(plan: Plan | Trial, wrong: Sequence[Wrong], folder: Path, top: Path = T
         return ""
     words = re.sub(r"[^a-z0-9]+", "-", plan.name.lower()).strip("-")
     place = Path(".cache") / "faults" / f"{words[:150]}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    ignored = shutil.ignore_patterns("reached-*")
+    ignored = shutil.ignore_patterns("reached-*", "up-*")
     with suppress(OSError, shutil.Error):
         shutil.copytree(folder, top / place, ignore=ignored, dirs_exist_ok=True)
     (top / place).mkdir(parents=True, exist_ok=True)
