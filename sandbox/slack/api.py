@@ -95,10 +95,10 @@ class Api:
         _check_name(name)
         if self._space.is_taken(name, given[BEGAN]):
             raise SlackError("name_taken")
+        channel = self._space.make(name, BOT_USER, is_private=bool(given.get("is_private")))
         if self._space.rivals:
             self._space.rivals -= 1
             self._space.make(name, RIVAL)
-        channel = self._space.make(name, BOT_USER, is_private=bool(given.get("is_private")))
         return {"channel": self._space.channel_json(channel)}
 
     def conversations_invite(self, given: Json) -> Json:
