@@ -63,6 +63,25 @@ CALLS: dict[type, tuple[str, ...]] = {
 }
 """The calls by which each effect changes something outside."""
 
+ASIDE: dict[str, str] = {
+    "views.open": "a form for whoever typed or pressed; its trigger lives three seconds, and they type again",
+    "response_url": "an answer to one person; what they did is saved, and asked again it is told again",
+    "chat.postEphemeral": "the same, where Slack gave no address to answer at",
+    "enable": "PagerDuty's webhook, switched on again; whoever looks next finds it off or on",
+}
+"""Calls that change something outside and belong to no effect: each with why nothing is lost that nobody can have back."""
+
+READS: dict[str, str] = {
+    "get": "PagerDuty's REST API is read",
+    "users.conversations": "the channels that the bot is in",
+    "bookmarks.list": "what is there already, before anything is added",
+    "users.list": "who there is, every ten minutes",
+    "conversations.history": "after a lost answer, and for a message that somebody pins to the timeline",
+    "chat.getPermalink": "for a message that somebody pins to the timeline",
+    "auth.test": "after a lost answer: who we are",
+}
+"""Calls that only look: to die at one is to die before whatever would have been done with its answer."""
+
 
 def claimed(effect: Effect | type) -> str:
     """`sending` is committed, nothing was sent."""
@@ -86,8 +105,13 @@ def _name(effect: Effect | type) -> str:
 def every() -> tuple[str, ...]:
     """All points of this process, in no particular order but always the same."""
     kinds = get_args(effects.Effect)
-    calls = sorted({call for made in CALLS.values() for call in made})
+    calls = (*changing(), *READS)
     return (*RECORD, *map(claimed, kinds), *map(before, calls), *map(answered, kinds))
+
+
+def changing() -> tuple[str, ...]:
+    """All calls that change something outside."""
+    return (*sorted({call for made in CALLS.values() for call in made}), *ASIDE)
 
 
 def reached(point: str) -> None:

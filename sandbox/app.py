@@ -200,6 +200,8 @@ def _respond(sandbox: Sandbox) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
         said = json.loads(await request.body() or b"{}")
         taken = await run_in_threadpool(sandbox.outgoing.respond, request.path_params["id"], said)
+        if taken:
+            await run_in_threadpool(sandbox.world.committed, "response_url")
         return Response("ok") if taken else JSONResponse({"ok": False, "error": "used_url"}, 404)
 
     return handle

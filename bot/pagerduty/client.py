@@ -216,20 +216,20 @@ class Client:
 
     def get(self, path: str, what: str, **params: Any) -> dict[str, Any]:
         """A REST GET's body."""
-        return self._rest_call("GET", path, what, params=params)
+        return self._rest_call("GET", path, what, "get", params=params)
 
     def put(self, path: str, body: Mapping[str, Any], what: str, *, from_email: str = "") -> dict[str, Any]:
         """A REST PUT's body, in the name of `from_email` or of the bot's own user."""
-        return self._rest_call("PUT", path, what, json=dict(body), headers=self._from(from_email))
+        return self._rest_call("PUT", path, what, "put", json=dict(body), headers=self._from(from_email))
 
-    def post(self, path: str, body: Mapping[str, Any], what: str, *, from_email: str = "") -> dict[str, Any]:
-        """A REST POST's body, in the name of `from_email` or of the bot's own user."""
-        return self._rest_call("POST", path, what, json=dict(body), headers=self._from(from_email))
+    def post(self, path: str, body: Mapping[str, Any], what: str, *, from_email: str = "", call: str = "post") -> dict[str, Any]:
+        """A REST POST's body, in the name of `from_email` or of the bot's own user. `call`: its name in `bot/points.py`."""
+        return self._rest_call("POST", path, what, call, json=dict(body), headers=self._from(from_email))
 
-    def _rest_call(self, method: str, path: str, what: str, **more: Any) -> dict[str, Any]:
+    def _rest_call(self, method: str, path: str, what: str, call: str, **more: Any) -> dict[str, Any]:
         if not self.has_token:
             raise GaveUp(f"there is no PagerDuty REST token for {what}", MEND_TOKEN)
-        self._about_to(method.lower())
+        self._about_to(call)
         answer = self._call(self._rest(), method, path, what, **more)
         try:
             body = answer.json()

@@ -60,7 +60,7 @@ class Subscriptions:
     def _switch_on(self, id_: str) -> int:
         off = f"PagerDuty had switched its webhook {id_} to this bot off, after deliveries that were refused"
         try:
-            self._client.post(f"/webhook_subscriptions/{id_}/enable", {}, "switching the webhook on")
+            self._client.post(f"/webhook_subscriptions/{id_}/enable", {}, "switching the webhook on", call="enable")
         except (TryLater, GaveUp) as error:
             self.trouble = f"PagerDuty's webhook {id_} is off: {error.reason}"
             self._warn(id_, f"{off}. It cannot be switched on again: {error.reason}", f"{BY_HAND} {WHY}")

@@ -289,6 +289,7 @@ class Slack:
         https://docs.slack.dev/interactivity/handling-user-interaction
         """
         said = {"response_type": "ephemeral", "replace_original": False, "text": text, "blocks": blocks}
+        self._about_to("response_url")
         self._post(url, orjson.dumps(said), "application/json", "the answer")
 
     def _post(self, url: str, body: bytes, content_type: str, what: str) -> None:

@@ -133,7 +133,10 @@ class Rest:
         if not isinstance(body, dict):
             raise PagerError(400, "Invalid Input Provided", 2001, ["The body is not a JSON object"])
         if path.startswith("/webhook_subscriptions"):
-            return self._subscriptions(method, path, body)
+            answered = self._subscriptions(method, path, body)
+            if path.endswith("/enable"):
+                self._world.committed("enable")
+            return answered
         for verb, pattern, handler in self._routes:
             found = re.fullmatch(pattern, path)
             if verb == method and found:

@@ -5,6 +5,7 @@ https://docs.slack.dev/reference/methods
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +20,13 @@ SCOPES = (
     "files:write,files:read,app_mentions:read,reactions:read,im:write"
 )
 TEXT_LIMIT = 40_000
+BEGAN = "_began"
+"""When a call came in, which is before its turn: two that came at the same time are told apart by nothing."""
+RIVAL = CAST[2].slack_id
 WRITES = frozenset({
     "conversations.create", "conversations.invite", "conversations.setTopic", "conversations.setPurpose",
     "conversations.archive", "chat.postMessage", "chat.update", "chat.delete", "chat.postEphemeral", "pins.add",
-    "bookmarks.add", "reactions.add", "files.completeUploadExternal", "views.open", "views.update",
+    "bookmarks.add", "reactions.add", "files.getUploadURLExternal", "files.completeUploadExternal", "views.open", "views.update",
 })  # fmt: skip
 
 
@@ -45,10 +49,11 @@ class Api:
         if handler is None:
             raise SlackError("unknown_method", req_method=method)
         arguments = {key: _read(key, value) for key, value in given.items()}
+        began = time.monotonic()
         with self._world.lock:
             if self._world.is_strict:
                 self._limits.spend(method, str(arguments.get("channel", "")))
-            answer = handler(arguments)
+            answer = handler({**arguments, BEGAN: began} if method == "conversations.create" else arguments)
             if method in WRITES:
                 at = self._world.clock().isoformat()
                 self._space.ledger.append({"method": method, "args": arguments, "at": at, "answer": answer})
@@ -88,14 +93,12 @@ class Api:
     def conversations_create(self, given: Json) -> Json:
         name = str(given.get("name") or "")
         _check_name(name)
-        if self._space.named(name) is not None:
+        if self._space.is_taken(name, given[BEGAN]):
             raise SlackError("name_taken")
-        channel = Channel(
-            self._space.next_id("C"), name, BOT_USER, self._space.seconds(), is_private=bool(given.get("is_private")),
-            members=[BOT_USER],
-        )  # fmt: skip
-        self._space.channels[channel.id] = channel
-        self._world.changed("channels")
+        channel = self._space.make(name, BOT_USER, is_private=bool(given.get("is_private")))
+        if self._space.rivals:
+            self._space.rivals -= 1
+            self._space.make(name, RIVAL)
         return {"channel": self._space.channel_json(channel)}
 
     def conversations_invite(self, given: Json) -> Json:

@@ -37,6 +37,8 @@ class Channel:
     messages: list[Json] = field(default_factory=list)
     pins: list[str] = field(default_factory=list)
     bookmarks: list[Json] = field(default_factory=list)
+    made_at: float = float("-inf")
+    """By the machine's steady clock; one that was there from the start is as old as can be."""
 
 
 @dataclass
@@ -62,6 +64,8 @@ class Workspace:
         self.ledger: list[Json] = []
         self.left: set[str] = set()
         """People who are not in this workspace (any more), by id."""
+        self.rivals = 0
+        """So many of the next channels that the bot makes meet somebody who makes one of the same name in that moment."""
         self._triggers: dict[str, tuple[float, str]] = {}
         self._count = 0
         self._last_ts = 0.0
@@ -122,6 +126,23 @@ class Workspace:
     def named(self, name: str) -> Channel | None:
         """The channel of that name, archived or not."""
         return next((one for one in self.channels.values() if one.name == name), None)
+
+    def is_taken(self, name: str, began: float) -> bool:
+        """Whether a call that began then finds the name taken.
+
+        Of two that are made at the same time neither sees the other: both come about, with one name and two ids.
+        https://github.com/slackapi/node-slack-sdk/issues/1589
+        """
+        return any(one.name == name and one.made_at < began for one in self.channels.values())
+
+    def make(self, name: str, creator: str, *, is_private: bool = False) -> Channel:
+        """A channel with nobody in it but whoever made it."""
+        channel = Channel(
+            self.next_id("C"), name, creator, self.seconds(), is_private=is_private, members=[creator], made_at=time.monotonic()
+        )
+        self.channels[channel.id] = channel
+        self.world.changed("channels")
+        return channel
 
     def message(self, channel: Channel, ts: Any) -> Json:
         """The message with that timestamp. Raises SlackError."""

@@ -13,9 +13,11 @@ from bot.clock import wall_clock
 from bot.commands.running import set_up_logs
 from bot.settings import Settings
 from tests.faults import (
+    asides,
     inbound,
     machine,
     matrix,
+    migrations,
     neighbours,
     orders,
     outages,
@@ -76,6 +78,10 @@ def main() -> int:
         print(f"- {report.named(one.plan)}")
         for wrong in one.wrong:
             print(f"    {wrong.kind}: {wrong.what}")
+        print(f"    kept in {one.kept}")
+    for one in done:
+        if isinstance(one.plan, Plan) and one.hits < len(one.plan.kills):
+            print(f"- not reached: {report.named(one.plan)}: {one.hits} of {len(one.plan.kills)}")
     if given.write:
         planned = sum(1 for _ in _all(range(SEEDS), counts))
         given.write.write_text(report.page(done, wall_clock().date(), planned, code_here()), encoding="utf-8")
@@ -83,8 +89,8 @@ def main() -> int:
 
 
 TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
-    neighbours.trials, outages.trials, strangers.trials, inbound.trials, poisoned.trials, orders.trials, machine.trials,
-    versions.trials, scarce.trials, replicas.trials, watch.trials, storms.trials,
+    migrations.trials, asides.trials, neighbours.trials, outages.trials, strangers.trials, inbound.trials, poisoned.trials,
+    orders.trials, machine.trials, versions.trials, scarce.trials, replicas.trials, watch.trials, storms.trials,
 )  # fmt: skip
 """The `trials` of each module that has some."""
 
@@ -107,7 +113,7 @@ def _teller(total: int, keep: Callable[[Outcome], None]) -> Callable[[Outcome, i
         rest = (time.monotonic() - began) / done * (total - done)
         said = f"{done}/{total}, {wrong} wrong, {rest / 60:.0f} min left"
         if outcome.wrong:
-            print(f"\n{outcome.plan.name}: {'; '.join(f'{one.kind}: {one.what}' for one in outcome.wrong)}")
+            print(f"\n{outcome.plan.name}: {'; '.join(f'{one.kind}: {one.what}' for one in outcome.wrong)} (kept in {outcome.kept})")
         print(f"\r{said:50}", end="" if sys.stdout.isatty() else "\n", flush=True)
 
     return tell

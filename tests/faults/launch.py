@@ -1,6 +1,8 @@
 """`python -m bot`, with a hand on the switch: at the n-th time a point is reached, this process gets a signal.
 
-FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAULT_TRACE names a file in which every
+FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAULT_REACHED names a file that is made just before.
+FAULT_UP names one that is made once the process is at work.
+FAULT_TRACE names a file in which every
 point that is reached is written down, a line each. FAULT_CLOCKS names a folder: a file in it that is called as this
 process's port says by how many seconds its clock is wrong, from one reading to the next. FAULT_INBOX_ROWS says how many
 deliveries may wait for a commit, where the thousands of a real inbox would take a machine of their own to send.
@@ -11,8 +13,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
 
 from bot import clock, points
 
@@ -32,7 +39,7 @@ if "FAULT_CLOCKS" in os.environ:
     # Before anybody takes the clock by its name.
     clock.wall_clock = moved
 
-from bot.commands import main  # noqa: E402
+from bot.commands import main, running  # noqa: E402
 from bot.store.arrivals import InboxWriter  # noqa: E402
 
 if "FAULT_INBOX_ROWS" in os.environ:
@@ -43,11 +50,26 @@ if "FAULT_INBOX_ROWS" in os.environ:
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 
 
+IN_A_MIGRATION = "migration: in its midst"
+"""A statement that changes the schema, or a row of it, was carried out; there are many in a migration."""
+CHANGES = ("CREATE", "ALTER", "DROP", "INSERT", "UPDATE", "DELETE")
+
+
+def tell_statements(tell: Callable[[str], None]) -> None:
+    """Say of each statement that changes something that it was carried out."""
+
+    def executed(connection: Any, cursor: Any, statement: str, *given: Any) -> None:
+        if statement.lstrip().upper().startswith(CHANGES):
+            tell(IN_A_MIGRATION)
+
+    event.listen(Engine, "after_cursor_execute", executed)
+
+
 class Switch:
     """Counts how often the point was reached."""
 
-    def __init__(self, point: str, time: int, signal_: signal.Signals, trace: str) -> None:
-        self._point, self._time, self._signal = point, time, signal_
+    def __init__(self, point: str, time: int, signal_: signal.Signals, trace: str, reached: str) -> None:
+        self._point, self._time, self._signal, self._reached = point, time, signal_, reached
         self._trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if trace else None
         self._lock = threading.Lock()
 
@@ -60,8 +82,16 @@ class Switch:
             self._time -= 1
             is_now = self._time == 0
         if is_now:
+            if self._reached:
+                Path(self._reached).touch()
             # To this very thread: a signal to the process may let it go on for a while before it is stopped.
             signal.pthread_kill(threading.get_ident(), self._signal)
+
+
+def is_up(then: Callable[[], None], sign: Path) -> None:
+    """Everything was started: say so."""
+    then()
+    sign.touch()
 
 
 def ends_with(parent: int) -> None:
@@ -76,6 +106,10 @@ if __name__ == "__main__":
     threading.Thread(target=ends_with, args=(os.getppid(),), daemon=True).start()
     points.hook = Switch(
         given.get("FAULT_POINT", ""), int(given.get("FAULT_TIME", "1")), SIGNALS[given.get("FAULT_SIGNAL", "KILL")],
-        given.get("FAULT_TRACE", ""),
+        given.get("FAULT_TRACE", ""), given.get("FAULT_REACHED", ""),
     )  # fmt: skip
+    if "FAULT_UP" in given:
+        running._make_ready_for_load = partial(is_up, running._make_ready_for_load, Path(given["FAULT_UP"]))
+    if given.get("FAULT_POINT") == IN_A_MIGRATION:
+        tell_statements(points.hook)
     sys.exit(main())

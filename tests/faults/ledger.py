@@ -31,7 +31,7 @@ class Ledger:
         """Of these plans, what is known already."""
         found = [(one, self._known.get(one.name)) for one in plans]
         return [
-            Outcome(plan, tuple(Wrong(*wrong) for wrong in known["wrong"]), known["hits"], known["seconds"])
+            Outcome(plan, tuple(Wrong(*wrong) for wrong in known["wrong"]), known["hits"], known["seconds"], known["kept"])
             for plan, known in found
             if known
         ]
@@ -43,7 +43,10 @@ class Ledger:
     def keep(self, outcome: Outcome) -> None:
         """Write one down."""
         wrong = [(one.kind, one.what) for one in outcome.wrong]
-        line = {"name": outcome.plan.name, "wrong": wrong, "hits": outcome.hits, "seconds": round(outcome.seconds, 1)}
+        line = {
+            "name": outcome.plan.name, "wrong": wrong, "hits": outcome.hits, "seconds": round(outcome.seconds, 1),
+            "kept": outcome.kept,
+        }  # fmt: skip
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
 

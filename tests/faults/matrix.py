@@ -12,6 +12,10 @@ SHAPES = ("serve", "apart")
 """One process for everything; or the web and two workers, where the database can be shared."""
 
 
+NOT_IN_THE_STORY = ("conversations.history", "chat.getPermalink", "auth.test")
+"""Reads for a message that somebody pins, or after a lost answer only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One run: what is done to the bot, and on what."""
@@ -29,9 +33,10 @@ class Plan:
 
 
 def places() -> tuple[Kill, ...]:
-    """Every place at which a process may die, once."""
-    calls = sorted({call for made in points.CALLS.values() for call in made})
-    return (*(Kill(point=one) for one in points.every()), *(Kill(call=one) for one in calls))
+    """Every place at which a process may die in the story, once. Those that it does not come to are `asides.py`'s."""
+    elsewhere = {points.MIGRATION, points.before("enable"), *map(points.before, NOT_IN_THE_STORY)}
+    told = [one for one in points.every() if one not in elsewhere]
+    return (*(Kill(point=one) for one in told), *(Kill(call=one) for one in points.changing() if one != "enable"))
 
 
 def plans(seeds: range, counts: Mapping[str, int]) -> Iterator[Plan]:

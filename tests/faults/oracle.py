@@ -1,22 +1,36 @@
 """What must hold once all is quiet, read from what the neighbours keep and from the record; never from the bot's log.
 
 I1 every delivery that was answered for is handled; I2 one open incident a fingerprint; I3 one page; I4 one channel, and
-no orphan; I5 no message twice, none lost; I6 the first acknowledgement, on both sides; I7 each level once; I9 one digest.
+no orphan; I5 no message twice, none lost; I6 the first acknowledgement, on both sides; I7 reminder, target and level once
+each, not before they are due, and late only by an outage; I8 a page within five seconds of its alert; I9 one digest;
+I10 what the timeline said it still says, once.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import text
 
-from tests.faults.rig import Rig
+from sandbox.cast import BOT_USER
+from tests.faults.rig import Outage, Rig
 from tests.faults.story import channel_of, drafts, escalations, pages
+
+WITHIN = timedelta(seconds=3)
+REMINDED_AFTER = timedelta(seconds=1)
+HOLD = timedelta(seconds=1)
+"""As the policy of `rig.py` has it."""
+LATE = timedelta(seconds=10)
+"""I7: so long after something was due, or after the bot was back."""
+PAGED_WITHIN = timedelta(seconds=5)
+"""I8: so long after the 2xx, where nothing was away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """Something that must not be. `kind` is lost, page, channel or message."""
+    """Something that must not be. `kind` is lost, page, channel, message or late."""
 
     kind: str
     what: str
@@ -24,7 +38,10 @@ class Wrong:
 
 def judged(rig: Rig) -> list[Wrong]:
     """Everything that is wrong after `story.told`."""
-    return [*deliveries(rig), *paging(rig), *channels(rig), *posted(rig), *acknowledged(rig), *documents(rig)]
+    return [
+        *deliveries(rig), *paging(rig), *channels(rig), *posted(rig), *acknowledged(rig), *documents(rig),
+        *timing(rig), *paged_soon(rig), *unaltered(rig.read, rig.entries()),
+    ]  # fmt: skip
 
 
 def deliveries(rig: Rig) -> Iterator[Wrong]:
@@ -80,8 +97,13 @@ def paging(rig: Rig) -> Iterator[Wrong]:
 def channels(rig: Rig) -> Iterator[Wrong]:
     """I4."""
     with rig.world.lock:
-        names = [one.name for one in rig.sandbox.space.channels.values() if one.name.startswith("inc-")]
-        channel = next((one for one in rig.sandbox.space.channels.values() if one.name == channel_of(rig)), None)
+        named = [one for one in rig.sandbox.space.channels.values() if one.name.startswith("inc-")]
+        ours = [one for one in named if one.creator == BOT_USER]
+        names = [one.name for one in ours]
+        channel = next((one for one in ours if one.name == channel_of(rig)), None)
+        entered = [one.name for one in named if one.creator != BOT_USER and (BOT_USER in one.members or one.messages)]
+    if entered:
+        yield Wrong("channel", f"the bot went into channels that others made: {entered}")
     incident = rig.store.incident(1)
     if len(names) != 1:
         yield Wrong("channel" if names else "lost", f"channels: {names}")
@@ -153,3 +175,101 @@ def documents(rig: Rig) -> Iterator[Wrong]:
         yield Wrong("message", f"{len(files)} drafts")
     if rig.store.draft("INC-1") is None:
         yield Wrong("lost", "the draft is not kept")
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def timing(rig: Rig) -> Iterator[Wrong]:
+    """I7: by when each line was recorded; and by PagerDuty's own log."""
+    lines = [one for one in rig.entries().values() if one["incident"] == "INC-1"]
+    opened = next((one["recorded_at"] for one in lines if one["type"] == "opened"), None)
+    if opened is None:
+        yield Wrong("lost", "the incident was never opened")
+        return
+    deadline = opened + WITHIN
+    cleared = next((one["recorded_at"] for one in lines if one["type"] == "alert_resolved"), None)
+    due = {"reminder": opened + REMINDED_AFTER, "ack_breached": deadline}
+    due |= {"resolve_proposed": cleared + HOLD} if cleared else {}
+    for type_, at in due.items():
+        fired = [one["recorded_at"] for one in lines if one["type"] == type_]
+        if type_ == "reminder" and not fired and back_after(rig.outages, opened, deadline) > opened:
+            # The bot was away, and back when there was nothing to remind of any more.
+            continue
+        yield from fired_once(type_, at, fired, rig.outages)
+    if any(one["type"] == "update_overdue" for one in lines):
+        yield Wrong("late", "an update is overdue that is promised for two hours later")
+    asked = sorted(moment_of(one["created_at"]) for one in escalations(rig))
+    breached = [one["recorded_at"] for one in lines if one["type"] == "ack_breached"]
+    for number, at in enumerate(asked):
+        # A level's time runs from when the one before it was asked for.
+        earliest = deadline if number == 0 or not breached else min(breached) + number * WITHIN
+        if at < whole_second(earliest):
+            yield Wrong("page", f"level {number + 2} was asked at {at:%X}, and is due at {earliest:%X}")
+    if asked and not pagerduty_failed(rig) and asked[0] > back_after(rig.outages, deadline, asked[0]) + LATE:
+        yield Wrong("late", f"level 2 was asked {seconds(asked[0] - deadline)} s after it was due")
+
+
+def fired_once(what: str, due: datetime, fired: list[datetime], outages: Iterable[Outage]) -> Iterator[Wrong]:
+    """Once, not before its time, and late by no more than the outage that was in between explains."""
+    if len(fired) != 1:
+        yield Wrong("lost" if not fired else "message", f"{what} fired {len(fired)} times")
+    for at in fired:
+        if at < due:
+            yield Wrong("late", f"{what} fired {seconds(due - at)} s too early")
+        elif at > back_after(outages, due, at) + LATE:
+            yield Wrong("late", f"{what} fired {seconds(at - due)} s after it was due")
+
+
+def back_after(outages: Iterable[Outage], due: datetime, at: datetime) -> datetime:
+    """From when on something that was due is late if it came at `at`: the end of the last outage in between, if any."""
+    ends = [one.ended or at for one in outages if one.began < at and (one.ended is None or one.ended > due)]
+    return max([due, *ends])
+
+
+def paged_soon(rig: Rig) -> Iterator[Wrong]:
+    """I8: by PagerDuty's clock, from the 2xx that the sender got; whatever Slack does meanwhile."""
+    accepted, found = rig.accepted_at.get("checkout-errors"), pages(rig)
+    if accepted is None or not found or pagerduty_failed(rig):
+        # Nothing to judge; or PagerDuty itself did not take it at once.
+        return
+    taken = min(one.created_at for one in found)
+    back = back_after(rig.outages, accepted, taken)
+    if taken > back + (PAGED_WITHIN if back == accepted else LATE):
+        yield Wrong("late", f"the page was taken {seconds(taken - accepted)} s after the alert")
+
+
+def pagerduty_failed(rig: Rig) -> bool:
+    """Whether PagerDuty misbehaved in this run."""
+    return any(one.wrong is not None for one in rig.world.calls_of("pagerduty"))
+
+
+def whole_second(at: datetime) -> datetime:
+    """As PagerDuty's log has it."""
+    return at.replace(microsecond=0)
+
+
+def moment_of(text_: str) -> datetime:
+    """A time of PagerDuty's log."""
+    return datetime.fromisoformat(text_).astimezone(UTC)
+
+
+def seconds(span: timedelta) -> str:
+    """To be read."""
+    return f"{span.total_seconds():.1f}"
+
+
+# --- the record -----------------------------------------------------------------------------------
+
+
+def unaltered(read: Mapping[int, Mapping[str, Any]], now: Mapping[int, Mapping[str, Any]]) -> Iterator[Wrong]:
+    """I10: every line that was ever read is there as it was, and none is there twice."""
+    for id_, line in read.items():
+        if id_ not in now:
+            yield Wrong("lost", f"line {id_} of the timeline is gone: {line['type']}")
+        elif now[id_] != line:
+            yield Wrong("lost", f"line {id_} of the timeline was altered: {line['type']}")
+    told = Counter(str([one[name] for name in ("incident", "at", "type", "by", "fields")]) for one in now.values())
+    for content, times in told.items():
+        if times > 1:
+            yield Wrong("message", f"a line of the timeline is there {times} times: {content}")

@@ -258,7 +258,7 @@ def placed(
 
 def started(rig: Rig, way: Way, commands: tuple[str, ...], kill: Kill | None = None) -> Replica:
     """A replica, which reaches the database by `way`; with `kill`, each of its processes gets that signal there."""
-    bots = [Bot(rig, command, free_port(), [kill] if kill else [], own={"DATABASE_URL": _url(rig, way)}) for command in commands]
+    bots = [Bot(rig, command, free_port(), [(0, kill)] if kill else [], own={"DATABASE_URL": _url(rig, way)}) for command in commands]
     for bot in bots:
         bot.start()
     rig.bots += bots

@@ -9,7 +9,7 @@ from tests.faults.matrix import Plan
 from tests.faults.runs import Outcome
 from tests.faults.trials import Trial
 
-KINDS = ("lost", "page", "channel", "message")
+KINDS = ("lost", "page", "channel", "message", "late")
 
 PARTS = {
     "A": "Killed, killed twice, standing still",
@@ -45,7 +45,10 @@ TAIL = """\
 
 Every delivery that was answered with a 2xx is handled. One incident for one alert, one page for one incident, each level
 paged once, one channel and none left over, one card, pinned; every message exactly once, by the effect that it carries in
-its metadata; the first acknowledgement, on both sides; one draft, one digest; nothing waits and no timer is left.
+its metadata; the first acknowledgement, on both sides; one draft, one digest; nothing waits and no timer is left. Reminder,
+missed target and level come once each, never before they are due, and at most ten seconds late, counted from the end of
+an outage where there was one; a page is taken at most five seconds after the alert was, or ten after the outage. Each
+line of the timeline that was ever read stays as it was, and none is there twice.
 
 ## What cannot be had
 
@@ -54,6 +57,9 @@ its metadata; the first acknowledgement, on both sides; one draft, one digest; n
   says why nothing in Slack's interface rules it out.
 - **A person's command that was cut off** is shown by Slack as failed though it may have been saved. Typed again, a note is
   there twice, once for each time it was asked; everything else answers that it was done already.
+- **A form, or an answer to one person, that was cut off** is not shown: its trigger lives three seconds. What they did is
+  saved; asked again, they are shown it. And where the bot dies in the moment in which PagerDuty's webhook is on again,
+  nobody is told that it had been off.
 - **A process that stands still between its last look at its lease and its call** makes that call in spite of its successor
   once it goes on. For a trigger, an acknowledgement and a resolve that is harmless (the same key); a message may be there
   twice, and a level that was asked for may ring once more. It takes a process that stops for longer than its lease within
@@ -68,12 +74,15 @@ def page(outcomes: Sequence[Outcome], today: date, planned: int, code: str) -> s
 
 def _summary(outcomes: Sequence[Outcome], today: date, planned: int, code: str) -> list[str]:
     met = [one for one in outcomes if one.hits]
+    killed = [one for one in outcomes if isinstance(one.plan, Plan)]
+    kills, reached = sum(len(one.plan.kills) for one in killed if isinstance(one.plan, Plan)), sum(one.hits for one in killed)
     wrong = {kind: sum(_count(one, kind) for one in outcomes) for kind in KINDS}
     return [
         f"**{len(outcomes):,} runs** of commit {code}, of {planned:,} that `make faults` plans, "
-        f"on {today:%-d %B %Y}, in {len(met)} of which the fault came about (in the others the point was "
-        f"not reached as often as the seed asked): **{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} "
-        f"duplicate channels, {wrong['message']} duplicate messages.** {platform.system()} {platform.machine()}, "
+        f"on {today:%-d %B %Y}, in {len(met):,} of which the fault came about. Of {kills:,} kills and stops that were planned, "
+        f"**{reached:,} were reached**; the others, whose point was not reached as often as the seed asked, are no kills. "
+        f"**{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} duplicate channels, "
+        f"{wrong['message']} duplicate messages, {wrong['late']} late.** {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, SQLite and PostgreSQL, both with every commit synced.",
     ]
 
@@ -84,8 +93,17 @@ def _tables(outcomes: Sequence[Outcome]) -> list[str]:
     for letter, title in PARTS.items():
         found = [one for one in outcomes if _part(one) == letter]
         if found:
-            lines += [f"## {title}", "", *_table(found), ""]
+            lines += [f"## {title}", "", *_table(found), "", *_not_reached(found)]
     return lines
+
+
+def _not_reached(outcomes: Sequence[Outcome]) -> list[str]:
+    """Each plan of which a kill was not reached. In a double, it is the last that was not."""
+    missed = [(one, one.plan) for one in outcomes if isinstance(one.plan, Plan) and one.hits < len(one.plan.kills)]
+    if not missed:
+        return []
+    lines = [f"- {named(plan)}: {one.hits} of {len(plan.kills)} reached" for one, plan in missed]
+    return ["### Not reached", "", *sorted(lines), ""]
 
 
 def _part(outcome: Outcome) -> str:
@@ -103,10 +121,14 @@ def _table(outcomes: Sequence[Outcome]) -> list[str]:
     rows: dict[str, list[Outcome]] = defaultdict(list)
     for one in outcomes:
         rows[_row(one)].append(one)
-    lines = ["| fault | runs | lost | duplicate pages | duplicate channels | duplicate messages |", "|---|--:|--:|--:|--:|--:|"]
+    lines = [
+        "| fault | runs | reached | lost | duplicate pages | duplicate channels | duplicate messages | late |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
     for fault, found in sorted(rows.items()):
         counts = " | ".join(str(sum(_count(one, kind) for one in found)) for kind in KINDS)
-        lines.append(f"| {fault} | {len(found)} | {counts} |")
+        reached = sum(bool(one.hits) for one in found)
+        lines.append(f"| {fault} | {len(found)} | {reached or '**not reached**'} | {counts} |")
     return lines
 
 
@@ -117,7 +139,7 @@ def _failures(outcomes: Sequence[Outcome]) -> list[str]:
     lines = ["## What went wrong", ""]
     for one in bad:
         said = "; ".join(f"{wrong.kind}: {wrong.what}" for wrong in one.wrong)
-        lines.append(f"- {named(one.plan)}: {said}")
+        lines.append(f"- {named(one.plan)}: {said}{f' (kept in {one.kept})' if one.kept else ''}")
     return [*lines, ""]
 
 

@@ -1,5 +1,6 @@
 """A bot as processes, its neighbours as they really are, and people who try again when something fails."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,26 +9,36 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from bot.alerts.registry import source_named
 from bot.digest import week_before, week_of
 from bot.settings import Settings
-from bot.store import Store, migrate
+from bot.store import Store, migrate, tables
 from sandbox.__main__ import SECRET, settings_for
 from sandbox.app import Sandbox
 from sandbox.calls import get, post
+from sandbox.person import CannotBe
 from sandbox.serving import running
+from sandbox.slack.workspace import SlackError
 from sandbox.world import World
 from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 120.0
+"""Seconds until something that has to come is said to be missing. Runs share the machine; I7 and I8 have limits of their own."""
 LEASE_SECONDS = 3
+SHOWN_SECONDS = 3.0
+"""How long a person waits for an answer before they try again."""
+LOOK_SECONDS = 0.05
+"""From one look at the processes to the next."""
 THAW_SECONDS = 8.0
 """Longer than the lease of a run, and than anything its successor needs."""
 TEAM_ZONE = ZoneInfo("Europe/Lisbon")
@@ -66,13 +77,22 @@ class Kill:
 
 
 @dataclass
+class Outage:
+    """A process was away: dead, not yet at work, or standing still. `ended` is when it was at work again; None before."""
+
+    began: datetime
+    ended: datetime | None = None
+
+
+@dataclass
 class Bot:
     """One process of the bot, started again whenever it dies."""
 
     rig: "Rig"
     command: str
     port: int
-    kills: list[Kill] = field(default_factory=list)
+    kills: list[tuple[int, Kill]] = field(default_factory=list)
+    """What is left of the plan, each with its place in it."""
     own: Mapping[str, str] = field(default_factory=dict)
     """What its environment has, and that of others has not."""
     within: Sequence[str] = ()
@@ -83,19 +103,37 @@ class Bot:
     stops: int = 0
     keeps_still: bool = False
     """Whether nobody lets it go on where it stands still."""
+    starts: int = 0
+    _absent: Outage | None = None
+    _still: Outage | None = None
 
     def start(self) -> None:
         """Start it, with the next kill that was planned for it."""
-        kill = self.kills.pop(0) if self.kills else Kill()
+        self.starts += 1
+        if self._absent is None:
+            self._absent = self._away()
+        index, kill = self.kills.pop(0) if self.kills else (0, Kill())
         given = self.rig.environment | {
             "PORT": str(self.port), "FAULT_POINT": kill.point, "FAULT_TIME": str(kill.time), "FAULT_SIGNAL": kill.signal,
+            "FAULT_REACHED": str(self.rig.sign_of(index)), "FAULT_UP": str(self._up),
         } | dict(self.own)  # fmt: skip
         if kill.call:
-            self.rig.plan(self, kill)
+            self.rig.plan(self, index, kill)
         self.process = subprocess.Popen(
             [*self.within, sys.executable, "-m", "tests.faults.launch", self.command, "--migrate"], cwd=TOP, env=given,
             stdin=subprocess.DEVNULL, stdout=self.rig.log, stderr=self.rig.log,
         )  # fmt: skip
+
+    @property
+    def _up(self) -> Path:
+        """The file that is there once the process is at work."""
+        return self.rig.folder / f"up-{self.port}-{self.starts}"
+
+    def _away(self) -> Outage:
+        """From now on it is away, or from a look ago."""
+        outage = Outage(self.rig.world.clock() - timedelta(seconds=2 * LOOK_SECONDS))
+        self.rig.outages.append(outage)
+        return outage
 
     def is_still(self) -> bool:
         """Whether it stands still (SIGSTOP)."""
@@ -113,10 +151,16 @@ class Bot:
         if self.process.poll() is not None:
             self.deaths += 1
             self.start()
-        elif not _stands_still(self.process.pid):
+            return
+        if self._absent is not None and self._up.exists():
+            self._absent.ended, self._absent = self.rig.world.clock(), None
+        if not _stands_still(self.process.pid):
+            if self._still is not None:
+                self._still.ended, self._still = self.rig.world.clock(), None
             self.stopped_at = None
         elif self.stopped_at is None:
             self.stopped_at, self.stops = time.monotonic(), self.stops + 1
+            self._still = self._away()
         elif time.monotonic() - self.stopped_at > THAW_SECONDS and not self.keeps_still:
             self.process.send_signal(signal.SIGCONT)
 
@@ -160,7 +204,13 @@ class Rig:
         self.store = Store.at(database_url)
         self.accepted: list[bytes] = []
         """Bodies that were answered with a 2xx."""
-        self._planned: list[tuple[Bot, Kill]] = []
+        self.accepted_at: dict[str, datetime] = {}
+        """When each example was answered for."""
+        self.read: dict[int, dict[str, Any]] = {}
+        """Each line of the timelines as it was when it was first read."""
+        self.outages: list[Outage] = []
+        """When a process was away, newest last."""
+        self._planned: list[tuple[Bot, int, Kill]] = []
         self._counts: dict[str, int] = {}
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
@@ -176,7 +226,7 @@ class Rig:
             now = self.world.clock()
             self.store.set_note("digest/since", week_before(week_before(week_of(now, TEAM_ZONE))))
         for command in commands:
-            bot = Bot(self, command, free_port(), list(kills))
+            bot = Bot(self, command, free_port(), list(enumerate(kills)))
             self.bots.append(bot)
             if command != "worker":
                 self.world.bot = f"http://127.0.0.1:{bot.port}"
@@ -184,20 +234,29 @@ class Rig:
         self._keeper.start()
 
     def _keep(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(LOOK_SECONDS):
             for bot in self.bots:
                 bot.watch()
 
-    def plan(self, bot: Bot, kill: Kill) -> None:
+    def sign_of(self, index: int) -> Path:
+        """The file that is there once the kill at that place of the plan was reached."""
+        return self.folder / f"reached-{index}"
+
+    def reached(self, kills: Sequence[Kill]) -> list[bool]:
+        """Of each kill that was planned, whether its point was reached."""
+        return [self.sign_of(index).exists() for index in range(len(kills))]
+
+    def plan(self, bot: Bot, index: int, kill: Kill) -> None:
         """Kill `bot` when a neighbour has committed the n-th call of that name from now on."""
-        self._planned.append((bot, kill))
+        self._planned.append((bot, index, kill))
         self._counts[kill.call] = 0
 
     def _committed(self, call: str) -> None:
         self._counts[call] = self._counts.get(call, 0) + 1
-        for bot, kill in [one for one in self._planned if one[1].call == call]:
+        for bot, index, kill in [one for one in self._planned if one[2].call == call]:
             if self._counts[call] == kill.time:
-                self._planned.remove((bot, kill))
+                self._planned.remove((bot, index, kill))
+                self.sign_of(index).touch()
                 bot.hit(signal.Signals[f"SIG{kill.signal}"])
 
     def frozen(self) -> bool:
@@ -219,8 +278,27 @@ class Rig:
             self._keeper.join(timeout=5)
         for bot in self.bots:
             bot.end()
+        with suppress(OSError, SQLAlchemyError):
+            self._write_down()
         self.store.close()
         os.close(self.log)
+
+    def _write_down(self) -> None:
+        """What the neighbours keep, and the record, beside the bots' log: whoever looks into a bad run finds it all there."""
+        with self.world.lock:
+            neighbours = {
+                "slack": self.sandbox.space.ledger, "channels": [asdict(one) for one in self.sandbox.space.channels.values()],
+                "pagerduty": self.sandbox.account.ledger, "incidents": [asdict(one) for one in self.sandbox.account.incidents],
+                "calls": [asdict(one) for one in self.world.calls], "outages": [asdict(one) for one in self.outages],
+            }  # fmt: skip
+            said = json.dumps(neighbours, default=str, indent=1)
+        (self.folder / "neighbours.json").write_text(said, encoding="utf-8")
+        with self.store.engine.connect() as connection:
+            record = {
+                name: [dict(row) for row in connection.execute(table.select()).mappings()]
+                for name, table in tables.metadata.tables.items()
+            }
+        (self.folder / "record.json").write_text(json.dumps(record, default=str, indent=1), encoding="utf-8")
 
     # --- what people and senders do -----------------------------------------------------------
 
@@ -230,6 +308,7 @@ class Rig:
         body = next(one for one in source.examples if one.name == example).body_at(self.world.clock())
         headers = {"Content-Type": "application/json", **source.sign(body, SECRET, self.world.clock())}
         self.sends("/hooks/alertmanager/main", body, headers, example)
+        self.accepted_at[example] = self.world.clock()
 
     def sends(self, path: str, body: bytes, headers: Mapping[str, str], what: str) -> None:
         """Post until it is taken."""
@@ -267,6 +346,28 @@ class Rig:
     def says(self, words: str) -> None:
         """A message with these words is somewhere."""
         self.until(lambda: any(words in one["text"] for one in self.messages()), f"a message with “{words}”")
+
+    def shown(self, does: Callable[[], Any], seen: Callable[[], Any], what: str) -> None:
+        """Somebody does something, again where what it should show does not come."""
+
+        def tried() -> Any:
+            with suppress(CannotBe, SlackError):
+                does()
+            end = time.monotonic() + SHOWN_SECONDS
+            while not seen() and time.monotonic() < end:
+                time.sleep(0.05)
+            return seen()
+
+        self.until(tried, what)
+
+    def entries(self) -> dict[int, dict[str, Any]]:
+        """Every line of the timelines, by its id."""
+        with self.store.engine.connect() as connection:
+            return {row["id"]: dict(row) for row in connection.execute(tables.entries.select()).mappings()}
+
+    def reads(self) -> None:
+        """Read the timelines as they are by now, to see later whether what was there still is."""
+        self.read = self.entries() | self.read
 
     def is_quiet(self) -> bool:
         """Whether nothing waits: no delivery unread, no effect undone."""

@@ -1,32 +1,38 @@
 """Carrying plans out: a run each, a few side by side, and what came of them."""
 
+import re
+import shutil
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
+from bot import points
 from tests.databases import Server
 from tests.faults import oracle, story
 from tests.faults.matrix import Plan
 from tests.faults.oracle import Wrong
-from tests.faults.rig import NeverSeen, rigged
+from tests.faults.rig import TOP, NeverSeen, rigged
 from tests.faults.trials import Stage, Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a plan. `hits` is how often a signal was really sent or a process really died."""
+    """What came of a plan. `hits` is how often its fault came about: of a plan's kills, how many were reached."""
 
     plan: Plan | Trial
     wrong: tuple[Wrong, ...]
     hits: int
     seconds: float
+    kept: str = ""
+    """Where the bots' log, the neighbours' ledgers and the record of a bad run are."""
 
 
 class Databases:
@@ -79,16 +85,16 @@ def _tried(trial: Trial, databases: Databases) -> Outcome:
             wrong.extend(trial.play(stage))
         except NeverSeen as never:
             wrong.append(Wrong("lost", f"never seen: {never}"))
-        return Outcome(trial, tuple(wrong), stage.hits, time.monotonic() - began)
+        return Outcome(trial, tuple(wrong), stage.hits, time.monotonic() - began, kept(trial, wrong, Path(name)))
 
 
 def _killed(plan: Plan, databases: Databases) -> Outcome:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="firstfive-faults-") as name, databases.one(plan.database, Path(name)) as url:
         folder = Path(name)
+        wrong: list[Wrong] = []
         with rigged(url, folder) as rig:
             rig.runs(COMMANDS[plan.shape], plan.kills)
-            wrong: list[Wrong] = []
             try:
                 story.told(rig)
                 rig.until(lambda: not rig.frozen(), "nobody stands still")
@@ -96,7 +102,22 @@ def _killed(plan: Plan, databases: Databases) -> Outcome:
             except NeverSeen as never:
                 wrong.append(Wrong("lost", f"never seen: {never}"))
             wrong += oracle.judged(rig)
-            return Outcome(plan, tuple(wrong), rig.hits(), time.monotonic() - began)
+            hits = sum(rig.reached(plan.kills))
+        return Outcome(plan, tuple(wrong), hits, time.monotonic() - began, kept(plan, wrong, folder))
+
+
+def kept(plan: Plan | Trial, wrong: Sequence[Wrong], folder: Path, top: Path = TOP) -> str:
+    """Keep all that a bad run has left behind; where that is, seen from `top`. Empty for a good run."""
+    if not wrong:
+        return ""
+    words = re.sub(r"[^a-z0-9]+", "-", plan.name.lower()).strip("-")
+    place = Path(".cache") / "faults" / f"{words[:150]}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    ignored = shutil.ignore_patterns("reached-*", "up-*")
+    with suppress(OSError, shutil.Error):
+        shutil.copytree(folder, top / place, ignore=ignored, dirs_exist_ok=True)
+    (top / place).mkdir(parents=True, exist_ok=True)
+    (top / place / "wrong.txt").write_text("".join(f"{one.kind}: {one.what}\n" for one in wrong), encoding="utf-8")
+    return str(place)
 
 
 def all_of(plans: Sequence[Plan | Trial], databases: Databases, parallel: int, tell: Callable[[Outcome, int], None]) -> list[Outcome]:
@@ -131,4 +152,8 @@ def counted(databases: Databases) -> dict[str, int]:
             if wrong:
                 raise SystemExit(f"a run that nobody disturbs is wrong already: {wrong}")
             calls = rig.calls()
-        return Counter((folder / "trace").read_text(encoding="utf-8").splitlines()) | calls
+        reached = Counter((folder / "trace").read_text(encoding="utf-8").splitlines())
+        unknown = (reached.keys() - set(points.every())) | (calls.keys() - set(points.changing()))
+        if unknown:
+            raise SystemExit(f"the bot came to places that bot/points.py does not list: {sorted(unknown)}")
+        return reached | calls

@@ -4,8 +4,10 @@ import hmac
 from hashlib import sha256
 from typing import Any
 
+from bot.slack import ids
 from tests.faults.rig import Rig
 
+ANA = "U0ANA0001"
 EXPECTED_NOTES = ("seen on the dashboard",)
 
 
@@ -16,19 +18,50 @@ def told(rig: Rig) -> None:
     garbled(rig)
     channel = rig.until(lambda: channel_of(rig), "the channel of INC-1")
     rig.until(lambda: escalations(rig), "the second level is asked for")
+    rig.reads()
     rig.types("ana", "/incident ack INC-1")
     rig.types("ana", f"/incident note INC-1 {EXPECTED_NOTES[0]}")
+    answered(rig, channel)
     rig.types("ana", "/incident role INC-1 commander @ana")
     rig.types("ana", "/incident page INC-1 @chloe")
     rig.types("ana", "/incident page INC-1 payments")
     rig.types("ana", "/incident update INC-1 Orders fail; rolling back")
     rig.until(lambda: status_of(rig) == "acknowledged", "PagerDuty knows that it is acknowledged")
+    rig.reads()
     rig.fires("checkout-errors-resolved")
     rig.says("Is it over?")
     rig.types("ana", "/incident resolve INC-1 rolled back")
     rig.until(lambda: status_of(rig) == "resolved", "PagerDuty knows that it is over")
+    rig.reads()
     rig.until(lambda: drafts(rig, channel), "the draft is posted")
     rig.until(rig.is_quiet, "nothing waits")
+
+
+def answered(rig: Rig, channel: str) -> None:
+    """A form, a button and a mention: what one person is shown, asked for again until it is."""
+
+    def forms() -> list[Any]:
+        with rig.world.lock:
+            return [one for one in rig.sandbox.space.views.values() if one.person == ANA]
+
+    def told(where: str) -> int:
+        return sum(one.get("ephemeral_for") == ANA for one in rig.messages(where))
+
+    asked = {"person": "ana", "channel": "incidents"}
+    rig.shown(lambda: rig.sandbox.people.slash({**asked, "text": "/incident note INC-1"}), forms, "a form")
+    pressed, mentioned = told(channel), told("incidents")
+    rig.shown(lambda: _presses(rig, channel), lambda: told(channel) > pressed, "an answer to a button")
+    rig.shown(
+        lambda: rig.sandbox.people.message({**asked, "text": "@firstfive help"}), lambda: told("incidents") > mentioned,
+        "an answer to a mention",
+    )  # fmt: skip
+
+
+def _presses(rig: Rig, channel: str) -> None:
+    incident = rig.store.incident(1)
+    if incident is not None and incident.summary is not None:
+        given = {"person": "ana", "channel": channel, "ts": incident.summary.ts}
+        rig.sandbox.people.press({**given, "action_id": ids.TIMELINE})
 
 
 def garbled(rig: Rig) -> None:

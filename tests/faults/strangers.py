@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.incidents.incident import PageState
 from sandbox.app import Sandbox
@@ -49,7 +49,7 @@ def lost(times: int, *, is_taken_up: bool = False) -> Callable[[Stage], Iterator
                 told.types("ben", f"/incident ack INC-{number}")
             taken_at = told.triggers(number)[0].clock
             told.passes(seconds=NOTICED_WITHIN)
-            yield from noticed(told, number)
+            yield from noticed(told, number, taken_at)
             stage.met(sum(one.wrong is not None for one in told.world.calls_of("pagerduty")))
             if is_taken_up:
                 if len(told.triggers(number)) != 1 or told.pages(number):
@@ -65,22 +65,25 @@ def lost(times: int, *, is_taken_up: bool = False) -> Callable[[Stage], Iterator
                     yield Wrong("lost", "nobody was called in Slack")
             told.passes_until(told.is_quiet, "rest", 5)
             yield from said_once(told)
-            assert taken_at <= told.now
 
     return play
 
 
-def noticed(told: Simulated, number: int) -> Iterator[Wrong]:
-    """The timeline says within two minutes that PagerDuty shows nothing of what it took, and the card no longer “paged”."""
+def noticed(told: Simulated, number: int, taken_at: datetime) -> Iterator[Wrong]:
+    """The timeline says within two minutes that PagerDuty shows nothing of what it took, and the card no longer “paged”.
+
+    `taken_at` is when the page was sent, by PagerDuty's own list of calls.
+    """
     entries = told.bot.store.timeline(f"INC-{number}")
-    accepted = next(one.at for one in entries if one.type == "page_accepted")
+    accepted = [one.at for one in entries if one.type == "page_accepted"]
+    if not accepted or accepted[0] < taken_at:
+        yield Wrong("page", "the timeline says that the page was taken before it was sent")
     seen = [one.at for one in entries if "shows no incident" in str(one.fields.get("reason"))]
-    if not seen or (seen[0] - accepted).total_seconds() > NOTICED_WITHIN:
+    if not seen or (seen[0] - taken_at).total_seconds() > NOTICED_WITHIN:
         yield Wrong("lost", f"what PagerDuty lost was not noticed within {NOTICED_WITHIN:g} s")
     incident = told.bot.store.incident(number)
     if incident is not None and incident.episode.page is PageState.ACCEPTED and not told.pages(number) and len(seen) < 2:
-        again = [one.at for one in entries if one.type == "page_accepted"]
-        if len(again) < 2:
+        if len(accepted) < 2:
             yield Wrong("page", "it still says “paged”")
 
 

@@ -1,12 +1,16 @@
 """No place at which a process may die is left out."""
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from bot import points
 from bot.incidents.effects import Effect
-from tests.faults import matrix
+from tests.faults import asides, matrix, migrations
+from tests.faults.rig import TOP, Kill
 
 
 @pytest.mark.parametrize("kind", get_args(Effect))
@@ -25,3 +29,34 @@ def test_a_seed_chooses_the_same_kills_again():
 
     assert list(matrix.plans(range(3), counts)) == list(matrix.plans(range(3), counts))
     assert len({plan.kills for plan in matrix.plans(range(9), counts)}) > len(matrix.places())
+
+
+def calls_in(path: Path) -> Iterator[str]:
+    """The names of the calls that a file makes, as it writes them."""
+    for one in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(one, ast.Call) or not isinstance(one.func, ast.Attribute):
+            continue
+        literal = one.args[0].value if one.args and isinstance(one.args[0], ast.Constant) else None
+        if one.func.attr in ("call", "_about_to", "api_call") and isinstance(literal, str):
+            yield literal
+        named = getattr(one.func.value, "attr", getattr(one.func.value, "id", ""))
+        if one.func.attr in ("get", "put", "post", "enqueue") and named in ("_client", "client"):
+            yield one.func.attr
+        yield from (str(word.value.value) for word in one.keywords if word.arg == "call" and isinstance(word.value, ast.Constant))
+
+
+@pytest.mark.parametrize("edge", ["slack", "pagerduty"])
+def test_every_call_that_the_code_makes_is_a_place_to_die_at(edge):
+    made = {call: path.name for path in sorted((TOP / "bot" / edge).rglob("*.py")) for call in calls_in(path)}
+
+    assert len(made) > 3
+    missing = {call: name for call, name in made.items() if call not in {*points.changing(), *points.READS}}
+    assert not missing, f"add these to CALLS, ASIDE or READS of bot/points.py: {missing}"
+
+
+def test_every_point_and_every_call_is_killed_at_somewhere():
+    planned = {kill.name for plan in matrix.plans(range(1), {}) for kill in plan.kills}
+    elsewhere = " ".join(one.fault for one in (*asides.trials(range(1)), *migrations.trials(range(1))))
+
+    every = (*points.every(), *(Kill(call=one).name for one in points.changing()))
+    assert [one for one in every if one not in planned and f"killed at {one}" not in elsewhere] == []

@@ -1,14 +1,16 @@
 """What `make faults` writes says what was tried, and hides nothing that went wrong."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
+from tests.faults import runs
 from tests.faults.ledger import Ledger
 from tests.faults.matrix import Plan
 from tests.faults.oracle import Wrong
 from tests.faults.report import page
-from tests.faults.rig import Kill
+from tests.faults.rig import Kill, rigged
 from tests.faults.runs import Outcome
 from tests.faults.trials import Trial
 
@@ -27,26 +29,65 @@ def test_each_part_has_a_table_and_parts_that_were_not_tried_have_none():
     said = page([killed(), tried("B2 500 to put"), tried("B2 500 to post"), tried("E4 forty at once")], TODAY, 9, "abc1234")
 
     assert "**4 runs** of commit abc1234, of 9 that" in said
-    assert "| killed at put: before the call | 1 | 0 | 0 | 0 | 0 |" in said
-    assert "| B2 500 | 2 | 0 | 0 | 0 | 0 |" in said
+    assert "| killed at put: before the call | 1 | 1 | 0 | 0 | 0 | 0 | 0 |" in said
+    assert "| B2 500 | 2 | 2 | 0 | 0 | 0 | 0 | 0 |" in said
     assert "## Storms and replicas" in said
     assert "## The machine" not in said
     assert "What went wrong" not in said
 
 
-@pytest.mark.parametrize(("kind", "column"), [("lost", 0), ("page", 1), ("channel", 2), ("message", 3)])
+@pytest.mark.parametrize(("kind", "column"), [("lost", 0), ("page", 1), ("channel", 2), ("message", 3), ("late", 4)])
 def test_what_went_wrong_is_counted_and_named_with_its_seed(kind, column):
     said = page([killed(Wrong(kind, "a thing")), tried("E4 forty at once", Wrong(kind, "another"))], TODAY, 2, "abc1234")
 
-    counts = ["1" if index == column else "0" for index in range(4)]
-    assert f"| E4 forty at once | 1 | {' | '.join(counts)} |" in said
+    counts = ["1" if index == column else "0" for index in range(5)]
+    assert f"| E4 forty at once | 1 | 1 | {' | '.join(counts)} |" in said
     assert f"{kind}: another" in said
     assert "seed 5" in said
     assert "seed 3 (put: before the call #1)" in said
 
 
 def test_a_fault_that_did_not_come_about_is_told_apart():
-    assert "in 1 of which the fault came about" in page([killed(), killed(hits=0)], TODAY, 2, "abc1234")
+    said = page([killed(), killed(hits=0)], TODAY, 2, "abc1234")
+
+    assert "in 1 of which the fault came about" in said
+    assert "Of 2 kills and stops that were planned, **1 were reached**" in said
+    assert "| killed at put: before the call | 2 | 1 | 0" in said
+    assert "- killed at put: before the call · sqlite · serve · seed 3 (put: before the call #1): 0 of 1 reached" in said
+
+
+def test_a_place_that_no_run_reached_is_no_kill():
+    said = page([killed(hits=0)], TODAY, 2, "abc1234")
+
+    assert "| killed at put: before the call | 1 | **not reached** | 0" in said
+
+
+def test_of_a_double_kill_the_one_that_was_not_reached_is_told():
+    double = replace(killed(), plan=replace(killed().plan, kills=(Kill("put: before the call"),) * 2))
+
+    assert "1 of 2 reached" in page([double], TODAY, 2, "abc1234")
+    assert "Not reached" not in page([replace(double, hits=2)], TODAY, 2, "abc1234")
+
+
+def test_where_a_bad_run_is_kept_is_told():
+    said = page([replace(killed(Wrong("lost", "a thing")), kept=".cache/faults/a-run")], TODAY, 2, "abc1234")
+
+    assert "lost: a thing (kept in .cache/faults/a-run)" in said
+
+
+def test_a_bad_run_leaves_its_logs_and_ledgers_behind(tmp_path):
+    folder, plan = tmp_path / "run", killed().plan
+    folder.mkdir()
+    with rigged(f"sqlite:///{folder / 'faults.db'}", folder) as rig:
+        rig.runs(())
+
+    kept = tmp_path / runs.kept(plan, [Wrong("lost", "a thing")], folder, tmp_path)
+
+    assert kept.parent == tmp_path / ".cache" / "faults"
+    assert {one.name for one in kept.iterdir()} >= {"bot.log", "neighbours.json", "record.json", "faults.db", "wrong.txt"}
+    assert "channels" in (kept / "neighbours.json").read_text(encoding="utf-8")
+    assert (kept / "wrong.txt").read_text(encoding="utf-8") == "lost: a thing\n"
+    assert runs.kept(plan, [], folder, tmp_path) == ""
 
 
 def test_what_was_run_is_not_run_again_and_counts_as_it_was(tmp_path):

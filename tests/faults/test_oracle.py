@@ -1,0 +1,178 @@
+"""The judge of a run can say no: one that went well is judged again, with one thing made wrong at a time."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+
+from bot.store.database import writing
+from bot.store.tables import entries
+from sandbox.misbehaviour import RESET, Call
+from tests.faults import oracle, story
+from tests.faults.rig import Outage, Rig, rigged
+from tests.faults.runs import COMMANDS
+
+OPENED = datetime(2026, 6, 10, 12, 0, 0, 400_000, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return OPENED + timedelta(seconds=seconds)
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory) -> Iterator[Rig]:
+    """A whole life that nobody disturbed, with everything still there."""
+    folder = tmp_path_factory.mktemp("told")
+    with rigged(f"sqlite:///{folder / 'faults.db'}", folder) as rig:
+        rig.runs(COMMANDS["serve"])
+        story.told(rig)
+        yield rig
+
+
+def test_a_run_that_nobody_disturbed_is_well(told):
+    assert oracle.judged(told) == []
+    assert len(told.read) > 10
+
+
+# --- I10, on the database -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [
+        ("UPDATE entries SET type = 'nack' WHERE type = 'ack'", "altered: ack"),
+        ("DELETE FROM entries WHERE type = 'note'", "is gone: note"),
+        (
+            "INSERT INTO entries (id, incident, at, type, by, fields, recorded_at) "
+            "SELECT 9999, incident, at, type, by, fields, recorded_at FROM entries WHERE type = 'note'",
+            "is there 2 times",
+        ),
+        ("UPDATE entries SET recorded_at = '2020-01-01 00:00:00.000000' WHERE type = 'ack_breached'", "ack_breached fired"),
+    ],
+    ids=["altered", "gone", "twice", "breached too early"],
+)
+def test_a_timeline_that_was_tampered_with_is_seen(told, does, said):
+    before = told.entries()
+    try:
+        with writing(told.store.engine) as connection:
+            connection.execute(text(does))
+        wrong = [one.what for one in oracle.judged(told)]
+    finally:
+        with writing(told.store.engine) as connection:
+            connection.execute(entries.delete())
+            connection.execute(entries.insert(), list(before.values()))
+
+    assert any(said in one for one in wrong), wrong
+
+
+# --- I7 -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fired", "outages", "said"),
+    [
+        ([3.0], [], []),
+        ([12.9], [], []),
+        ([2.9], [], ["it fired 0.1 s too early"]),
+        ([13.1], [], ["it fired 10.1 s after it was due"]),
+        ([], [], ["it fired 0 times"]),
+        ([3.0, 3.1], [], ["it fired 2 times"]),
+        ([16.0], [(2.0, 7.0)], []),
+        ([17.1], [(2.0, 7.0)], ["it fired 14.1 s after it was due"]),
+        ([13.1], [(0.5, 2.0)], ["it fired 10.1 s after it was due"]),
+        ([13.1], [(13.2, 14.0)], ["it fired 10.1 s after it was due"]),
+        ([20.0], [(2.0, None)], []),
+    ],
+)  # fmt: skip
+def test_what_falls_due_fires_once_in_time_and_is_late_only_by_an_outage(fired, outages, said):
+    away = [Outage(after(began), None if ended is None else after(ended)) for began, ended in outages]
+
+    assert [one.what for one in oracle.fired_once("it", after(3), [after(one) for one in fired], away)] == said
+
+
+@dataclass
+class Doctored:
+    """What the judges of time read of a rig."""
+
+    lines: list[tuple[str, float]]
+    asked: list[float]
+    taken: float = 0.1
+    outages: tuple[Outage, ...] = ()
+    wrong: object = None
+
+    @property
+    def rig(self) -> SimpleNamespace:
+        log = [{"type": "escalate_log_entry", "created_at": after(one).isoformat(timespec="seconds")} for one in self.asked]
+        page = SimpleNamespace(service=SimpleNamespace(name="checkout"), log=log, created_at=after(self.taken))
+        rows = {id_: {"incident": "INC-1", "type": type_, "recorded_at": after(at)} for id_, (type_, at) in enumerate(self.lines)}
+        call = Call("pagerduty", "enqueue", {}, 0.0, OPENED, self.wrong)
+        return SimpleNamespace(
+            entries=lambda: copy.deepcopy(rows), outages=list(self.outages), accepted_at={"checkout-errors": after(0)},
+            sandbox=SimpleNamespace(account=SimpleNamespace(incidents=[page])),
+            world=SimpleNamespace(lock=LOCK, calls_of=lambda neighbour: [call]),
+        )  # fmt: skip
+
+
+class Lock:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *given):
+        return None
+
+
+LOCK = Lock()
+WELL = [("opened", 0), ("reminder", 1.0), ("ack_breached", 3.0), ("alert_resolved", 5), ("resolve_proposed", 6.0)]
+
+
+def without(type_: str) -> list[tuple[str, float]]:
+    return [one for one in WELL if one[0] != type_]
+
+
+@pytest.mark.parametrize(
+    ("doctored", "said"),
+    [
+        (Doctored(WELL, [3.1]), None),
+        (Doctored(without("opened"), [3.1]), "never opened"),
+        (Doctored(without("reminder"), [3.1]), "reminder fired 0 times"),
+        (Doctored(without("reminder"), [3.1], outages=(Outage(after(0.5), after(3)),)), None),
+        (Doctored([*WELL, ("reminder", 1.2)], [3.1]), "reminder fired 2 times"),
+        (Doctored([*without("ack_breached"), ("ack_breached", 2.5)], [3.1]), "0.5 s too early"),
+        (Doctored([*without("resolve_proposed"), ("resolve_proposed", 5.5)], [3.1]), "0.5 s too early"),
+        (Doctored([*WELL, ("update_overdue", 7)], [3.1]), "two hours later"),
+        (Doctored(WELL, [2.0]), "level 2 was asked"),
+        (Doctored(WELL, [3.1, 4.0]), "level 3 was asked"),
+        (Doctored(WELL, [3.1, 6.1]), None),
+        (Doctored(WELL, [15.0]), "level 2 was asked 11.6 s after"),
+        (Doctored(WELL, [15.0], outages=(Outage(after(2), after(6)),)), None),
+        (Doctored(WELL, [15.0], wrong=RESET), None),
+    ],
+)  # fmt: skip
+def test_a_level_a_reminder_or_a_target_at_the_wrong_time_is_seen(doctored, said):
+    wrong = [one.what for one in oracle.timing(doctored.rig)]
+
+    assert (said is None and not wrong) or (said is not None and any(said in one for one in wrong)), wrong
+
+
+# --- I8 -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("taken", "outages", "wrong", "said"),
+    [
+        (4.9, (), None, []),
+        (5.1, (), None, ["the page was taken 5.1 s after the alert"]),
+        (11.9, (Outage(after(1), after(2)),), None, []),
+        (12.1, (Outage(after(1), after(2)),), None, ["the page was taken 12.1 s after the alert"]),
+        (30.0, (), RESET, []),
+        (-1.0, (), None, []),
+    ],
+)
+def test_a_page_that_comes_late_is_seen(taken, outages, wrong, said):
+    doctored = Doctored(WELL, [3.1], taken, outages, wrong)
+
+    assert [one.what for one in oracle.paged_soon(doctored.rig)] == said
