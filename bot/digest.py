@@ -16,6 +16,7 @@ __all__ = ["Digest", "Row", "build", "due", "local_time", "week_before", "week_o
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MOST_LINES = 7
+MOST_NAMED = 5
 LATE_DAYS = 7
 REVIEW_DAYS = {"SEV1": 3, "SEV2": 7}
 MARKS = {"met": "✅ met", "missed": "❌ missed", "too few to tell": "◽ too few to tell", "no source": "– no source"}
@@ -45,6 +46,7 @@ class Digest:
     rows: tuple[Row, ...] = ()
     load: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     footer: tuple[str, ...] = ()
 
 
@@ -69,6 +71,7 @@ def build(
         rows=tuple(_row(row, earlier, index) for index, row in enumerate(now_week.scorecard)),
         load=_load(now_week, names),
         noise=_noise(now_week, told, now),
+        findings=_findings(now_week),
         footer=_footer(now_week, journal, now),
     )
 
@@ -109,7 +112,7 @@ def _attention(week: WeekMetrics, told: Told, reviews: Sequence[str], journal: J
     lines += [_named(one, f"was reopened {_count(len(one.episodes) - 1, 'time')}") for one in touched
               if len(one.episodes) > 1 and one.counts and week.starts_at <= one.episodes[-1].opened_at < week.ends_at]  # fmt: skip
     if week.vulnerabilities and week.vulnerabilities["overdue"]:
-        lines.append(f"Critical vulnerabilities past 24 h: {', '.join(week.vulnerabilities['overdue'][:5])}")
+        lines.append(f"Critical vulnerabilities past 24 h: {_listed(week.vulnerabilities['overdue'])}")
     lines += [f"Doubtful record: {one}" for one in week.data_problems if one.split(":")[0] not in week.private]
     left = len(lines) - MOST_LINES
     return (*lines[:MOST_LINES], f"… and {left} more") if left > 0 else tuple(lines)
@@ -207,6 +210,30 @@ def _noise(week: WeekMetrics, told: Told, now: datetime) -> tuple[str, ...]:
         flaps = ", flapping" if one["alert"] in week.noise["flapping"] else ""
         lines.append(f"{one['alert']}: fired {_count(one['fires'], 'time')}, {_count(one['pages'], 'page')}{flaps}")
     return tuple(lines)
+
+
+def _findings(week: WeekMetrics) -> tuple[str, ...]:
+    """What became of critical security findings; nothing where nobody tells of any: the scorecard says so."""
+    found = week.vulnerabilities
+    if found is None or not any(found.values()):
+        return ()
+    in_time = f"{found['met']} of {_count(found['due'], 'deadline')} met" if found["due"] else "no deadline fell in the week"
+    lines = [
+        f"Critical security findings, 24 h each: {found['opened']} opened, {in_time}, "
+        f"{len(found['overdue'])} overdue, {len(found['open'])} still open"
+    ]
+    if found["dismissed"]:
+        lines.append(f"Dismissed, which is not fixed: {_listed(found['dismissed'])}")
+    if found["unknown"]:
+        lines.append(f"Fixed within 24 h of when we heard, and nobody says when it was found: {found['unknown']}, not counted")
+    if found["unrated"]:
+        lines.append(f"Open, and nobody says how severe: {found['unrated']}, not counted")
+    return tuple(lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(one[:80] for one in names[:MOST_NAMED]) + more
 
 
 def _footer(week: WeekMetrics, journal: Journal, now: datetime) -> tuple[str, ...]:

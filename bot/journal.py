@@ -12,7 +12,9 @@ from math import isfinite
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from bot.alerts.alert import FindingState
 from bot.errors import Unreadable
+from bot.incidents.changes import FindingRecord
 from bot.incidents.timeline import Entry, rfc3339
 
 OTHERS = ("deployments", "changes", "vulnerabilities", "repos", "requests", "p95_ms", "probes")
@@ -118,6 +120,23 @@ def _written(type_: str, name: str, value: Any) -> Any:
 def once(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """The same content is the same entry."""
     return tuple({line_of(one): one for one in reversed(tuple(entries))}.values())[::-1]
+
+
+def vulnerability(told: FindingRecord) -> dict[str, Any]:
+    """A finding of the log as the file has it. Where its sender does not say when it found it, that is said."""
+    name = next(filter(None, (*told.identifiers, told.rule, told.package)), told.title[:60])
+    where = f" in {told.service}" if told.service else ""
+    clocks = (*told.fixed_before, (told.since, told.fixed_at or told.dismissed_at))
+    made: dict[str, Any] = {
+        "id": f"{name}{where} ({told.fingerprint[:6]})",
+        "sev": told.severity.value,
+        "spans": [[rfc3339(start), rfc3339(end) if end else None] for start, end in clocks],
+    }
+    if told.state is FindingState.DISMISSED:
+        made["closed_as"] = "dismissed"
+    if not told.is_created_at_known and clocks[0][0] == told.created_at:
+        made["is_start_known"] = False
+    return made
 
 
 def joined(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

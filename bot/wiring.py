@@ -25,7 +25,7 @@ from bot.incidents.effects import Lane
 from bot.incidents.inputs import DigestDue
 from bot.incidents.policy import Policy
 from bot.incidents.policy import read as read_policy_text
-from bot.journal import Journal
+from bot.journal import Journal, joined, vulnerability
 from bot.metrics import Told, WeekMetrics, week_metrics
 from bot.pagerduty.client import Client
 from bot.pagerduty.deliver import PagerDeliverer
@@ -229,9 +229,12 @@ class Numbers:
         return replace(self.facts(), entries=entries)
 
     def facts(self) -> Journal:
-        """The record as a journal without its entries: the zone, the people, and what was imported beside entries."""
+        """The record as a journal without its entries: the zone, the people, the findings, and what was imported beside."""
         zones = {one.slack_id: one.zone for one in self.store.people() if one.zone}
-        return Journal.of((), self.store.journal_notes(), tz=self.choices.policy().team.zone, people=zones)
+        notes, told = self.store.journal_notes(), self.store.counted_findings()
+        if told is not None:
+            notes = joined(notes, {"vulnerabilities": [vulnerability(one) for one in told]})
+        return Journal.of((), notes, tz=self.choices.policy().team.zone, people=zones)
 
     def week(self, week: str, as_of: datetime | None = None) -> WeekMetrics:
         """The numbers of an ISO week."""

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,11 +20,12 @@ warnings.filterwarnings("ignore", category=UserWarning, module="pdpyras")
 from bot.alerts.registry import source_named, sources  # noqa: E402
 from bot.alerts.source import Delivery, Source  # noqa: E402
 from bot.clock import wall_clock  # noqa: E402
+from bot.commands.explanation import Explained, explanation  # noqa: E402
 from bot.commands.running import set_up_logs  # noqa: E402
 from bot.commands.stopping import asked_to_stop  # noqa: E402
-from bot.errors import Refused, Unverified  # noqa: E402
+from bot.errors import Refused, Unreadable, Unverified  # noqa: E402
 from bot.settings import Settings  # noqa: E402
-from bot.store import migrate  # noqa: E402
+from bot.store import DatabaseDown, migrate  # noqa: E402
 from bot.web.serving import is_free  # noqa: E402
 from bot.wiring import Bot  # noqa: E402
 from sandbox.app import Sandbox  # noqa: E402
@@ -62,7 +64,7 @@ class Demo:
             bot.start_worker()
         server = bot.start_web("127.0.0.1", self._bot_port)
         self.world.bot = f"http://127.0.0.1:{server.port}"
-        self.world.fire, self.world.samples = self.fire, samples
+        self.world.fire, self.world.explain, self.world.samples = self.fire, self.explain, samples
         self.world.moved, self.world.due = self._moved, self._due
         bot.learn_people()
 
@@ -84,17 +86,37 @@ class Demo:
     def fire(self, name: str, example: str | None) -> dict[str, Any]:
         """Post one of the bot's own examples to it, signed as its sender would."""
         try:
-            source = source_named(name)
+            _, body, headers = self._signed(name, example)
         except Refused as error:
             return {"ok": False, "error": error.reason}
-        chosen = next((one for one in source.examples if example in (None, one.name)), None)
-        if chosen is None:
-            return {"ok": False, "error": f"{name} has no example {example}"}
-        body = chosen.body_at(self.world.clock())
-        secret = self.world.webhook_secret if name == "pagerduty" else SECRET
-        headers = chosen.sent_by(source, secret, wall_clock(), body)
         answer = post(f"{self.world.bot}/hooks/{name}/main", body, headers, 10)
         return {"ok": answer.status == 202, "status": answer.status, "answer": answer.body.decode(errors="replace")}
+
+    def explain(self, name: str, example: str | None) -> dict[str, Any]:
+        """What `python -m bot explain` says of an example as it would be sent now, and of the record as it is."""
+        assert self.bot is not None
+        try:
+            source, body, headers = self._signed(name, example)
+            told = explanation(source, self._arriving(body, headers), self.bot.settings, self.bot.choices.policy(), self.bot.store)
+        except (Refused, Unreadable, DatabaseDown) as error:
+            return {"ok": False, "error": str(error)}
+        return {
+            "ok": True, "headline": told.headline, "source": told.source.title, "verified": told.verified, "why": told.why,
+            "ignored": told.reading.ignored, "alerts": [shown(one) for one in told.alerts],
+        }  # fmt: skip
+
+    def _signed(self, name: str, example: str | None) -> tuple[Source, bytes, Mapping[str, str]]:
+        """One of the bot's own examples as its sender would send it now. Raises `Refused` where there is none."""
+        source = source_named(name)
+        chosen = next((one for one in source.examples if example in (None, one.name)), None)
+        if chosen is None:
+            raise Refused(f"{name} has no example {example}")
+        body = chosen.body_at(self.world.clock())
+        secret = self.world.webhook_secret if name == "pagerduty" else SECRET
+        return source, body, chosen.sent_by(source, secret, wall_clock(), body)
+
+    def _arriving(self, body: bytes, headers: Mapping[str, str]) -> Delivery:
+        return Delivery(body, {key.lower(): value for key, value in headers.items()}, "main", self.world.clock())
 
     def _due(self, until: datetime) -> datetime | None:
         """When the bot next has something to do of itself, up to a moment."""
@@ -154,6 +176,14 @@ def settings_for(sandbox: Sandbox, origin: str, database_url: str) -> dict[str, 
         "pager_poll_seconds": 5,
         "hook_secrets": f"{hooks} pagerduty/main={world.webhook_secret}",
     }
+
+
+def shown(one: Explained) -> dict[str, Any]:
+    """What the page shows of an alert: each fact in the words of the command line, and those that it gives a colour."""
+    return {
+        "title": one.alert.title, "status": one.alert.status.value, "severity": one.alert.severity.value,
+        "outcome": one.outcome, "incident": one.incident, "opens": one.opens, "reason": one.placement.reason, "facts": one.facts,
+    }  # fmt: skip
 
 
 def samples() -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ from sandbox.world import World
 
 PAGE = Path(__file__).parent / "page"
 PERSON_POSTS = (
-    "slash", "message", "press", "submit", "close", "react", "join", "phone", "alert", "fault", "webhooks", "clock",
+    "slash", "message", "press", "submit", "close", "react", "join", "phone", "alert", "explain", "fault", "webhooks", "clock",
 )  # fmt: skip
 LIMITED_SECONDS = "3"
 

@@ -6,6 +6,7 @@ Each answers with what that person then sees. The page uses these, and so do the
 import math
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -193,7 +194,15 @@ class People:
 
     def alert(self, given: Json) -> Json:
         """Fire one of the bot's own examples at it, signed."""
-        answer = self._world.fire(str(given.get("source", "")), given.get("example"))
+        return self._with_example(self._world.fire, given)
+
+    def explain(self, given: Json) -> Json:
+        """What the bot says would come of one of its own examples. Nothing does."""
+        return self._with_example(self._world.explain, given)
+
+    def _with_example(self, does: Callable[[str, str | None], Json], given: Json) -> Json:
+        example = given.get("example")
+        answer = does(str(given.get("source", "")), None if example is None else str(example))
         if "error" in answer:
             raise CannotBe(str(answer["error"]))
         return answer

@@ -19,6 +19,8 @@ STATES = ("up", "down", "slow", "limited", "revoked")
 class World:
     """The shared ground of both neighbours. `origin` is where the sandbox itself is reached, `bot` where the bot is.
 
+    `fire` sends the bot one of its own examples, and `explain` says what would come of that.
+
     `due` says when the bot next has something to do, up to a moment; `moved` lets it do that, and waits for it at most so
     many seconds. `asked` counts the calls each neighbour got, whatever became of them.
     """
@@ -33,6 +35,7 @@ class World:
     slow_seconds: float = 4.0
     is_strict: bool = True
     fire: Callable[[str, str | None], dict[str, Any]] = lambda source, example: {"ok": False, "error": "no bot here"}
+    explain: Callable[[str, str | None], dict[str, Any]] = lambda source, example: {"error": "no bot here"}
     samples: Callable[[], list[dict[str, Any]]] = list
     due: Callable[[datetime], datetime | None] = lambda until: None
     moved: Callable[[float], None] = lambda patience: None

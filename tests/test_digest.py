@@ -147,6 +147,30 @@ def test_a_bad_week_names_what_needs_somebody_and_counts_the_rest():
     assert "*Needs attention*" in shown(made)
 
 
+def test_critical_findings_are_told_with_what_nobody_can_say():
+    monday, hour = "2026-06-08T00:00:00Z", "2026-06-08T01:00:00Z"
+    made = digest_of(vulnerabilities=[
+        {"id": "CVE-1 in web", "sev": "critical", "spans": [[monday, hour]]},
+        *({"id": f"CVE-2{number} in web", "sev": "critical", "spans": [[monday, None]]} for number in range(7)),
+        {"id": "CVE-3 in web", "sev": "critical", "spans": [[monday, hour]], "closed_as": "dismissed"},
+        {"id": "CVE-4 in web", "sev": "critical", "spans": [[monday, hour]], "is_start_known": False},
+        {"id": "CVE-5 in web", "sev": "unknown", "spans": [[monday, None]]},
+    ])  # fmt: skip
+
+    assert made.findings == (
+        "Critical security findings, 24 h each: 10 opened, 1 of 8 deadlines met, 7 overdue, 7 still open",
+        "Dismissed, which is not fixed: CVE-3 in web",
+        "Fixed within 24 h of when we heard, and nobody says when it was found: 1, not counted",
+        "Open, and nobody says how severe: 1, not counted",
+    )
+    assert made.attention == (
+        "Critical vulnerabilities past 24 h: CVE-20 in web, CVE-21 in web, CVE-22 in web, CVE-23 in web, CVE-24 in web and 2 more",
+    )
+    assert "*Security*" in shown(made)
+    assert digest_of().findings == digest_of(vulnerabilities=[]).findings == ()
+    assert cells(digest_of(), "critical vuln")[3] == "– no source"
+
+
 def test_more_than_seven_things_are_seven_and_a_number():
     told = [one for number in range(1, 61) for one in lived(number, after(number), acked=300 + number, title="x" * 500)]
     made = digest_of(told)

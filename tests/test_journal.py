@@ -515,7 +515,7 @@ DOCUMENTED = {
     "deployments": {"count", "per_day"},
     "lead_time": {"median_seconds", "count", "share_met"},
     "change_failure": {"failed", "deployments", "ratio", "interval"},
-    "vulnerabilities": {"met", "due", "overdue", "dismissed"},
+    "vulnerabilities": {"met", "due", "overdue", "dismissed", "opened", "open", "unknown", "unrated"},
     "scan_coverage": {"ratio"},
     "error_rate": {"ratio"},
     "p95_ms": None,

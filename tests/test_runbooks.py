@@ -12,9 +12,11 @@ from bot.alerts.registry import sources
 from bot.alerts.routing import Outcome, choose_route
 from bot.alerts.source import Delivery
 from bot.errors import Broken
+from bot.incidents.heartbeats import absent
+from bot.incidents.policy import HeartbeatRule
 from bot.incidents.policy import read as read_policy
 from bot.runbooks import SECTIONS, Runbook, choose, lint_folder, parse, read_folder
-from tests.builders import alert
+from tests.builders import NOON, alert
 
 TOP = Path(__file__).parents[1]
 SHIPPED = TOP / "runbooks"
@@ -417,6 +419,15 @@ def test_a_shipped_runbook_names_a_severity_of_ours_and_says_what_to_do_at_once(
     assert one.severity_hint in {"SEV1", "SEV2", "SEV3", "SEV4", "SEV5"}
     assert one.first_minute[0].startswith("Acknowledge")
     assert one.title in (SHIPPED / one.path).read_text(encoding="utf-8").partition("\n# ")[2].splitlines()[0]
+
+
+def test_what_is_no_longer_heard_has_a_runbook():
+    rule = HeartbeatRule(name="Prometheus", within=timedelta(minutes=5), service="platform")
+    watchdog = alert(kind=Kind.HEARTBEAT, title="Watchdog", labels={"alertname": "Watchdog"})
+    found = choose(absent(watchdog, "main", rule, NOON), read_folder(SHIPPED), None, TODAY)
+
+    assert found.runbook is not None
+    assert (found.runbook.path, found.reason) == ("heartbeat-missing.md", "it is for the alert HeartbeatMissing")
 
 
 FITTING = {

@@ -5,29 +5,19 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from bot.alerts.alert import Alert, Kind, Status
-from bot.alerts.matching import Placement, place
-from bot.alerts.reading import as_json
 from bot.alerts.registry import source_named
-from bot.alerts.routing import Outcome
-from bot.alerts.source import Delivery, Example, Reading, Source, VouchedFor
+from bot.alerts.source import Delivery, Example, Source
 from bot.clock import wall_clock
+from bot.commands.explanation import explanation
 from bot.commands.output import print_json, read_bytes
-from bot.errors import Refused, Unverified
-from bot.handle import placement_of
-from bot.incidents.inputs import AlertReported
-from bot.incidents.policy import Policy
+from bot.errors import Refused
 from bot.settings import Settings
-from bot.slack.views.text import clean
 from bot.store.database import DatabaseDown
 from bot.wiring import open_store, read_policy
-
-CHANGES = (Kind.DEPLOYMENT, Kind.CHANGE)
 
 
 def add_to(commands: Any) -> None:
@@ -65,15 +55,17 @@ def run_explain(given: argparse.Namespace, settings: Settings) -> int:
     body, headers = uncaptured(read_bytes(given.file))
     headers |= headers_in(given.headers)
     delivery = Delivery(body=body, headers=headers, route=given.route, received_at=wall_clock())
-    verified, why = _verified(source, delivery, settings)
-    if given.headers is not None and not verified and settings.secrets_of(source.name, given.route):
-        print(f"not verified: {why}", file=sys.stderr)
-    reading = source.parse(delivery, policy.generic.get(given.route, {}))
-    decisions = _decisions(reading, given.route, policy, settings)
+    try:
+        with open_store(settings) as store:
+            told = explanation(source, delivery, settings, policy, store)
+    except DatabaseDown:
+        told = explanation(source, delivery, settings, policy, None)
+    if given.headers is not None and not told.verified and settings.secrets_of(source.name, given.route):
+        print(f"not verified: {told.why}", file=sys.stderr)
     if given.json:
-        print_json(_as_json(source.name, verified, reading, decisions))
+        print_json(told.as_json())
     else:
-        print(_as_text(source, verified, why, reading, decisions))
+        print(told.as_text())
     return 0
 
 
@@ -108,103 +100,6 @@ def headers_in(file: Path | None) -> dict[str, str]:
     if not isinstance(content, dict):
         raise Refused(f"{file} holds no headers: expected a JSON object of name to value, or `Name: value` lines")
     return {str(name).lower(): str(value) for name, value in content.items()}
-
-
-def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[bool | None, str]:
-    """Whether the signature holds; None where there is nothing to check it with."""
-    secrets = settings.secrets_of(source.name, delivery.route)
-    if not secrets:
-        return None, f"no secret for {source.name}/{delivery.route} in HOOK_SECRETS"
-    try:
-        source.verify(delivery, secrets, delivery.received_at)
-    except Unverified as error:
-        return False, error.reason
-    if isinstance(source, VouchedFor):
-        return None, f"its address or token holds; {source.vouched_by} is asked about its signature where it comes in"
-    return True, "the signature holds"
-
-
-def _decisions(reading: Reading, route: str, policy: Policy, settings: Settings) -> list[tuple[Alert, Placement, str]]:
-    """What would become of each alert, as the record stands; as if it were empty where it cannot be read."""
-    found: list[tuple[Alert, Placement, str]] = []
-    try:
-        with open_store(settings) as store, store.reading() as work:
-            for alert in reading.alerts:
-                found.append((alert, placement_of(work, AlertReported(alert, route), wall_clock(), policy), ""))
-    except DatabaseDown:
-        note = "no record to compare with: as if nothing were open"
-        found = [(alert, _placed_alone(alert, route, policy), note) for alert in reading.alerts]
-    return _together(found)
-
-
-def _placed_alone(alert: Alert, route: str, policy: Policy) -> Placement:
-    return place(alert, route, policy.built_routes(), policy.aliases(), policy.grouping_rule(), None, (), wall_clock())
-
-
-def _together(found: list[tuple[Alert, Placement, str]]) -> list[tuple[Alert, Placement, str]]:
-    """Alerts of one payload that would open incidents of one service share the first one's."""
-    opened: dict[str, str] = {}
-    told: list[tuple[Alert, Placement, str]] = []
-    for alert, placement, note in found:
-        is_new = placement.outcome is Outcome.OPEN and placement.incident is None and alert.status is Status.FIRING
-        if is_new and placement.service is not None:
-            first = opened.get(placement.service)
-            if first is None:
-                opened[placement.service] = alert.title
-            else:
-                placement = replace(placement, reason=f"joins the incident that “{first}” of this payload opens")
-        told.append((alert, placement, note))
-    return told
-
-
-def _as_json(source: str, verified: bool | None, reading: Reading, decisions: list[tuple[Alert, Placement, str]]) -> dict[str, Any]:
-    return {
-        "source": source,
-        "verified": verified,
-        "ignored": reading.ignored or None,
-        "alerts": [as_json(alert) for alert in reading.alerts if alert.kind not in CHANGES],
-        "changes": [as_json(alert) for alert in reading.alerts if alert.kind in CHANGES],
-        "decisions": [
-            {
-                "route": placement.route.name,
-                "outcome": _outcome(alert, placement),
-                "incident": f"INC-{placement.incident}" if placement.incident else None,
-                "service": placement.service,
-                "fingerprint": placement.fingerprint,
-                "reason": "; ".join(part for part in (placement.reason, note) if part),
-            }
-            for alert, placement, note in decisions
-        ],
-    }
-
-
-def _outcome(alert: Alert, placement: Placement) -> str:
-    if placement.incident is not None:
-        return "join" if alert.status is Status.FIRING else "update"
-    return placement.outcome.value
-
-
-def _as_text(source: Source, verified: bool | None, why: str, reading: Reading, decisions: list[tuple[Alert, Placement, str]]) -> str:
-    word = {True: "verified", False: "NOT verified", None: "not checked"}[verified]
-    lines = [f"{source.title}: {word} ({why})"]
-    if reading.ignored:
-        lines.append(f"Nothing to act on: {reading.ignored}")
-    for number, (alert, placement, note) in enumerate(decisions, start=1):
-        lines += ["", f"{number}. {clean(alert.title, lines=False)}"]
-        facts = {
-            "status": alert.status.value,
-            "severity": f"{alert.severity.value} (sender: {alert.source_severity or 'says none'})",
-            "service": placement.service or "not named",
-            "started": alert.started_at.isoformat(),
-            "ended": alert.ended_at.isoformat() if alert.ended_at else None,
-            "identity": alert.identity,
-            "filled in": ", ".join(alert.defaults) or None,
-            "link": alert.url,
-            "then": f"{_outcome(alert, placement)}: {placement.reason}",
-            "note": note or None,
-        }
-        lines += [f"   {name:10}{clean(value, lines=False)}" for name, value in facts.items() if value]
-    return "\n".join(lines)
 
 
 def run_send(given: argparse.Namespace, settings: Settings) -> int:

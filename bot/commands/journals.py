@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -171,8 +172,24 @@ def _as_text(made: WeekMetrics) -> str:
         seconds = f"{bound}{one['seconds']:g} s" if one["seconds"] is not None else "–"
         said = f"{one['incident']} episode {one['episode']}: {one['class']}, {seconds}, {one['by'] or 'nobody'}"
         lines.append(f"  {clean(said, lines=False)}")
+    if made.vulnerabilities is not None:
+        lines += ["", "Critical security findings, 24 h each:", *_finding_lines(made.vulnerabilities)]
     lines += [f"Doubtful: {clean(one, lines=False)}" for one in made.data_problems]
     return "\n".join(lines)
+
+
+def _finding_lines(found: Mapping[str, Any]) -> list[str]:
+    """How many, and which of them have names."""
+    known = {
+        "opened": found["opened"], "due": found["due"], "fixed in time": found["met"], "overdue": found["overdue"],
+        "still open": found["open"], "dismissed": found["dismissed"], "start unknown": found["unknown"],
+        "severity unknown": found["unrated"],
+    }  # fmt: skip
+    lines = []
+    for name, value in known.items():
+        which = f"   {clean(', '.join(value), lines=False)}" if isinstance(value, list) and value else ""
+        lines.append(f"  {name:24}{len(value) if isinstance(value, list) else value:>4}{which}")
+    return lines
 
 
 def _digest_text(given: Digest) -> str:
@@ -181,6 +198,6 @@ def _digest_text(given: Digest) -> str:
         lines += ["", "Needs attention", *(f"  • {clean(one, lines=False)}" for one in given.attention)]
     lines += ["", f"{'Target':52}{'This week':>14}{'n':>6}  Status"]
     lines += [f"{row.name:52}{row.value:>14}{row.n:>6}  {row.status}" for row in given.rows]
-    more = (*given.load, *(f"Noisy: {one}" for one in given.noise))
+    more = (*given.load, *(f"Noisy: {one}" for one in given.noise), *given.findings)
     lines += ["", *(clean(one, lines=False) for one in more), "", *given.footer]
     return "\n".join(lines)

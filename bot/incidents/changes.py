@@ -76,6 +76,13 @@ class FindingRecord:
     fixed_at: datetime | None = None
     dismissed_at: datetime | None = None
     reopened_at: datetime | None = None
+    fixed_before: tuple[tuple[datetime, datetime], ...] = ()
+    """Its clocks of before it came back that ended in a fix: from when, until when."""
+
+    @property
+    def since(self) -> datetime:
+        """When the clock that counts now began."""
+        return self.reopened_at or self.created_at
 
     def after(self, before: "FindingRecord | None") -> "FindingRecord":
         """This report, with the clocks of what is remembered. One that is older than what is known changes nothing."""
@@ -84,11 +91,12 @@ class FindingRecord:
         if self.changed_at < before.changed_at:
             return before
         is_older = before.is_created_at_known or not self.is_created_at_known
-        kept = replace(self, reopened_at=self.reopened_at or before.reopened_at)
+        kept = replace(self, reopened_at=self.reopened_at or before.reopened_at, fixed_before=before.fixed_before)
         if is_older:
             kept = replace(kept, created_at=before.created_at, is_created_at_known=before.is_created_at_known)
         if self.state is FindingState.OPEN and before.state is not FindingState.OPEN:
-            return replace(kept, reopened_at=self.changed_at)
+            ended = ((before.since, before.fixed_at),) if before.fixed_at is not None else ()
+            return replace(kept, reopened_at=self.changed_at, fixed_before=(*before.fixed_before, *ended))
         if self.state is before.state:
             return replace(kept, fixed_at=before.fixed_at, dismissed_at=before.dismissed_at)
         return kept

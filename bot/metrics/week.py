@@ -11,6 +11,7 @@ from bot.journal import Journal, moment
 from bot.metrics.episodes import LOUD, NEVER, Acknowledgement, Episode, Folded, acknowledgement, impact
 from bot.metrics.figures import Value, hour_class, median, median_value, p90, union_seconds, week_bounds, wilson
 from bot.metrics.told import Told
+from bot.metrics.vulnerabilities import vulnerabilities
 
 MET, MISSED, FEW, NONE = "met", "missed", "too few to tell", "no source"
 ENOUGH = 5
@@ -18,7 +19,6 @@ RESTORE_TARGET = 900.0
 LEAD_TARGET = 3600.0
 UPTIME_TARGET = 0.999
 FAILURE_TARGET = 0.05
-DEADLINE = timedelta(hours=24)
 TOGETHER = timedelta(seconds=60)
 FLAP_SPAN, FLAP_COUNT = timedelta(minutes=60), 3
 EXCLUDED = ("drill", "duplicate", "self_healed", "no_page")
@@ -27,7 +27,7 @@ SHAPES = {
     "deployments": ("count", "per_day"),
     "lead_time": ("median_seconds", "count", "share_met"),
     "change_failure": ("failed", "deployments", "ratio", "interval"),
-    "vulnerabilities": ("met", "due", "overdue", "dismissed"),
+    "vulnerabilities": ("met", "due", "overdue", "dismissed", "opened", "open", "unknown", "unrated"),
     "scan_coverage": ("ratio",),
     "error_rate": ("ratio",),
 }
@@ -117,7 +117,7 @@ def week_metrics(journal: Journal, week: str, as_of: datetime, told: Told | None
         deployments=_deployment_figures(deployed, start, end),
         lead_time=_lead_time(journal, deployed, start, end),
         change_failure=_change_failure(list(told.deployed.values()), deployed, start, end),
-        vulnerabilities=_vulnerabilities(journal, start, end, as_of), scan_coverage=_coverage(journal),
+        vulnerabilities=vulnerabilities(journal, start, end, as_of), scan_coverage=_coverage(journal),
         error_rate=_error_rate(journal), p95_ms=journal.others.get("p95_ms"),
         data_problems=[*problems, *restore_problems],
         private=frozenset(one.ref for one in everything if one.is_private),
@@ -367,35 +367,6 @@ def _change_failure(
         "failed": len(failed), "deployments": len(mine), "ratio": len(failed) / len(mine) if mine else None,
         "interval": list(interval) if interval else None,
     }  # fmt: skip
-
-
-def _vulnerabilities(journal: Journal, start: datetime, end: datetime, as_of: datetime) -> dict[str, Any] | None:
-    """Critical findings whose 24 hours end in the week, and whether they were fixed before. Dismissed is not fixed."""
-    given = journal.others.get("vulnerabilities")
-    if given is None:
-        return None
-    met = due = 0
-    overdue: set[str] = set()
-    dismissed: set[str] = set()
-    for one in given:
-        if str(one.get("sev", "")).lower() != "critical":
-            continue
-        name, is_dismissed = str(one.get("id")), one.get("closed_as") == "dismissed"
-        for number, (since, until) in enumerate(one["spans"]):
-            is_last = number == len(one["spans"]) - 1
-            deadline = moment(since, name) + DEADLINE
-            fixed = None if until is None else moment(until, name)
-            fixed = None if fixed is not None and fixed > as_of else fixed
-            if is_dismissed and is_last:
-                if start <= deadline < end:
-                    dismissed.add(name)
-                continue
-            if fixed is None and deadline <= as_of and deadline < end:
-                overdue.add(name)
-            if start <= deadline < end and (fixed is not None or deadline <= as_of):
-                due += 1
-                met += fixed is not None and fixed < deadline
-    return {"met": met, "due": due, "overdue": sorted(overdue), "dismissed": sorted(dismissed)}
 
 
 def _coverage(journal: Journal) -> dict[str, Any] | None:

@@ -10,12 +10,15 @@ from sqlalchemy import Row as SqlRow
 
 from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
 from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, ChangeRecord, FindingRecord
+from bot.store.codec import decode, encode
 from bot.store.database import upsert
 from bot.store.tables import changes, findings, notes
 
 DROPPED = "dropped/"
 MOST_READ = 500
 MOVED = timedelta(hours=1)
+COUNTED = (Severity.CRITICAL, Severity.UNKNOWN)
+"""The severities of findings that have a target, and those that may have."""
 
 
 def save_change(connection: Connection, told: ChangeRecord) -> None:
@@ -33,8 +36,11 @@ def save_finding(connection: Connection, told: FindingRecord) -> None:
     """Remember a finding, with the clocks of what is known of it."""
     row = connection.execute(select(findings).where(findings.c.fingerprint == told.fingerprint)).first()
     told = told.after(None if row is None else _finding(row))
-    values = _values(told) | {"state": told.state.value, "severity": told.severity.value, "identifiers": list(told.identifiers)}
-    upsert(connection, findings, [values], ("fingerprint",))
+    written = {
+        "state": told.state.value, "severity": told.severity.value, "identifiers": list(told.identifiers),
+        "fixed_before": encode(told.fixed_before),
+    }  # fmt: skip
+    upsert(connection, findings, [_values(told) | written], ("fingerprint",))
 
 
 def changes_before(connection: Connection, service: str | None, at: datetime) -> tuple[ChangeRecord, ...]:
@@ -57,6 +63,15 @@ def open_findings(connection: Connection) -> tuple[FindingRecord, ...]:
     """The findings that are neither fixed nor dismissed, oldest first."""
     is_open = findings.c.state == FindingState.OPEN.value
     rows = connection.execute(select(findings).where(is_open).order_by(findings.c.created_at).limit(MOST_READ))
+    return tuple(_finding(row) for row in rows)
+
+
+def counted_findings(connection: Connection) -> tuple[FindingRecord, ...] | None:
+    """The findings that figures are made of, oldest first; None where nobody has told of any finding yet."""
+    is_counted = findings.c.severity.in_([one.value for one in COUNTED])
+    rows = connection.execute(select(findings).where(is_counted).order_by(findings.c.created_at, findings.c.fingerprint)).all()
+    if not rows and connection.scalar(select(findings.c.fingerprint).limit(1)) is None:
+        return None
     return tuple(_finding(row) for row in rows)
 
 
@@ -83,7 +98,10 @@ def _change(row: SqlRow) -> ChangeRecord:  # type: ignore[type-arg]
 
 
 def _finding(row: SqlRow) -> FindingRecord:  # type: ignore[type-arg]
-    known = {"state": FindingState(row.state), "severity": Severity(row.severity), "identifiers": tuple(row.identifiers)}
+    known = {
+        "state": FindingState(row.state), "severity": Severity(row.severity), "identifiers": tuple(row.identifiers),
+        "fixed_before": decode(tuple[tuple[datetime, datetime], ...], row.fixed_before),
+    }  # fmt: skip
     return FindingRecord(**(_fields(row) | known))
 
 

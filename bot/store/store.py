@@ -201,6 +201,11 @@ class Store:
         with reading(self.engine) as connection:
             return logs.open_findings(connection)
 
+    def counted_findings(self) -> tuple[FindingRecord, ...] | None:
+        """The security findings that figures are made of; None where nobody has told of any finding yet."""
+        with reading(self.engine) as connection:
+            return logs.counted_findings(connection)
+
     # --- drafts and digests -------------------------------------------------------------------
 
     def keep_draft(self, ref: str, template: str, text: str, now: datetime) -> None:

@@ -36,9 +36,9 @@ def long_text(*, nullable: bool = False) -> Any:
     return Field(default=None, sa_column=Column(Text, nullable=nullable))
 
 
-def json_value(*, nullable: bool = False) -> Any:
+def json_value(*, nullable: bool = False, server_default: str | None = None) -> Any:
     """A column that holds JSON."""
-    return Field(default=None, sa_column=Column(Json, nullable=nullable))
+    return Field(default=None, sa_column=Column(Json, nullable=nullable, server_default=server_default))
 
 
 def row_id() -> Any:
@@ -259,6 +259,7 @@ class FindingRow(SQLModel, table=True):
     fixed_at: datetime | None = moment(nullable=True)
     dismissed_at: datetime | None = moment(nullable=True)
     reopened_at: datetime | None = moment(nullable=True)
+    fixed_before: list[list[str]] = json_value(server_default="[]")
 
 
 class NoteRow(SQLModel, table=True):

@@ -1,7 +1,8 @@
 // What one does to the world: fire an alert, break a neighbour, move the clock.
 
 import { fill, h } from "./dom.js";
-import { notice, said } from "./menu.js";
+import { explain, fire, keepTrue, place } from "./explained.js";
+import { said } from "./menu.js";
 import { post } from "./stream.js";
 import { ahead, clock, timeOf } from "./time.js";
 
@@ -16,6 +17,8 @@ export class Controls {
     this.#store = store;
     this.#clock();
     store.on(["samples"], () => this.#samples());
+    store.on(["samples", "explained"], () => place(store, document.getElementById("samples")));
+    keepTrue(store);
     store.on(["faults", "webhooks_on"], () => this.#faults());
   }
 
@@ -48,10 +51,19 @@ export class Controls {
   /** A line that fires an alert; where its all clear is known, that stands beside it. */
   #sample(one, over) {
     const isOver = one.status === "resolved";
-    return h("li", { class: `sample ${isOver ? "is-resolved" : "is-firing"}` },
-      h("button", { type: "button", class: "fire", "data-testid": `sample-${one.source}-${one.example}`, title: `${one.title} (${one.status})`, onclick: (event) => fire(one, event.currentTarget) },
+    const line = h("li", { class: `sample ${isOver ? "is-resolved" : "is-firing"}` },
+      h("button", { type: "button", class: "fire", "data-testid": `sample-${one.source}-${one.example}`, title: `${one.title} (${one.status})`, onclick: (event) => fire(this.#store, one, event.currentTarget) },
         h("span", { class: "dot", "aria-hidden": "true" }), h("span", { class: "title" }, one.title), isOver ? h("small", {}, "resolved") : h("span", { class: "unseen" }, one.status)),
-      over ? h("button", { type: "button", class: "clear", "data-testid": `sample-${over.source}-${over.example}`, title: `${over.title}: all clear`, onclick: (event) => fire(over, event.currentTarget) }, "resolve") : null);
+      over ? h("button", { type: "button", class: "clear", "data-testid": `sample-${over.source}-${over.example}`, title: `${over.title}: all clear`, onclick: (event) => fire(this.#store, over, event.currentTarget) }, "resolve") : null,
+      h("button", { type: "button", class: "why", "aria-expanded": "false", "aria-label": `What would come of ${one.title}`, title: "What would come of it?", "data-testid": `explain-${one.source}-${one.example}`, onclick: (event) => this.#ask(one, event.currentTarget) }, "?"));
+    line.examples = [one, over].filter(Boolean);
+    return line;
+  }
+
+  /** Explain an example, or close what is explained of it. Only who asks is led there: who fires looks at the phones. */
+  #ask(one, node) {
+    if (node.getAttribute("aria-expanded") === "true") return this.#store.show({ explained: null });
+    return explain(this.#store, one).then(() => document.querySelector(".explained")?.scrollIntoView({ block: "nearest" })).catch(said);
   }
 
   // --- breaking things --------------------------------------------------------------------------
@@ -98,20 +110,6 @@ function chooseNext(event) {
   const next = all.at((all.indexOf(event.currentTarget) + step) % all.length);
   next.focus();
   next.click();
-}
-
-/** Send an example to the bot, as its sender would; `node` shows that it is on its way. */
-export async function fire(one, node) {
-  node.classList.add("busy");
-  try {
-    const sees = await post("alert", { source: one.source, example: one.example });
-    if (sees.ok === false || sees.status >= 400) throw new Error(sees.error ?? `The bot answered ${sees.status} to the alert.`);
-    notice(one.status === "resolved" ? "All clear sent" : "Alert sent", { kind: "good" });
-  } catch (error) {
-    said(error);
-  } finally {
-    node.classList.remove("busy");
-  }
 }
 
 /** Each firing example with the resolved one of the same alert, if there is one; the others alone. */

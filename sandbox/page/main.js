@@ -9,6 +9,7 @@
  *   main.js      puts it together               mrkdwn.js    Slack's text          guide.js     what to press first
  *   sidebar.js   channels and people            markdown.js  Markdown              composer.js  what one types
  *   modal.js     forms                          fields.js    what one fills in     files.js     files and their reader
+ *   explained.js what the bot says of an alert
  *
  * Names to hold on to in a test (data-testid):
  *   channel-{name}  channel-title  channel-topic  pins  members  bookmark
@@ -19,7 +20,9 @@
  *   modal (with data-view-id)  field-{block_id}  field-error  modal-submit  modal-close
  *   phone-{name} (with data-ringing="yes|no")  phone-call (with data-incident)  phone-ack  phone-resolve  phone-escalate
  *   pagerduty-incident (with data-incident, data-status)
- *   sample-{source}-{example}  fault-{slack|pagerduty}-{up|slow|limited|down|revoked}  webhooks
+ *   sample-{source}-{example}  explain-{source}-{example}  explained (with data-sent="yes|no")  verdict  then
+ *   fact-{name}  explained-fire  explain-again  explain-{firing|resolved}  explained-incident  explained-close
+ *   fault-{slack|pagerduty}-{up|slow|limited|down|revoked}  webhooks
  *   clock  clock-plus-1m  clock-plus-5m  clock-plus-30m  clock-plus-1w
  *   guide-{fire|phone|acknowledge|update|resolve|read} (with data-done="yes|no")  guide-hide
  *   tab-workspace  tab-phones  tab-controls  link (with data-link="live|lost|connecting")  notice

@@ -1,7 +1,7 @@
 // The open channel: its header, its messages as Slack shows them, and the thread beside it.
 
 import { blocks } from "./blocks.js";
-import { fire } from "./controls.js";
+import { fire } from "./explained.js";
 import { avatar, fill, h, keyed } from "./dom.js";
 import { emoji } from "./emoji.js";
 import { fileCard } from "./files.js";
@@ -134,7 +134,7 @@ export class Messages {
 
   #build(channel, one) {
     if (one.kind === "day") return h("div", { class: "day", role: "separator" }, h("span", {}, dayName(one.date)));
-    if (one.kind === "intro") return intro(channel, this.#store.state.samples);
+    if (one.kind === "intro") return intro(this.#store, channel);
     return this.#message(channel, one.message, { follows: one.follows });
   }
 
@@ -242,23 +242,23 @@ function bookmark(one) {
   return h("a", { class: "bookmark", href: one.link, ...(isHere ? {} : { target: "_blank", rel: "noopener noreferrer" }), "data-testid": "bookmark" }, `${mark} ${one.title}`);
 }
 
-function intro(channel, samples) {
+function intro(store, channel) {
   const isQuiet = channel.messages.length === 0;
   return h("div", { class: "intro" },
     h("h2", {}, channel.is_im ? "Firstfive" : `${channel.is_private ? "🔒 " : "# "}${channel.name}`),
     h("p", {}, channel.is_im ? "What Firstfive tells you alone." : `This is the very beginning of #${channel.name}.`, channel.purpose ? ` ${channel.purpose}.` : ""),
-    isQuiet && channel.name === "incidents" ? welcome(samples) : null);
+    isQuiet && channel.name === "incidents" ? welcome(store) : null);
 }
 
 /** The first thing a newcomer reads. */
-function welcome(samples) {
-  const first = samples.find((one) => one.status !== "resolved");
+function welcome(store) {
+  const first = store.state.samples.find((one) => one.status !== "resolved");
   const type = () => document.dispatchEvent(new CustomEvent("offer", { detail: "/incident declare sev2 checkout is slow" }));
   return h("div", { class: "welcome" },
     h("h3", {}, "The first five minutes decide an incident."),
     h("p", {}, "An alert comes in, somebody is paged, and the clock runs against five minutes. Everything here is local: the bot is real, the Slack and the PagerDuty around it are stand-ins."),
     h("div", { class: "row" },
-      first ? h("button", { type: "button", class: "button hot", "data-testid": "welcome-fire", onclick: (event) => fire(first, event.currentTarget) }, `🔥 Fire “${first.title}”`) : null,
+      first ? h("button", { type: "button", class: "button hot", "data-testid": "welcome-fire", onclick: (event) => fire(store, first, event.currentTarget) }, `🔥 Fire “${first.title}”`) : null,
       h("button", { type: "button", class: "button", "data-testid": "welcome-declare", onclick: type }, "Declare one by hand")));
 }
 

@@ -7,7 +7,7 @@ const HIDDEN = "firstfive-guide-hidden";
 /** The state and who listens to it. `on(parts, listener)` is called after any of those parts changed. */
 export class Store {
   state = { cast: [], channels: [], views: [], phones: [], faults: {}, pagerduty: { incidents: [] }, samples: [], bot_user: "", seq: 0 };
-  ui = { person: "ana", channel: null, thread: null, tab: "workspace", link: "connecting", dismissed: new Set(), read: new Map(), opened: new Set(), did: new Set() };
+  ui = { person: "ana", channel: null, thread: null, tab: "workspace", link: "connecting", explained: null, dismissed: new Set(), read: new Map(), opened: new Set(), did: new Set() };
   #listeners = [];
 
   on(parts, listener) {

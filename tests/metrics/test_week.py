@@ -228,7 +228,9 @@ def test_the_week_by_hand_has_its_deployments_and_the_rest(by_hand):
     found = by_hand["change_failure"]
     assert (found["failed"], found["deployments"], found["ratio"]) == (1, 2, 0.5)
     assert found["interval"] == pytest.approx([0.0945, 0.9055], abs=1e-4)
-    assert by_hand["vulnerabilities"] == {"met": 1, "due": 3, "overdue": ["V-2"], "dismissed": ["V-4"]}
+    assert by_hand["vulnerabilities"] == {
+        "met": 1, "due": 3, "overdue": ["V-2"], "dismissed": ["V-4"], "opened": 4, "open": ["V-2"], "unknown": 0, "unrated": 0,
+    }  # fmt: skip
     assert by_hand["scan_coverage"]["ratio"] == 0.75
     assert by_hand["error_rate"]["ratio"] == 0.00075
     assert by_hand["p95_ms"] == 212.5
@@ -940,7 +942,45 @@ def test_a_dismissed_vulnerability_is_listed_apart_and_only_for_the_time_that_wa
     spans = [["2026-06-08T12:00:00Z", "2026-06-08T13:00:00Z"], ["2026-06-10T12:00:00Z", "2026-06-10T13:00:00Z"]]
     found = numbers(vulnerabilities=[{"id": "V-1", "sev": "CRITICAL", "spans": spans, "closed_as": "dismissed"}]).vulnerabilities
 
-    assert found == {"met": 1, "due": 1, "overdue": [], "dismissed": ["V-1"]}
+    assert (found["met"], found["due"], found["overdue"], found["dismissed"]) == (1, 1, [], ["V-1"])
+    assert (found["opened"], found["open"]) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("finding", "as_of", "expected"),
+    [
+        ({"spans": [["2026-06-09T00:00:00Z", "2026-06-09T01:00:00Z"]]}, LATER, {"opened": 1, "due": 1, "met": 1}),
+        ({"spans": [["2026-06-09T00:00:00Z", None]]}, LATER, {"opened": 1, "due": 1, "overdue": ["V-1"], "open": ["V-1"]}),
+        ({"spans": [["2026-06-09T00:00:00Z", "2026-06-17T00:00:00Z"]]}, LATER, {"opened": 1, "due": 1, "open": ["V-1"]}),
+        ({"spans": [["2026-06-14T12:00:00Z", "2026-06-14T13:00:00Z"]]}, LATER, {"opened": 1}),
+        ({"spans": [["2026-06-01T00:00:00Z", None]]}, LATER, {"overdue": ["V-1"], "open": ["V-1"]}),
+        ({"spans": [["2026-06-20T00:00:00Z", None]]}, LATER, {}),
+        ({"spans": [["2026-06-09T00:00:00Z", "2026-06-11T00:00:00Z"]], "closed_as": "dismissed"}, LATER,
+         {"opened": 1, "dismissed": ["V-1"]}),
+        ({"spans": [["2026-06-09T00:00:00Z", "2026-06-11T00:00:00Z"]], "closed_as": "dismissed"}, "2026-06-10T12:00:00Z",
+         {"opened": 1, "due": 1, "overdue": ["V-1"], "open": ["V-1"]}),
+        ({"spans": [["2026-06-09T00:00:00Z", "2026-06-09T01:00:00Z"]], "is_start_known": False}, LATER,
+         {"opened": 1, "unknown": 1}),
+        ({"spans": [["2026-06-09T00:00:00Z", "2026-06-12T01:00:00Z"]], "is_start_known": False}, LATER, {"opened": 1, "due": 1}),
+        ({"spans": [["2026-06-09T00:00:00Z", None]], "is_start_known": False}, LATER,
+         {"opened": 1, "due": 1, "overdue": ["V-1"], "open": ["V-1"]}),
+        ({"spans": [["2026-06-09T00:00:00Z", "2026-06-09T01:00:00Z"], ["2026-06-10T00:00:00Z", "2026-06-10T02:00:00Z"]],
+          "is_start_known": False}, LATER, {"opened": 2, "due": 1, "met": 1, "unknown": 1}),
+        ({"spans": [["2026-06-09T00:00:00Z", None]], "sev": "unknown"}, LATER, {"unrated": 1}),
+        ({"spans": [["2026-06-09T00:00:00Z", None]], "sev": None}, LATER, {"unrated": 1}),
+        ({"spans": [["2026-06-09T00:00:00Z", None]], "sev": "high"}, LATER, {}),
+        ({"spans": []}, LATER, {}),
+    ],
+    ids=["fixed in time", "never fixed", "fixed in a later week", "due in the next week", "open for long", "of a later week",
+         "dismissed", "dismissed only later", "fixed soon, found who knows when", "fixed late, found who knows when",
+         "open, found who knows when", "came back", "nobody says how severe", "no severity", "high", "no span"],
+)  # fmt: skip
+def test_a_finding_s_clocks_are_counted_and_what_nobody_can_say_apart(finding, as_of, expected):
+    at = as_of if isinstance(as_of, datetime) else datetime.fromisoformat(as_of)
+    made = numbers(vulnerabilities=[{"id": "V-1", "sev": "critical", **finding}], as_of=at)
+
+    nothing = {"met": 0, "due": 0, "overdue": [], "dismissed": [], "opened": 0, "open": [], "unknown": 0, "unrated": 0}
+    assert made.vulnerabilities == nothing | expected
 
 
 def test_a_rollback_is_no_deployment_also_where_a_repeated_status_does_not_say_so():
@@ -1014,7 +1054,8 @@ def test_an_empty_record_has_no_number_that_looks_like_one():
     assert made["deployments"] == {"count": None, "per_day": None}
     assert made["lead_time"] == {"median_seconds": None, "count": None, "share_met": None}
     assert made["change_failure"] == {"failed": None, "deployments": None, "ratio": None, "interval": None}
-    assert made["vulnerabilities"] == {"met": None, "due": None, "overdue": None, "dismissed": None}
+    assert set(made["vulnerabilities"].values()) == {None}
+    assert {"met", "due", "overdue", "dismissed", "opened", "open"} <= made["vulnerabilities"].keys()
     assert (made["scan_coverage"], made["error_rate"], made["p95_ms"]) == ({"ratio": None}, {"ratio": None}, None)
     assert made["ack"]["share"] is None
     assert made["uptime"]["ratio"] is None

@@ -17,6 +17,8 @@ from typing import Any
 from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
+UNPACKED = Path(os.environ.get("FIRSTFIVE_REAL") or TOP / ".cache" / "real" / "unpacked")
+"""Where Debian's packages are unpacked."""
 README = TOP / "README.md"
 SNIPPET = re.compile(r"For Prometheus Alertmanager:\n\n```yaml\n(.*?)```", re.DOTALL)
 ADDRESS = "https://bot.example.com"
@@ -50,12 +52,10 @@ scrape_configs:
 
 
 def binary(name: str) -> str | None:
-    """Where a program is: in FIRSTFIVE_REAL, in .cache/real/unpacked, or on the PATH."""
-    given = os.environ.get("FIRSTFIVE_REAL", "")
-    for folder in ([Path(given)] if given else []) + [TOP / ".cache" / "real" / "unpacked"]:
-        found = folder / "usr" / "bin" / name
-        if os.access(found, os.X_OK):
-            return str(found.resolve())
+    """Where a program is: in FIRSTFIVE_REAL, else in .cache/real/unpacked, or on the PATH."""
+    found = UNPACKED / "usr" / "bin" / name
+    if os.access(found, os.X_OK):
+        return str(found.resolve())
     return shutil.which(name) or shutil.which(name.removeprefix("prometheus-"))
 
 

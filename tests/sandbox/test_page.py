@@ -50,7 +50,14 @@ def sandbox(fired: list[tuple[str, str | None]]) -> Iterator[Sandbox]:
         fired.append((source, example))
         return {"ok": True, "status": 202}
 
-    with running(World(samples=lambda: SAMPLES, fire=fire)) as one:
+    def explain(source: str, example: str | None) -> dict[str, Any]:
+        incident = "INC-1" if fired else None
+        alert = {"title": HOSTILE, "status": "firing", "severity": "critical", "outcome": "join" if fired else "open",
+                 "incident": incident, "opens": None if fired else "SEV1", "reason": "…",
+                 "facts": {"status": "firing", "identity": HOSTILE, "then": f"{'join' if fired else 'open'}: {HOSTILE}"}}  # fmt: skip
+        return {"ok": True, "headline": "Alertmanager: verified", "verified": True, "ignored": "", "alerts": [alert]}
+
+    with running(World(samples=lambda: SAMPLES, fire=fire, explain=explain)) as one:
         yield one
 
 
@@ -293,6 +300,48 @@ def test_a_sample_alert_and_its_all_clear_are_fired(page: Page, fired: list[tupl
     expect(page.get_by_test_id("notice").last).to_contain_text("All clear sent")
 
     assert fired == [("alertmanager", "errors"), ("alertmanager", "errors-resolved")]
+
+
+def test_what_would_come_of_an_alert_is_said_before_it_is_sent_and_once_more_after(
+    page: Page, fired: list[tuple[str, str | None]]
+) -> None:
+    asks, card = page.get_by_test_id("explain-alertmanager-errors"), page.get_by_test_id("explained")
+    asks.click()
+    expect(card).to_have_attribute("data-sent", "no")
+    expect(card).to_be_in_viewport()
+    expect(page.get_by_test_id("verdict")).to_contain_text("SEV1")
+    expect(page.get_by_test_id("then")).to_have_text(f"open: {HOSTILE}")
+    assert card.locator("img, script, a").count() == 0
+    assert fired == []
+
+    page.get_by_test_id("explained-fire").click()
+    expect(card).to_have_attribute("data-sent", "yes")
+    expect(page.get_by_test_id("verdict")).to_contain_text("SEV1")
+    assert fired == [("alertmanager", "errors")]
+    page.get_by_test_id("explain-again").click()
+    expect(card).to_have_attribute("data-sent", "no")
+    expect(page.get_by_test_id("verdict")).to_contain_text("INC-1")
+
+    page.get_by_test_id("explain-resolved").click()
+    expect(page.get_by_test_id("explained-fire")).to_have_text("Send the all clear")
+    asks.click()
+    expect(card).to_have_count(0)
+    page.get_by_test_id("sample-alertmanager-errors-resolved").click()
+    expect(card).to_have_attribute("data-sent", "yes")
+    assert fired[-1] == ("alertmanager", "errors-resolved")
+
+
+def test_an_alert_that_cannot_be_explained_is_sent_all_the_same(
+    page: Page, sandbox: Sandbox, fired: list[tuple[str, str | None]]
+) -> None:
+    sandbox.world.explain = lambda source, example: {"error": "the database is away"}
+    page.get_by_test_id("explain-alertmanager-errors").click()
+    expect(page.get_by_test_id("notice")).to_contain_text("the database is away")
+    page.get_by_test_id("sample-alertmanager-errors").click()
+    expect(page.get_by_test_id("notice").last).to_contain_text("Alert sent")
+
+    assert fired == [("alertmanager", "errors")]
+    expect(page.get_by_test_id("explained")).to_have_count(0)
 
 
 def test_a_form_opens_for_its_person_asks_for_what_is_missing_and_closes(page: Page, sandbox: Sandbox) -> None:

@@ -53,6 +53,7 @@ def test_what_is_no_json_object_is_refused_with_the_reason(sandbox: Sandbox, wha
         ("phone", {"person": "dmitri", "incident": "1", "action": "acknowledge"}, "carries no pager"),
         ("phone", {"person": "ana", "incident": "1", "action": "acknowledge"}, "PagerDuty has no such incident"),
         ("alert", {"source": "alertmanager"}, "no bot here"),
+        ("explain", {"source": "alertmanager"}, "no bot here"),
         ("fault", {"neighbour": "slack", "state": "gone"}, "state one of up, down, slow, limited, revoked"),
         ("fault", {"neighbour": "slack", "state": "down", "seconds": "soon"}, "seconds is a number"),
         ("fault", {"neighbour": "slack", "state": "down", "seconds": -1}, "more than 0"),

@@ -70,4 +70,21 @@ def test_a_finding_keeps_its_clocks(store):
     assert store.open_findings() == ()
     back = replace(FINDING, changed_at=after(120))
     save(store, finding=back)
-    assert store.open_findings() == (replace(back, reopened_at=after(120)),)
+    clock = (NOON, after(60))
+    assert store.open_findings() == (replace(back, reopened_at=after(120), fixed_before=(clock,)),)
+
+    save(store, finding=replace(fixed, changed_at=after(180), fixed_at=after(170)))
+    save(store, finding=replace(FINDING, changed_at=after(200)))
+    (twice,) = store.open_findings()
+    assert (twice.reopened_at, twice.fixed_before) == (after(200), (clock, (after(120), after(170))))
+
+
+def test_figures_are_made_of_critical_findings_and_those_of_which_nobody_says_how_severe_they_are(store):
+    assert store.counted_findings() is None
+    save(store, finding=replace(FINDING, severity=Severity.HIGH))
+    assert store.counted_findings() == ()
+
+    other, odd = replace(FINDING, fingerprint="a" * 32), replace(FINDING, fingerprint="b" * 32, severity=Severity.UNKNOWN)
+    save(store, finding=odd)
+    save(store, finding=replace(other, state=FindingState.FIXED, fixed_at=after(60)))
+    assert [one.fingerprint[0] for one in store.counted_findings()] == ["a", "b"]

@@ -155,6 +155,25 @@ def test_from_the_alert_to_the_monday_after(page: Page) -> None:
     expect(steps).to_have_count(6)
 
 
+def test_what_would_come_of_an_alert_is_kept_true_while_one_looks_at_it(page: Page, demo: Demo) -> None:
+    page.get_by_test_id("explain-alertmanager-checkout-errors").click()
+    verdict = page.get_by_test_id("verdict")
+    expect(verdict).to_contain_text("Opens an incident")
+    expect(verdict).to_contain_text("route “checkout is losing orders” takes it")
+    demo.fire("alertmanager", "checkout-errors")
+    expect(verdict).to_contain_text(re.compile("Joins an incident.*the same alert is open in INC-1: fires again"))
+
+    page.get_by_test_id("explained-fire").click()
+    expect(page.get_by_test_id("explained")).to_have_attribute("data-sent", "yes")
+    page.get_by_test_id("explain-resolved").click()
+    expect(verdict).to_contain_text("Changes an incident")
+    expect(verdict).to_contain_text("the same alert is open in INC-1: resolved")
+    page.get_by_test_id("sample-alertmanager-checkout-errors-resolved").click()
+    expect(page.get_by_test_id("explained")).to_have_attribute("data-sent", "yes")
+    page.get_by_test_id("explained-incident").click()
+    expect(page.get_by_test_id("channel-title")).to_contain_text("checkout-5xx")
+
+
 def test_nobody_picks_up_until_the_second_level_does(page: Page) -> None:
     fires_and_goes_there(page)
     expect(page.get_by_test_id("phone-ben")).to_have_attribute("data-ringing", "no")

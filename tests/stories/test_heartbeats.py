@@ -45,6 +45,7 @@ def test_silence_pages_and_a_sign_of_life_clears_it(story):
 
     story.card_says("nothing heard for 5 h")
     assert story.incident().service == "platform"
+    story.says(story.channel(), "A sign of life is no longer heard")
     story.eventually(lambda: story.rings("ana") or story.rings("ben") or story.sandbox.account.incidents, "a page")
     beats(story)
     story.eventually(lambda: story.incident().is_clear, "the alert is clear")

@@ -1,11 +1,14 @@
 """The whole street: an alert pages a human, the clock runs, and the incident is told truthfully."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from bot.incidents.effects import PageOnCall
 from bot.incidents.incident import PageState, Role, Status
+from bot.journal import read, write
+from bot.metrics import week_metrics
 from tests.stories.story import telling
 
 
@@ -58,6 +61,17 @@ def test_a_critical_security_finding_is_remembered_with_its_clock_and_wakes_nobo
     assert finding.severity.value == "critical"
     assert not story.bot.store.incidents()
     assert not story.sandbox.account.incidents
+    numbers = story.bot.numbers
+    this_week = numbers.week_now(finding.created_at)
+    found = numbers.week(this_week).vulnerabilities
+    assert (found["opened"], found["due"], len(found["open"])) == (1, 0, 1)
+
+    story.passes(minutes=25 * 60)
+    as_of = story.world.clock()
+    assert numbers.week(numbers.week_now(as_of)).vulnerabilities["overdue"] == found["open"]
+    exported = read(write(numbers.journal()))
+    assert week_metrics(exported, this_week, as_of).vulnerabilities == numbers.week(this_week, as_of).vulnerabilities
+    assert found["open"][0] in " ".join(numbers.digest(numbers.week_now(finding.created_at + timedelta(hours=24))).attention)
 
 
 def test_the_page_does_not_wait_for_slack(story):

@@ -228,6 +228,7 @@ def digest(given: Digest, *, with_table: bool = True) -> Message:
         divider(),
         section(fit([escape(one, 500) for one in given.load], 2600)) if given.load else None,
         section("*Noisiest alerts*\n" + fit([f"• {escape(one, 300)}" for one in given.noise], 2400)) if given.noise else None,
+        section("*Security*\n" + fit([f"• {escape(one, 600)}" for one in given.findings], 2600)) if given.findings else None,
         context(*(escape(one, 600) for one in given.footer)),
     )
 

@@ -1,0 +1,164 @@
+"""What a payload means to a bot: what `explain` prints, and the sandbox's page shows. Changes nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts.matching import Placement, place
+from bot.alerts.reading import as_json
+from bot.alerts.routing import Outcome
+from bot.alerts.source import Delivery, Reading, Source, VouchedFor
+from bot.clock import wall_clock
+from bot.errors import Unverified
+from bot.handle import placement_of
+from bot.incidents.inputs import AlertReported
+from bot.incidents.policy import Policy
+from bot.settings import Settings
+from bot.slack.views.text import clean
+from bot.store import Store
+
+CHANGES = (Kind.DEPLOYMENT, Kind.CHANGE)
+NO_RECORD = "no record to compare with: as if nothing were open"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One alert of a payload, and what would become of it. `opens` is the severity of the incident that it alone would open."""
+
+    alert: Alert
+    placement: Placement
+    opens: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        """One word: open, announce, record or drop; join or update where an incident has it."""
+        if self.placement.incident is not None:
+            return "join" if self.alert.status is Status.FIRING else "update"
+        return self.placement.outcome.value
+
+    @property
+    def incident(self) -> str | None:
+        """The incident that takes it, of those that are open."""
+        return f"INC-{self.placement.incident}" if self.placement.incident else None
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What is known of it, a line each, safe to be shown anywhere."""
+        alert, placement = self.alert, self.placement
+        known = {
+            "status": alert.status.value,
+            "severity": f"{alert.severity.value} (sender: {alert.source_severity or 'says none'})",
+            "service": placement.service or "not named",
+            "started": alert.started_at.isoformat(),
+            "ended": alert.ended_at.isoformat() if alert.ended_at else None,
+            "identity": alert.identity,
+            "filled in": ", ".join(alert.defaults) or None,
+            "link": alert.url,
+            "route": placement.route.name,
+            "incident": self.incident or (f"a new one, {self.opens}" if self.opens else None),
+            "then": f"{self.outcome}: {placement.reason}",
+        }
+        return {name: clean(value, lines=False) for name, value in known.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a payload means. `verified` is None where nothing can be said of its signature, and `why` says more."""
+
+    source: Source
+    verified: bool | None
+    why: str
+    reading: Reading
+    alerts: tuple[Explained, ...]
+    note: str = ""
+
+    @property
+    def headline(self) -> str:
+        """Who sent it, and whether that is sure."""
+        word = {True: "verified", False: "NOT verified", None: "not checked"}[self.verified]
+        return f"{self.source.title}: {word} ({self.why})"
+
+    def as_text(self) -> str:
+        """In lines, for a terminal."""
+        lines = [self.headline]
+        if self.reading.ignored:
+            lines.append(f"Nothing to act on: {self.reading.ignored}")
+        if self.note:
+            lines.append(f"There is {self.note}.")
+        for number, one in enumerate(self.alerts, start=1):
+            lines += ["", f"{number}. {clean(one.alert.title, lines=False)}"]
+            lines += [f"   {name:10}{value}" for name, value in one.facts.items()]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "source": self.source.name,
+            "verified": self.verified,
+            "ignored": self.reading.ignored or None,
+            "alerts": [as_json(alert) for alert in self.reading.alerts if alert.kind not in CHANGES],
+            "changes": [as_json(alert) for alert in self.reading.alerts if alert.kind in CHANGES],
+            "decisions": [
+                {
+                    "route": one.placement.route.name,
+                    "outcome": one.outcome,
+                    "incident": one.incident,
+                    "opens": one.opens,
+                    "service": one.placement.service,
+                    "fingerprint": one.placement.fingerprint,
+                    "reason": "; ".join(part for part in (one.placement.reason, self.note) if part),
+                }
+                for one in self.alerts
+            ],
+        }
+
+
+def explanation(source: Source, delivery: Delivery, settings: Settings, policy: Policy, store: Store | None) -> Explanation:
+    """What would come of a delivery, as the record stands when it comes; as if nothing were open where there is no record.
+
+    Raises `Unreadable`, and `DatabaseDown` where the record cannot be read.
+    """
+    verified, why = _verified(source, delivery, settings)
+    reading = source.parse(delivery, policy.generic.get(delivery.route, {}))
+    placed = _placed(reading.alerts, delivery, policy, store)
+    alerts = _together(zip(reading.alerts, placed, strict=True), policy)
+    return Explanation(source, verified, why, reading, tuple(alerts), "" if store else NO_RECORD)
+
+
+def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[bool | None, str]:
+    """Whether the signature holds, by the real time; None where there is nothing to check it with."""
+    secrets = settings.secrets_of(source.name, delivery.route)
+    if not secrets:
+        return None, f"no secret for {source.name}/{delivery.route} in HOOK_SECRETS"
+    try:
+        source.verify(delivery, secrets, wall_clock())
+    except Unverified as error:
+        return False, error.reason
+    if isinstance(source, VouchedFor):
+        return None, f"its address or token holds; {source.vouched_by} is asked about its signature where it comes in"
+    return True, "the signature holds"
+
+
+def _placed(alerts: Sequence[Alert], delivery: Delivery, policy: Policy, store: Store | None) -> list[Placement]:
+    """Where the record and the policy put each."""
+    route, now = delivery.route, delivery.received_at
+    if store is None:
+        rules = policy.built_routes(), policy.aliases(), policy.grouping_rule()
+        return [place(one, route, *rules, None, (), now) for one in alerts]
+    with store.reading() as work:
+        return [placement_of(work, AlertReported(one, route), now, policy) for one in alerts]
+
+
+def _together(placed: Iterable[tuple[Alert, Placement]], policy: Policy) -> Iterator[Explained]:
+    """Alerts of one payload that would open incidents of one service share the first one's."""
+    opened: dict[str, str] = {}
+    for alert, placement in placed:
+        opens = placement.outcome is Outcome.OPEN and placement.incident is None and alert.status is Status.FIRING
+        first = opened.get(placement.service or "") if opens else None
+        if first is not None:
+            yield Explained(alert, replace(placement, reason=f"joins the incident that “{first}” of this payload opens"))
+            continue
+        if opens and placement.service:
+            opened[placement.service] = alert.title
+        yield Explained(alert, placement, policy.severity_for(placement.route, alert.severity).value if opens else None)
