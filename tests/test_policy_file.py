@@ -57,6 +57,12 @@ SHIPPED = (TOP / "policy.yaml").read_text(encoding="utf-8")
         ("routes:\n  - x", ":2: routes.0: "),
         ("paging:\n  highest_level: 0", ":2: paging.highest_level: "),
         ("grouping:\n  window: ten", ":2: grouping.window: expected a length of time like 90s, 5m, 2h or 1d, not 'ten'"),
+        ("limits:\n  per_source: 600", ":2: limits.per_source: expected so many in a time, like 600/m, 10/s or 1000/h"),
+        ("limits:\n  sources:\n    generic: 0/m", ":3: limits.sources.generic: expected so many in a time"),
+        ("limits:\n  sources:\n    grafna: 60/m", ":3: limits.sources.grafna: no source is called 'grafna'; did you mean grafana?"),
+        ("limits:\n  routes:\n    ci: 10/s\n    grafna/ci: 60/m", ":4: limits.routes.grafna/ci: no source is called 'grafna'; did"),
+        ("limits:\n  routes:\n    grafana/: 60/m", ":3: limits.routes.grafana/: write ROUTE or SOURCE/ROUTE, as in HOOK_SECRETS"),
+        ("limits:\n  per_sorce: 60/m", ":2: limits.per_sorce: this key is unknown here; did you mean per_source?"),
         # YAML
         ("team:\n\tname: x", ":2: not YAML: "),
         ("team: {name: x", ":1: not YAML: "),

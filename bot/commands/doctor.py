@@ -65,6 +65,7 @@ def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
     yield from _templates(settings)
     yield from _runbooks(settings)
     yield from _hooks(settings)
+    yield from _limits(settings, _policy_or_none(settings) or Policy())
     store, found = _store(settings)
     yield from found
     policy = _policy_or_none(settings) or Policy()
@@ -151,6 +152,15 @@ def _hooks(settings: Settings) -> Iterator[Finding]:
             yield Finding("alert endpoint", False, f"the secret of {place} is shorter than 16 characters", mend)
         else:
             yield Finding("alert endpoint", True, f"{settings.public_url.rstrip('/')}/hooks/{place}")
+
+
+def _limits(settings: Settings, policy: Policy) -> Iterator[Finding]:
+    """Limits of what does not come in at all: a name that was misspelt, or is no longer there."""
+    known = {name for place in settings.hook_secrets for name in (place, place.partition("/")[2])}
+    for name in policy.limits.routes:
+        if name not in known:
+            mend = f"add it to HOOK_SECRETS, or mend `limits.routes` in {settings.policy_file}"
+            yield Finding("limits", False, f"the policy limits the route {name}; nothing comes in by that name", mend)
 
 
 def _store(settings: Settings) -> tuple[Store, list[Finding]]:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,8 +23,10 @@ from pydantic import (
 
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.limits import Rate, rate
 from bot.alerts.matching import Flood, Grouping
 from bot.alerts.reading import web_url
+from bot.alerts.registry import sources
 from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, wrong_with
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
@@ -323,6 +326,60 @@ class StormRule(Strict):
     within: Span = timedelta(hours=1)
 
 
+PAGER_SOURCE = "pagerduty"
+"""Tells who acknowledged: it is limited only where the policy names it."""
+
+
+def _known_source(name: str) -> str:
+    if name not in sources():
+        near = get_close_matches(name, sources(), n=1)
+        raise ValueError(f"no source is called {name!r}; {f'did you mean {near[0]}?' if near else '`bot sources` lists them'}")
+    return name
+
+
+def _endpoint(name: str) -> str:
+    source, slash, route = name.rpartition("/")
+    if not route:
+        raise ValueError(f"write ROUTE or SOURCE/ROUTE, as in HOOK_SECRETS, not {name!r}")
+    if slash:
+        _known_source(source)
+    return name
+
+
+Limit = Annotated[Rate | None, BeforeValidator(rate)]
+
+
+class LimitsRule(Strict):
+    """How many deliveries are taken: of a source, and of a route of /hooks/SOURCE/ROUTE, each with a budget of its own.
+
+    `per_source` and `per_route` hold for those that are not named. `unverified` is for one address that proves nothing.
+    """
+
+    per_source: Limit = None
+    per_route: Limit = None
+    sources: dict[Annotated[str, AfterValidator(_known_source)], Limit] = Field(default_factory=dict)
+    routes: dict[Annotated[str, AfterValidator(_endpoint)], Limit] = Field(default_factory=dict)
+    unverified: Limit = None
+
+    def of_source(self, source: str) -> Rate | None:
+        """How much of a source is taken in all; None: as much as it sends."""
+        if source in self.sources:
+            return self.sources[source]
+        return None if source == PAGER_SOURCE else self.per_source
+
+    def of_route(self, source: str, route: str) -> Rate | None:
+        """How much is taken through one endpoint."""
+        exact = f"{source}/{route}"
+        if exact in self.routes:
+            return self.routes[exact]
+        return None if source == PAGER_SOURCE else self.routes.get(route, self.per_route)
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether there is no limit for anything that is verified."""
+        return not (self.per_source or self.per_route or any(self.sources.values()) or any(self.routes.values()))
+
+
 class ResolveRule(Strict):
     """After every alert has been clear for `hold`: propose to resolve, or (`automatic`) resolve."""
 
@@ -389,6 +446,7 @@ class Policy(Strict):
     heartbeats: tuple[HeartbeatRule, ...] = ()
     grouping: GroupingRule = GroupingRule()
     storm: StormRule = StormRule()
+    limits: LimitsRule = LimitsRule()
     resolve: ResolveRule = ResolveRule()
     paging: PagingRule = PagingRule()
     reopen: ReopenRule = ReopenRule()
@@ -511,7 +569,7 @@ def problems_in(text: str, file: str = "policy.yaml", model: type[BaseModel] = P
 
 
 def _problem(error: Any, model: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         return f"{where}: this key is unknown here; {_suggestion(error['loc'], model)}"
     message = str(error["msg"]).removeprefix("Value error, ")

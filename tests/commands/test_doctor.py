@@ -287,3 +287,13 @@ def test_a_clock_that_nobody_could_be_asked_about_is_not_called_right(well):
     found = wrong(well, slack_api_url="http://127.0.0.1:1", pagerduty_api_url="http://127.0.0.1:1")
 
     assert ("clock", "not compared: neither Slack nor PagerDuty says what time it is") in [one[:2] for one in found]
+
+
+def test_a_limit_of_what_nothing_comes_in_by_is_named(well):
+    policy = well.file("limits:\n  routes: {main: 60/m, grafana/main: none, staging: 10/m, grafana/old: 10/m}\n", "policy.yaml")
+
+    assert wrong(well, policy_file=policy) == [
+        ("limits", f"the policy limits the route {name}; nothing comes in by that name",
+         f"add it to HOOK_SECRETS, or mend `limits.routes` in {policy}")
+        for name in ("staging", "grafana/old")
+    ]  # fmt: skip
