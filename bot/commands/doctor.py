@@ -207,7 +207,7 @@ def _neighbours(settings: Settings, policy: Policy, store: Store) -> Iterator[Fi
         api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url,
     )  # fmt: skip
     keys = {name: key.get_secret_value() for name, key in settings.pagerduty_keys.items()}
-    wanted = {one.pager for one in policy.services.values()} | {one.pager for one in policy.routes if one.pager}
+    wanted = {one.pager for one in policy.services.values()} | {one.paged_by for one in policy.routes if one.paged_by}
     reports = Reports(client=pager, store=store, clock=wall_clock)
     yield from pagerduty.check(pager, reports, keys, wanted)
     yield _clock(settings.slack_api_url, settings.pagerduty_api_url)

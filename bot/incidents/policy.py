@@ -6,7 +6,7 @@ from datetime import time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -31,6 +31,7 @@ from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, wro
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
+from bot.incidents.pagers import ID, ByPolicy
 
 Model = TypeVar("Model", bound=BaseModel)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -136,16 +137,58 @@ class SeverityRule(Strict):
         return self
 
 
-class Service(Strict):
-    """A service of the catalogue. `pager` names a key in PAGERDUTY_KEYS; `people` are invited to its incidents."""
+def _pagerduty_id(text: str) -> str:
+    if not re.fullmatch(ID, text):
+        raise ValueError(f"write the id that stands in its address in PagerDuty, such as PT20YPA, not {text!r}")
+    return text
+
+
+PagerDutyId = Annotated[str, BeforeValidator(str), AfterValidator(_pagerduty_id)]
+
+
+class Pages(Strict):
+    """By what to page: `pager` names a key in PAGERDUTY_KEYS; or `escalation_policy`, whose incident stands on
+    `pagerduty_service`. With neither, somebody else says.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    key: str | None = Field(default=None, alias="pager")
+    escalation_policy: PagerDutyId | None = None
+    pagerduty_service: PagerDutyId | None = None
+
+    @model_validator(mode="after")
+    def _one_way_and_whole(self) -> Self:
+        if self.escalation_policy and not self.pagerduty_service:
+            raise ValueError("escalation_policy needs `pagerduty_service` beside it: the id of the service that it pages for")
+        if self.pagerduty_service and not self.escalation_policy:
+            raise ValueError("pagerduty_service is for an `escalation_policy`, which is not named")
+        if self.key and self.escalation_policy:
+            raise ValueError("name a `pager` (a key) or an `escalation_policy`, not both")
+        return self
+
+    @property
+    def paged_by(self) -> str | None:
+        """One word for either."""
+        if self.escalation_policy and self.pagerduty_service:
+            return str(ByPolicy(self.escalation_policy, self.pagerduty_service))
+        return self.key
+
+
+class Service(Pages):
+    """A service of the catalogue; `people` are invited to its incidents. Where it says nothing, the default key pages."""
 
     title: str = ""
     aliases: Words = ()
-    pager: str = "default"
     owner: str = ""
     runbook: str | None = None
     dashboards: Words = ()
     people: Words = ()
+
+    @property
+    def pager(self) -> str:
+        """By what its on-call is paged."""
+        return self.paged_by or "default"
 
 
 CHANNEL_WORDS = ("prefix", "number", "title", "service", "severity")
@@ -209,7 +252,7 @@ class HoursRule(Strict):
         return Hours(zone, frozenset(DAYS.index(one) for one in self.days), self.start, self.end)
 
 
-class RouteRule(Strict):
+class RouteRule(Pages):
     """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it.
 
     `unless` leaves out some of what fits, `hours` all of it at other times. With `continue` what it says holds for the
@@ -228,7 +271,6 @@ class RouteRule(Strict):
     severity: Severity | None = None
     severity_map: dict[AlertSeverity, Severity] = Field(default_factory=dict)
     service: str | None = None
-    pager: str | None = None
     runbook: str | None = None
     roles: dict[Role, str] = Field(default_factory=dict)
     channel: str = ""
@@ -277,7 +319,7 @@ class RouteRule(Strict):
             outcome=self.outcome,
             severity=severity,
             service=self.service,
-            pager=self.pager,
+            pager=self.paged_by,
             runbook=self.runbook,
             private=self.private,
             unless=None if self.unless is None else _matcher(self.unless),
