@@ -4,14 +4,16 @@ https://developer.pagerduty.com/api-reference (Create an Incident). One key make
 refused. What was refused, or whose answer was lost, is looked for by its key; sent again only where it is not there.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from bot.errors import Ambiguous, GaveUp, TryLater
 from bot.incidents.pagers import ByPolicy
 from bot.pagerduty.client import MEND_FROM, MEND_POLICY, MEND_TOKEN, Client
 from bot.pagerduty.limits import Budget
 from bot.pagerduty.reports import Reports
+
+Known = TypeVar("Known")
 
 OPENING = "POST /incidents"
 """Its budget: PagerDuty limits the operation, whichever service it is for."""
@@ -34,7 +36,7 @@ class Opening:
         made = self._reports.incident(key) if is_lost else None
         if made is None:
             made = self._made(key, by, title, details, severity)
-        if made.get("status") == "acknowledged" and self._is_our_own(made):
+        if made.get("status") == "acknowledged" and _surely(lambda: self._is_our_own(made)):
             reason = "PagerDuty gave the incident to the user that the bot acts as, acknowledged from the start: nobody was woken"
             raise GaveUp(reason, MEND_FROM)
 
@@ -50,7 +52,7 @@ class Opening:
         try:
             made = self._client.post("/incidents", body, "opening an incident").get("incident")
         except GaveUp as error:
-            found = self._reports.incident(key)
+            found = _surely(lambda: self._reports.incident(key))
             if found is None or found.get("status") == "resolved":
                 raise GaveUp(error.reason, error.mend or MEND_POLICY) from None
             return found
@@ -72,7 +74,7 @@ class Opening:
         acks = [one.get("acknowledger") or {} for one in made.get("acknowledgements") or []]
         return all(one.get("id") == self._reports.own_id() for one in acks)
 
-    def end(self, key: str, status: str, what: str, from_email: str = "") -> bool:
+    def end(self, key: str, status: str, what: str) -> bool:
         """Acknowledge or resolve PagerDuty's incident of a key; False where it has none. Twice is as good as once."""
         found = self._reports.incident(key)
         if found is None:
@@ -82,13 +84,21 @@ class Opening:
         self._check_set_up()
         body = {"incident": {"type": "incident_reference", "status": status}}
         try:
-            self._client.put(f"/incidents/{found['id']}", body, what, from_email=from_email)
+            self._client.put(f"/incidents/{found['id']}", body, what)
         except GaveUp:
             # Somebody was faster: then it is as it should be.
             again = self._reports.incident(key)
             if again is None or not _is_done(again, status):
                 raise
         return True
+
+
+def _surely(ask: Callable[[], Known]) -> Known:
+    """What is asked after a try to open: until it is known, PagerDuty may have the incident, and must not get another."""
+    try:
+        return ask()
+    except TryLater as error:
+        raise Ambiguous(error.reason, error.after, error.mend) from None
 
 
 def _is_done(found: Mapping[str, Any], status: str) -> bool:

@@ -136,6 +136,15 @@ def test_where_the_question_itself_fails_nothing_is_opened(store, behaviour):
     assert asked(neighbour) == ["GET /incidents"]
 
 
+def test_where_a_refusal_cannot_be_looked_into_nobody_knows(store):
+    with standing_in(REFUSED, answer(503), ONE) as neighbour:
+        bot = deliverer(store, neighbour.url)
+        with pytest.raises(Ambiguous):
+            bot.deliver(PAGE, FIRST)
+        assert isinstance(bot.deliver(PAGE, LOST), PageAccepted)
+    assert asked(neighbour) == ["POST /incidents", "GET /incidents", "GET /incidents"]
+
+
 def test_what_pagerduty_refuses_for_good_paged_nobody_and_says_what_to_compare(store):
     with standing_in(REFUSED, NONE) as neighbour, pytest.raises(GaveUp) as gave_up:
         deliverer(store, neighbour.url).deliver(PAGE, FIRST)
