@@ -42,12 +42,12 @@ MIGRATION = "migration: before the commit"
 RECORD = (INBOX_BEFORE, INBOX_AFTER, DECISION_BEFORE, DECISION_AFTER, TIMER_TAKEN, MIGRATION)
 
 CALLS: dict[type, tuple[str, ...]] = {
-    PageOnCall: ("enqueue",),
+    PageOnCall: ("enqueue", "post"),
     PageNextLevel: ("put",),
     PagePerson: ("post",),
-    PageService: ("enqueue",),
+    PageService: ("enqueue", "post"),
     AcknowledgePage: ("put", "enqueue"),
-    ResolvePage: ("enqueue",),
+    ResolvePage: ("enqueue", "put"),
     OpenChannel: ("conversations.create",),
     InvitePeople: ("conversations.invite",),
     ShowSummary: ("chat.postMessage", "chat.update"),

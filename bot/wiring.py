@@ -50,6 +50,7 @@ from bot.store.ledger import Ledger
 from bot.web.app import Web, build
 from bot.web.asking import Sns
 from bot.web.health import Health
+from bot.web.limiting import Limits, Refusals
 from bot.web.measures import Measures
 from bot.web.serving import Server
 from bot.web.webhooks import Webhooks
@@ -67,6 +68,7 @@ log = structlog.get_logger()
 ON_CALL_SECONDS = 60.0
 WEBHOOK_SECONDS = 30.0
 STRAY_SECONDS = 5.0
+LIMITED_SECONDS = 5.0
 PAGER_SOURCE = "pagerduty"
 """Its deliveries are read apart from those of others: reading them may take a question to PagerDuty."""
 BEFORE = 4
@@ -376,6 +378,7 @@ class Bot:
         )  # fmt: skip
         self.sns = Sns(wall_clock)
         self.measures = Measures()
+        self.limits, self.refusals = Limits(lambda: self.choices.policy().limits), Refusals(self.door)
         self.audit_every = timedelta(seconds=settings.audit_seconds)
         self.auditor = Auditor(
             store=self.store, door=self.door, every=self.audit_every,
@@ -449,6 +452,7 @@ class Bot:
             Tick("webhooks of PagerDuty", WEBHOOK_SECONDS, self.subscriptions.run_once),
             Tick("strays in PagerDuty", STRAY_SECONDS, self.strays.run_once),
             self._changed_files(),
+            self._limited_senders(),
             Tick("people", 600.0, self.learn_people),
             Tick("digest", 60.0, self.numbers.ensure_digest),
             sweeper(self.store, timedelta(days=self.settings.keep_days)),
@@ -458,6 +462,9 @@ class Bot:
 
     def _changed_files(self) -> Tick:
         return Tick("changed files", 15.0, self.choices.refresh)
+
+    def _limited_senders(self) -> Tick:
+        return Tick("limited senders", LIMITED_SECONDS, self.refusals.tell)
 
     def _unseen(self, seconds: float) -> Sequence[Finding]:
         return self._worker.unseen(seconds) if self._worker else ()
@@ -482,6 +489,7 @@ class Bot:
         webhooks = Webhooks(
             sources=sources(), secrets_of=self.settings.secrets_of, mapping_of=self._mapping, inbox=self._inbox,
             clock=self.clock, wall_clock=wall_clock, measures=self.measures, asks={"cloudwatch": self.sns},
+            limits=self.limits, refusals=self.refusals,
         )  # fmt: skip
         health = Health(
             store=self.store, clock=self.clock, out_of_date=lambda: migrate.out_of_date(self.store.engine),
@@ -526,7 +534,7 @@ class Bot:
     def start_web(self, host: str | None = None, port: int | None = None) -> Server:
         """Listen, in a thread. Without a worker here, changed files are watched for all the same."""
         if self._worker is None:
-            self._watch = Scheduler([self._changed_files(), self._sign_of_life()])
+            self._watch = Scheduler([self._changed_files(), self._limited_senders(), self._sign_of_life()])
             self._watch.start()
         self._server = Server(self.app(), host or self.settings.host, self.settings.port if port is None else port)
         self._server.start()

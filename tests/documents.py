@@ -8,6 +8,7 @@ from pydantic_core import PydanticUndefined
 
 from bot import commands
 from bot.alerts.registry import sources
+from bot.alerts.source import limited_status
 from bot.alerts.sources import generic
 from bot.settings import Settings
 from bot.slack import commands as slash
@@ -50,7 +51,8 @@ def sources_page() -> str:
         "Alerts come in at `POST /hooks/SOURCE/ROUTE`. A route is a name of your choice with a secret of its own in "
         "`HOOK_SECRETS` (`SOURCE/ROUTE=SECRET`; `OLD,NEW` while one is being replaced); one without a secret takes nothing. "
         "A delivery is verified over its raw bytes and committed before it is answered: 202 taken, 400 cannot be read, "
-        "401 not signed, 404 no such route, 413 larger than 5 MB, 503 try again. `python -m bot explain SOURCE FILE` says "
+        "401 not signed, 404 no such route, 413 larger than 5 MB, 503 try again; beyond a limit of the policy, what its sender takes "
+        "for that, with `Retry-After`. `python -m bot explain SOURCE FILE` says "
         "what a payload means; `python -m bot send SOURCE` posts an example, signed.",
         "",
         "What a sender leaves out is filled in and named (`defaults` in `explain --json`). Another package may bring a "
@@ -66,6 +68,7 @@ def sources_page() -> str:
         about = " ".join((type(source).__doc__ or "").split())
         names = ", ".join(f"`{one.name}`" for one in source.examples)
         parts += ["", f"## {source.title} (`{source.name}`)", "", about, "", "```text", setup, "```"]
+        parts += ["", f"Told where it sends more than a limit of the policy: {limited_status(source)}."]
         parts += ["", f"Examples for `bot send {source.name} --example …`: {names}."]
     parts += ["", "## The generic schema", "", "```text", (generic.__doc__ or "").strip(), "```", "",
               "Names that are taken without a mapping: " + "; ".join(

@@ -57,6 +57,18 @@ SHIPPED = (TOP / "policy.yaml").read_text(encoding="utf-8")
         ("routes:\n  - x", ":2: routes.0: "),
         ("paging:\n  highest_level: 0", ":2: paging.highest_level: "),
         ("grouping:\n  window: ten", ":2: grouping.window: expected a length of time like 90s, 5m, 2h or 1d, not 'ten'"),
+        ("limits:\n  per_source: 600", ":2: limits.per_source: expected so many in a time, like 600/m, 10/s or 1000/h"),
+        ("limits:\n  sources:\n    generic: 0/m", ":3: limits.sources.generic: expected so many in a time"),
+        ("limits:\n  sources:\n    grafna: 60/m", ":3: limits.sources.grafna: no source is called 'grafna'; did you mean grafana?"),
+        ("limits:\n  routes:\n    ci: 10/s\n    grafna/ci: 60/m", ":4: limits.routes.grafna/ci: no source is called 'grafna'; did"),
+        ("limits:\n  routes:\n    grafana/: 60/m", ":3: limits.routes.grafana/: write ROUTE or SOURCE/ROUTE, as in HOOK_SECRETS"),
+        ("limits:\n  per_sorce: 60/m", ":2: limits.per_sorce: this key is unknown here; did you mean per_source?"),
+        ("services:\n  web:\n    escalation_policy: PT20YPA", ":2: services.web: escalation_policy needs `pager"),
+        ("services:\n  web:\n    pagerduty_service: PT20YPA", ":2: services.web: pagerduty_service is for an `escalation_policy`"),
+        ("services:\n  web:\n    escalation_policy: Everybody\n", ":3: services.web.escalation_policy: write the id that stands in"),
+        ("routes:\n  - name: x\n    pager: web\n    escalation_policy: PT20YPA\n    pagerduty_service: PWIXJZS",
+         ":2: routes.0: name a `pager` (a key) or an `escalation_policy`, not both"),
+        ("services:\n  web:\n    escalation_polcy: PT20YPA", ":3: services.web.escalation_polcy: this key is unknown"),
         # YAML
         ("team:\n\tname: x", ":2: not YAML: "),
         ("team: {name: x", ":1: not YAML: "),
@@ -109,6 +121,17 @@ def test_a_suggestion_is_a_key_that_may_stand_there(word):
     (problem,) = problems_in(f"team: {{{word}: UTC}}")
 
     assert "did you mean zone?" in str(problem) or "known are name, zone" in str(problem)
+
+
+def test_a_service_and_a_route_are_paged_by_a_key_or_by_an_escalation_policy():
+    both = "escalation_policy: PT20YPA, pagerduty_service: PWIXJZS"
+    policy = read(
+        f"services: {{web: {{{both}}}, api: {{pager: api}}, cron: {{}}}}\nroutes: [{{name: a, {both}}}, {{name: b, pager: k}}]"
+    )
+
+    by = "escalation_policy:PT20YPA@PWIXJZS"
+    assert [policy.service(name).pager for name in ("web", "api", "cron", "nobody")] == [by, "api", "default", "default"]
+    assert [one.pager for one in policy.built_routes()] == [by, "k", None]
 
 
 # --- the one that is shipped ------------------------------------------------------------------

@@ -161,3 +161,19 @@ class VouchedFor(Protocol):
     """What a source has whose sender's signature only somebody else can confirm, where a delivery comes in."""
 
     vouched_by: str
+
+
+@runtime_checkable
+class ToldOfTooMany(Protocol):
+    """What a source has whose sender takes 429 for “come again”, as `limited_status`.
+
+    Every other is told 503 where it sends too much: who tries again at all does so after that, and many take any 4xx, 429
+    among them, for a last word.
+    """
+
+    limited_status: int
+
+
+def limited_status(source: Source) -> int:
+    """What the sender of a source is told where it sends more than it may."""
+    return source.limited_status if isinstance(source, ToldOfTooMany) else 503

@@ -65,6 +65,7 @@ def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
     yield from _templates(settings)
     yield from _runbooks(settings)
     yield from _hooks(settings)
+    yield from _limits(settings, _policy_or_none(settings) or Policy())
     store, found = _store(settings)
     yield from found
     policy = _policy_or_none(settings) or Policy()
@@ -153,6 +154,15 @@ def _hooks(settings: Settings) -> Iterator[Finding]:
             yield Finding("alert endpoint", True, f"{settings.public_url.rstrip('/')}/hooks/{place}")
 
 
+def _limits(settings: Settings, policy: Policy) -> Iterator[Finding]:
+    """Limits of what does not come in at all: a name that was misspelt, or is no longer there."""
+    known = {name for place in settings.hook_secrets for name in (place, place.partition("/")[2])}
+    for name in policy.limits.routes:
+        if name not in known:
+            mend = f"add it to HOOK_SECRETS, or mend `limits.routes` in {settings.policy_file}"
+            yield Finding("limits", False, f"the policy limits the route {name}; nothing comes in by that name", mend)
+
+
 def _store(settings: Settings) -> tuple[Store, list[Finding]]:
     store = Store.at(settings.database_url.get_secret_value())
     try:
@@ -197,7 +207,7 @@ def _neighbours(settings: Settings, policy: Policy, store: Store) -> Iterator[Fi
         api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url,
     )  # fmt: skip
     keys = {name: key.get_secret_value() for name, key in settings.pagerduty_keys.items()}
-    wanted = {one.pager for one in policy.services.values()} | {one.pager for one in policy.routes if one.pager}
+    wanted = {one.pager for one in policy.services.values()} | {one.paged_by for one in policy.routes if one.paged_by}
     reports = Reports(client=pager, store=store, clock=wall_clock)
     yield from pagerduty.check(pager, reports, keys, wanted)
     yield _clock(settings.slack_api_url, settings.pagerduty_api_url)

@@ -6,11 +6,12 @@ from datetime import time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from types import NoneType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,12 +23,15 @@ from pydantic import (
 
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.limits import Rate, rate
 from bot.alerts.matching import Flood, Grouping
 from bot.alerts.reading import web_url
+from bot.alerts.registry import sources
 from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, wrong_with
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
+from bot.incidents.pagers import ID, ByPolicy
 
 Model = TypeVar("Model", bound=BaseModel)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -133,16 +137,58 @@ class SeverityRule(Strict):
         return self
 
 
-class Service(Strict):
-    """A service of the catalogue. `pager` names a key in PAGERDUTY_KEYS; `people` are invited to its incidents."""
+def _pagerduty_id(text: str) -> str:
+    if not re.fullmatch(ID, text):
+        raise ValueError(f"write the id that stands in its address in PagerDuty, such as PT20YPA, not {text!r}")
+    return text
+
+
+PagerDutyId = Annotated[str, BeforeValidator(str), AfterValidator(_pagerduty_id)]
+
+
+class Pages(Strict):
+    """By what to page: `pager` names a key in PAGERDUTY_KEYS; or `escalation_policy`, whose incident stands on
+    `pagerduty_service`. With neither, somebody else says.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    key: str | None = Field(default=None, alias="pager")
+    escalation_policy: PagerDutyId | None = None
+    pagerduty_service: PagerDutyId | None = None
+
+    @model_validator(mode="after")
+    def _one_way_and_whole(self) -> Self:
+        if self.escalation_policy and not self.pagerduty_service:
+            raise ValueError("escalation_policy needs `pagerduty_service` beside it: the id of the service that it pages for")
+        if self.pagerduty_service and not self.escalation_policy:
+            raise ValueError("pagerduty_service is for an `escalation_policy`, which is not named")
+        if self.key and self.escalation_policy:
+            raise ValueError("name a `pager` (a key) or an `escalation_policy`, not both")
+        return self
+
+    @property
+    def paged_by(self) -> str | None:
+        """One word for either."""
+        if self.escalation_policy and self.pagerduty_service:
+            return str(ByPolicy(self.escalation_policy, self.pagerduty_service))
+        return self.key
+
+
+class Service(Pages):
+    """A service of the catalogue; `people` are invited to its incidents. Where it says nothing, the default key pages."""
 
     title: str = ""
     aliases: Words = ()
-    pager: str = "default"
     owner: str = ""
     runbook: str | None = None
     dashboards: Words = ()
     people: Words = ()
+
+    @property
+    def pager(self) -> str:
+        """By what its on-call is paged."""
+        return self.paged_by or "default"
 
 
 CHANNEL_WORDS = ("prefix", "number", "title", "service", "severity")
@@ -206,7 +252,7 @@ class HoursRule(Strict):
         return Hours(zone, frozenset(DAYS.index(one) for one in self.days), self.start, self.end)
 
 
-class RouteRule(Strict):
+class RouteRule(Pages):
     """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it.
 
     `unless` leaves out some of what fits, `hours` all of it at other times. With `continue` what it says holds for the
@@ -225,7 +271,6 @@ class RouteRule(Strict):
     severity: Severity | None = None
     severity_map: dict[AlertSeverity, Severity] = Field(default_factory=dict)
     service: str | None = None
-    pager: str | None = None
     runbook: str | None = None
     roles: dict[Role, str] = Field(default_factory=dict)
     channel: str = ""
@@ -274,7 +319,7 @@ class RouteRule(Strict):
             outcome=self.outcome,
             severity=severity,
             service=self.service,
-            pager=self.pager,
+            pager=self.paged_by,
             runbook=self.runbook,
             private=self.private,
             unless=None if self.unless is None else _matcher(self.unless),
@@ -321,6 +366,60 @@ class StormRule(Strict):
 
     most: int = Field(default=20, ge=1, le=1000)
     within: Span = timedelta(hours=1)
+
+
+PAGER_SOURCE = "pagerduty"
+"""Tells who acknowledged: it is limited only where the policy names it."""
+
+
+def _known_source(name: str) -> str:
+    if name not in sources():
+        near = get_close_matches(name, sources(), n=1)
+        raise ValueError(f"no source is called {name!r}; {f'did you mean {near[0]}?' if near else '`bot sources` lists them'}")
+    return name
+
+
+def _endpoint(name: str) -> str:
+    source, slash, route = name.rpartition("/")
+    if not route:
+        raise ValueError(f"write ROUTE or SOURCE/ROUTE, as in HOOK_SECRETS, not {name!r}")
+    if slash:
+        _known_source(source)
+    return name
+
+
+Limit = Annotated[Rate | None, BeforeValidator(rate)]
+
+
+class LimitsRule(Strict):
+    """How many deliveries are taken: of a source, and of a route of /hooks/SOURCE/ROUTE, each with a budget of its own.
+
+    `per_source` and `per_route` hold for those that are not named. `unverified` is for one address that proves nothing.
+    """
+
+    per_source: Limit = None
+    per_route: Limit = None
+    sources: dict[Annotated[str, AfterValidator(_known_source)], Limit] = Field(default_factory=dict)
+    routes: dict[Annotated[str, AfterValidator(_endpoint)], Limit] = Field(default_factory=dict)
+    unverified: Limit = None
+
+    def of_source(self, source: str) -> Rate | None:
+        """How much of a source is taken in all; None: as much as it sends."""
+        if source in self.sources:
+            return self.sources[source]
+        return None if source == PAGER_SOURCE else self.per_source
+
+    def of_route(self, source: str, route: str) -> Rate | None:
+        """How much is taken through one endpoint."""
+        exact = f"{source}/{route}"
+        if exact in self.routes:
+            return self.routes[exact]
+        return None if source == PAGER_SOURCE else self.routes.get(route, self.per_route)
+
+    @cached_property
+    def is_empty(self) -> bool:
+        """Whether there is no limit for anything that is verified."""
+        return not (self.per_source or self.per_route or any(self.sources.values()) or any(self.routes.values()))
 
 
 class ResolveRule(Strict):
@@ -389,6 +488,7 @@ class Policy(Strict):
     heartbeats: tuple[HeartbeatRule, ...] = ()
     grouping: GroupingRule = GroupingRule()
     storm: StormRule = StormRule()
+    limits: LimitsRule = LimitsRule()
     resolve: ResolveRule = ResolveRule()
     paging: PagingRule = PagingRule()
     reopen: ReopenRule = ReopenRule()
@@ -511,7 +611,7 @@ def problems_in(text: str, file: str = "policy.yaml", model: type[BaseModel] = P
 
 
 def _problem(error: Any, model: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         return f"{where}: this key is unknown here; {_suggestion(error['loc'], model)}"
     message = str(error["msg"]).removeprefix("Value error, ")

@@ -1,10 +1,11 @@
 """What `bot check` asks PagerDuty: whether the token works, who the bot acts as, whether every key is one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from bot.errors import GaveUp, TryLater
 from bot.findings import Finding
-from bot.pagerduty.client import MEND_KEY, MEND_TOKEN, Client
+from bot.incidents.pagers import ByPolicy, by_policy
+from bot.pagerduty.client import MEND_FROM, MEND_KEY, MEND_POLICY, MEND_TOKEN, Client
 from bot.pagerduty.reports import Reports
 
 NOBODYS = "firstfive-check"
@@ -12,10 +13,13 @@ NOBODYS = "firstfive-check"
 
 
 def check(client: Client, reports: Reports, keys: Mapping[str, str], wanted: set[str]) -> list[Finding]:
-    """One finding for each thing. `wanted` are the names of keys that the policy uses. Wakes nobody."""
-    found = _keys(client, keys, wanted)
+    """One finding for each thing. `wanted` is by what the policy pages. Wakes nobody."""
+    policies = [one for name in sorted(wanted) if (one := by_policy(name)) is not None]
+    found = _keys(client, keys, {name for name in wanted if by_policy(name) is None})
     if not client.has_token:
         why = "no REST token: paging works; who was notified, escalation and the poll do not"
+        if policies:
+            why = f"no REST token: the escalation policies that the policy names page nobody ({_named(policies)})"
         return [*found, Finding("PagerDuty REST", False, why, MEND_TOKEN)]
     try:
         client.get("/abilities", "what the account may do")
@@ -26,10 +30,37 @@ def check(client: Client, reports: Reports, keys: Mapping[str, str], wanted: set
     found.append(Finding("PagerDuty REST", True, "the token works"))
     if own is None:
         said = f"PAGERDUTY_FROM ({client.from_email or 'not set'}) is no user of the account"
+        if policies:
+            said = f"{said}: the escalation policies that the policy names page nobody ({_named(policies)})"
         found.append(Finding("PagerDuty user", False, said, "set PAGERDUTY_FROM to a PagerDuty user's e-mail address"))
     else:
         found.append(Finding("PagerDuty user", True, f"acts as {client.from_email}"))
-    return found
+    return [*found, *(finding for one in policies for finding in _policy(client, one, own))]
+
+
+def _named(policies: Sequence[ByPolicy]) -> str:
+    return ", ".join(one.policy for one in policies)
+
+
+def _policy(client: Client, by: ByPolicy, own: str | None) -> Iterator[Finding]:
+    """Whether PagerDuty knows both, and wakes somebody else than the bot itself."""
+    subject = f"PagerDuty escalation policy {by.policy}"
+    try:
+        client.get(f"/escalation_policies/{by.policy}", f"the escalation policy {by.policy}")
+        client.get(f"/services/{by.service}", f"the service {by.service}")
+        params = {"escalation_policy_ids[]": [by.policy], "earliest": "true"}
+        answer = client.get("/oncalls", f"who is on call by {by.policy}", **params)
+    except (TryLater, GaveUp) as error:
+        yield Finding(subject, False, error.reason, error.mend or MEND_POLICY)
+        return
+    users = [(one.get("user") or {}).get("id") for one in answer.get("oncalls") or []]
+    if not users:
+        yield Finding(subject, False, "nobody is on call there: PagerDuty refuses its pages", "put somebody on call there")
+    elif own in users:
+        said = f"{client.from_email} is on call there: what the bot opens for itself is acknowledged from the start, and wakes nobody"
+        yield Finding(subject, False, said, MEND_FROM)
+    else:
+        yield Finding(subject, True, f"pages for the service {by.service}")
 
 
 def _keys(client: Client, keys: Mapping[str, str], wanted: set[str]) -> list[Finding]:

@@ -33,6 +33,8 @@ REFUSED_TOKEN = timedelta(seconds=60)
 UNNAMED_WAIT = timedelta(seconds=5)
 """After a 429 that names none."""
 MEND_TOKEN = "set PAGERDUTY_API_TOKEN to a REST API key that works (PagerDuty: Integrations > API Access Keys)"
+MEND_FROM = "set PAGERDUTY_FROM to the e-mail address of a PagerDuty user of the bot's own, who is on no rota"
+MEND_POLICY = "compare `escalation_policy` and `pagerduty_service` in the policy with the ids in PagerDuty's addresses"
 MEND_KEY = "set the key of the service in PAGERDUTY_KEYS (PagerDuty: the service > Integrations > Events API v2)"
 
 

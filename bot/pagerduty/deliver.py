@@ -20,8 +20,10 @@ from bot.incidents.effects import (
 )
 from bot.incidents.incident import Episode, Incident, PageState
 from bot.incidents.inputs import Input, LevelAsked, LevelNotAsked, PageAccepted, PageDropped, SomeoneAsked, SomeoneNotAsked
+from bot.incidents.pagers import by_policy
 from bot.pagerduty.client import MEND_KEY, MEND_TOKEN, Client
 from bot.pagerduty.limits import Budget
+from bot.pagerduty.opening import Opening
 from bot.pagerduty.reports import Reports, level_in
 from bot.store import Store
 
@@ -48,6 +50,7 @@ class PagerDeliverer:
     ) -> None:
         self._client, self._store, self._clock = client, store, clock
         self._key_named, self._budget, self._reports = key_named, budget, reports
+        self._opening = Opening(client=client, reports=reports, budget=budget)
 
     def deliver(self, effect: Effect, attempt: Attempt) -> Input | None:
         """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`.
@@ -63,7 +66,7 @@ class PagerDeliverer:
             case PagePerson():
                 return self._person(effect, attempt)
             case PageService():
-                return self._service(effect)
+                return self._service(effect, attempt)
             case AcknowledgePage():
                 self._acknowledge(effect)
             case ResolvePage():
@@ -80,6 +83,13 @@ class PagerDeliverer:
                 return None
             if _is_over(incident, episode) or _is_taken(episode):
                 return self._drop(effect, attempt, incident, episode)
+        by = by_policy(effect.pager)
+        if by is not None:
+            said = _payload(effect.summary, effect.source, effect.severity)["summary"]
+            self._opening.open(
+                effect.dedup_key, by, title=said, details=_details(effect), severity=effect.severity, is_lost=attempt.is_ambiguous
+            )
+            return PageAccepted(effect.incident, effect.dedup_key, self._clock())
         event = {
             "event_action": "trigger",
             "dedup_key": effect.dedup_key,
@@ -99,28 +109,46 @@ class PagerDeliverer:
         first = f"{incident.ref} was over" if is_over else "it was acknowledged"
         if not attempt.is_ambiguous:
             return PageDropped(effect.incident, effect.dedup_key, f"PagerDuty never took this page: {first} before it could")
-        event = {"event_action": "resolve" if is_over else "acknowledge", "dedup_key": effect.dedup_key}
-        self._send(effect.pager, event, "the end of a page" if is_over else "an acknowledgement")
+        self._tell(effect.pager, effect.dedup_key, "resolve" if is_over else "acknowledge")
         reason = f"Nobody knows whether PagerDuty took this page: its answer was lost, and {first} before it could be asked again"
         return PageDropped(effect.incident, effect.dedup_key, reason, may_have_arrived=True)
 
-    def _episode(self, effect: AcknowledgePage | PageNextLevel) -> Episode | None:
+    def _episode(self, effect: AcknowledgePage | PageNextLevel | ResolvePage) -> Episode | None:
         incident = self._store.incident(effect.incident)
         return incident.episode_keyed(effect.dedup_key) if incident else None
 
-    def _service(self, effect: PageService) -> Input:
+    def _tell(self, pager: str, dedup_key: str, action: str) -> bool:
+        """Acknowledge or resolve by the key. False where PagerDuty has no incident to do that with, so far as it tells."""
+        what = "the end of a page" if action == "resolve" else "an acknowledgement"
+        if by_policy(pager) is not None:
+            return self._opening.end(dedup_key, f"{action}d", what)
+        self._send(pager, {"event_action": action, "dedup_key": dedup_key}, what)
+        return True
+
+    def _service(self, effect: PageService, attempt: Attempt) -> Input:
         payload = _payload(effect.summary, effect.service, effect.severity)
         event = {"event_action": "trigger", "dedup_key": effect.dedup_key, "client": "Firstfive", "payload": payload}
         who = f"the on-call of {effect.service}"
+        by = by_policy(effect.pager)
         try:
-            self._send(effect.pager, event, f"a page for {effect.service}")
+            if by is not None:
+                self._opening.open(
+                    effect.dedup_key, by, title=payload["summary"], details="", severity=effect.severity,
+                    is_lost=attempt.is_ambiguous,
+                )  # fmt: skip
+            else:
+                self._send(effect.pager, event, f"a page for {effect.service}")
         except GaveUp as error:
             return SomeoneNotAsked(effect.incident, who, effect.by, error.reason, error.mend)
         return SomeoneAsked(effect.incident, who, effect.by, self._clock())
 
     def _resolve(self, effect: ResolvePage) -> None:
-        event = {"event_action": "resolve", "dedup_key": effect.dedup_key}
-        self._send(effect.pager, event, "the end of a page")
+        if not self._tell(effect.pager, effect.dedup_key, "resolve") and self._was_accepted(effect):
+            raise TryLater(NOT_THERE_YET)
+
+    def _was_accepted(self, effect: ResolvePage | AcknowledgePage) -> bool:
+        episode = self._episode(effect)
+        return episode is not None and episode.page is PageState.ACCEPTED
 
     def _acknowledge(self, effect: AcknowledgePage) -> None:
         """In the person's own name where PagerDuty knows them; by the key, which names nobody, where it does not."""
@@ -142,8 +170,8 @@ class PagerDeliverer:
                 pass
             else:
                 return
-        event = {"event_action": "acknowledge", "dedup_key": effect.dedup_key}
-        self._send(effect.pager, event, "an acknowledgement")
+        if not self._tell(effect.pager, effect.dedup_key, "acknowledge") and self._was_accepted(effect):
+            raise TryLater(NOT_THERE_YET)
 
     def _next_level(self, effect: PageNextLevel) -> Input | None:
         if not self._client.has_token:
@@ -244,6 +272,12 @@ def _payload(summary: str, source: str, severity: str) -> dict[str, str]:
     """What PagerDuty takes whatever came in: refused for a blank, or for a length, the page would wake nobody."""
     said = _sendable(summary).strip()[:SUMMARY_LIMIT] or "Something is wrong"
     return {"summary": said, "source": _sendable(source).strip() or "firstfive", "severity": severity}
+
+
+def _details(effect: PageOnCall) -> str:
+    """What a woken person reads below the title."""
+    facts = [f"{name}: {value}" for name, value in effect.details.items()]
+    return _sendable("\n".join([*facts, *(f"{text}: {href}" for href, text in effect.links)]))
 
 
 def _sendable(text: str) -> str:

@@ -11,6 +11,7 @@ from bot.clock import Clock
 from bot.errors import GaveUp, TryLater
 from bot.incidents.incident import Incident, incident_keyed
 from bot.incidents.inputs import PagerReported
+from bot.incidents.pagers import by_policy
 from bot.pagerduty.client import Client
 from bot.store import Store
 from bot.store.people import Person
@@ -70,9 +71,24 @@ class Reports:
 
     def as_input(self, number: int, report: PagerReport) -> PagerReported:
         """A report with PagerDuty's people as ours."""
+        if report.kind == "acknowledged" and report.is_human and self._is_the_bot(number, report.person):
+            report = replace(report, is_human=False)
         person = self.person(report.person, report.person_name)
         assignees = tuple(filter(None, (self.person(id_, name) for id_, name in report.assignees)))
         return PagerReported(number, report, person=person, assignees=assignees)
+
+    def _is_the_bot(self, number: int, pagerduty_id: str | None) -> bool:
+        """Whether the bot's own user acknowledged a page by escalation policy: as it was born so, or as we told it."""
+        incident = self._store.incident(number)
+        if incident is None or by_policy(incident.pager) is None or not self._may_ask():
+            return False
+        try:
+            return pagerduty_id == self.own_id()
+        except TryLater:
+            self._rests_until = self._clock() + REST
+        except GaveUp:
+            pass
+        return False
 
     def person(self, pagerduty_id: str | None, name: str | None) -> str | None:
         """Their Slack user id; else their name in PagerDuty, which is better than nothing."""

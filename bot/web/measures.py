@@ -25,6 +25,10 @@ class Measures:
             "firstfive_deliveries_total", "Webhook deliveries by source and answer.", ["source", "status"],
             registry=self.registry,
         )  # fmt: skip
+        self._limited = Counter(
+            "firstfive_deliveries_limited_total", "Deliveries that a limit of the policy refused, by source and limit.",
+            ["source", "limit"], registry=self.registry,
+        )  # fmt: skip
         self._of: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._seconds = Histogram(
             "firstfive_delivery_seconds", "Time to answer a webhook, its commit included.", ["source"],
@@ -58,6 +62,10 @@ class Measures:
         count, lasted = known
         count.inc()
         lasted.observe(seconds)
+
+    def limited(self, source: str, limit: str) -> None:
+        """Count one delivery that a limit refused; it is counted as a delivery, too."""
+        self._limited.labels(source, limit).inc()
 
     def slack(self, status: int, seconds: float) -> None:
         """Count one request of Slack's."""

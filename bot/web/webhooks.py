@@ -16,11 +16,12 @@ from urllib.parse import parse_qsl, unquote, urlencode
 import orjson
 import structlog
 
-from bot.alerts.source import FORM, Checks, Delivery, Shakes, Source, TakesQueries
+from bot.alerts.source import FORM, Checks, Delivery, Shakes, Source, TakesQueries, limited_status
 from bot.clock import Clock
 from bot.errors import Unavailable, Unreadable, Unverified
 from bot.store import DatabaseDown
 from bot.store.arrivals import InboxFull, InboxWriter, Tell
+from bot.web.limiting import Limits, Over, Refusals
 from bot.web.measures import Measures
 
 log = structlog.get_logger()
@@ -36,16 +37,20 @@ NOTHING: Mapping[str, str] = {}
 NO_ASKS: Mapping[str, Callable[[Delivery], None]] = {}
 ASKED_AT_ONCE, MOST_ASKED = 4, 40
 """How many are asked about at once, and how many may wait for that."""
-RETRY_SECONDS = b"5"
+RETRY_SECONDS = 5
+ALLOWED_RATE = "WebHook-Allowed-Rate"
+"""In the answer to a sender that asks first: how many deliveries a minute; * for any number."""
+UNPROVED = frozenset({401, 404})
+"""Answers to what proves nothing: a wrong signature, or a guess at what there is."""
 SECRET_HEADERS = frozenset({"authorization", "x-firstfive-token", "cookie", "proxy-authorization", "x-honeycomb-webhook-token"})
 
 
 class Answer(Exception):
-    """The answer to a delivery that is not taken: a status, and one line of why."""
+    """The answer to a delivery that is not taken: a status, one line of why, and when to come again, where that helps."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, retry_seconds: int = RETRY_SECONDS) -> None:
         super().__init__(reason)
-        self.status, self.reason = status, reason
+        self.status, self.reason, self.retry_seconds = status, reason, retry_seconds
 
 
 class Webhooks:
@@ -62,15 +67,21 @@ class Webhooks:
         wall_clock: Clock,
         measures: Measures,
         asks: Mapping[str, Callable[[Delivery], None]] = NO_ASKS,
+        limits: Limits | None = None,
+        refusals: Refusals | None = None,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        """`asks` is who has to be asked before a source's deliveries can be trusted; see `asking.py`."""
+        """`asks` is who has to be asked before a source's deliveries can be trusted; see `asking.py`.
+
+        `limits` is how much may come in, and `refusals` where that is told of; without them, everything.
+        """
         self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
         self._measures, self._patience = measures, Patience(read_seconds)
         self._checks = {name: check for name, one in sources.items() if (check := _check_of(one)) is not None}
         self._mailbox: Mailbox | None = None
         self._asks, self._asking, self._asked = asks, asyncio.Semaphore(ASKED_AT_ONCE), 0
+        self._limits, self._refusals = limits or Limits(), refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -78,6 +89,7 @@ class Webhooks:
         source = "unknown"
         allowed: Mapping[str, str] = NOTHING
         body: dict[str, Any]
+        retry_seconds = RETRY_SECONDS
         try:
             name, route = _place(scope["path"])
             source = name if name in self._sources else source
@@ -86,11 +98,14 @@ class Webhooks:
             else:
                 body, status = await self._take(scope, receive, name, route)
         except Answer as answer:
-            body, status = {"error": answer.reason}, answer.status
-        await _answer(send, status, body, allowed)
+            body, status, retry_seconds = {"error": answer.reason}, answer.status, answer.retry_seconds
+            if status in UNPROVED:
+                self._limits.unproved(_address(scope))
+        await _answer(send, status, body, allowed, retry_seconds)
         self._measures.delivery(source, status, time.perf_counter() - started)
 
     async def _take(self, scope: Scope, receive: Receive, name: str, route: str) -> tuple[dict[str, Any], int]:
+        self._look_at_address(scope, name)
         source, secrets = self._endpoint(scope, name, route)
         body = await self._body(scope, receive)
         headers, query = _headers(scope), _query(scope)
@@ -101,6 +116,7 @@ class Webhooks:
         delivery = Delivery(body, headers, route, self._clock(), query)
         self._verify(source, delivery, secrets)
         await self._ask(source, delivery)
+        self._limit(source, route)
         self._check_readable(source, delivery)
         identity = self._identity(source, delivery)
         try:
@@ -115,13 +131,33 @@ class Webhooks:
             raise Answer(503, "not saved: the database is away; try again in a few seconds") from None
         return ({"accepted": identity} if is_new else {"accepted": identity, "seen": True}), 202
 
+    def _look_at_address(self, scope: Scope, name: str) -> None:
+        """Who sends so much that proves nothing is answered before anything of it is read."""
+        over = self._limits.stranger(_address(scope))
+        if over is not None:
+            source = self._sources.get(name)
+            self._refuse(name if source else "unknown", over, limited_status(source) if source else 429)
+
+    def _limit(self, source: Source, route: str) -> None:
+        """Only what is verified takes from a budget: no flood of others uses it up."""
+        over = self._limits.check(source.name, route)
+        if over is not None:
+            self._refuse(source.name, over, limited_status(source))
+
+    def _refuse(self, name: str, over: Over, status: int) -> None:
+        self._measures.limited(name, over.limit)
+        if self._refusals is not None:
+            self._refusals.noted(name, over, status)
+        raise Answer(status, f"more than {over.rate} came in; come again in {over.wait_seconds} s", over.wait_seconds)
+
     def _allowed(self, scope: Scope, name: str, route: str) -> Mapping[str, str]:
         """Whether a sender may send here, where it asks that first. No secret is needed: each delivery has to have one."""
         source, _ = self._endpoint(scope, name, route)
         allowed = source.allow(_headers(scope)) if isinstance(source, Shakes) else NOTHING
         if not allowed:
             raise Answer(405, f"send {source.title}'s webhooks here with POST")
-        return allowed
+        rate = self._limits.per_minute(name, route)
+        return {**allowed, ALLOWED_RATE: str(rate)} if rate and ALLOWED_RATE in allowed else allowed
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, of at most five megabytes, however long it says it is."""
@@ -331,12 +367,18 @@ def _takes_queries(source: Source) -> bool:
     return isinstance(source, TakesQueries) and source.takes_queries
 
 
-async def _answer(send: Send, status: int, body: Mapping[str, Any], more: Mapping[str, str]) -> None:
+def _address(scope: Scope) -> str:
+    """Whose request it is. Behind a proxy that is not trusted (FORWARDED_ALLOW_IPS), that is the proxy."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+async def _answer(send: Send, status: int, body: Mapping[str, Any], more: Mapping[str, str], retry_seconds: int) -> None:
     content = orjson.dumps(body) + b"\n"
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
     headers += [(name.lower().encode(), value.encode("latin-1", errors="replace")) for name, value in more.items()]
-    if status == 503:
-        headers.append((b"retry-after", RETRY_SECONDS))
+    if status in (429, 503):
+        headers.append((b"retry-after", str(retry_seconds).encode()))
     if status == 405:
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

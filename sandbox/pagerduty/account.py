@@ -10,7 +10,8 @@ from sandbox.cast import BY_PAGER, CAST, LEVELS, SERVICES, ZONE
 from sandbox.world import World
 
 Json = dict[str, Any]
-POLICY = "PEPDEMO"
+POLICY, LEADS = "PEPDEMO", "PEPLEAD"
+POLICIES = {POLICY: "Everybody in turn", LEADS: "Second level first"}
 ESCALATE_AFTER = timedelta(minutes=15)
 PHONE_AFTER = timedelta(minutes=1)
 
@@ -36,6 +37,7 @@ class Incident:
     urgency: str
     created_at: datetime
     status: str = "triggered"
+    policy: str = POLICY
     level: int = 1
     assignees: list[str] = field(default_factory=list)
     acknowledged_by: str = ""
@@ -67,8 +69,14 @@ class Account:
         self.ledger: list[Json] = []
         self.levels = list(LEVELS)
         """Who is on call, level by level; empty for a level at which nobody is."""
+        self.leads: list[str] = []
+        """The same for the other escalation policy, which nobody is on unless a test says so."""
         self.emails = {one.pager: one.email for one in CAST if one.pager}
         self.tell: Callable[[str, Incident, Json | None, Json | None], None] = lambda *given: None
+
+    def levels_of(self, policy: str) -> list[str]:
+        """Who is on call by an escalation policy, level by level."""
+        return self.levels if policy == POLICY else self.leads
 
     def service_of_key(self, key: str) -> Service | None:
         """The service that a routing key rings."""
@@ -103,25 +111,35 @@ class Account:
         return key
 
     def _open(self, service: Service, key: str, payload: Json) -> Incident:
+        urgency = "high" if payload.get("severity") in ("critical", "error") else "low"
+        return self._begin(service, key, str(payload.get("summary", "")), urgency, POLICY, None)
+
+    def create(self, service: Service, key: str, title: str, urgency: str, policy: str, user: str) -> Incident:
+        """An incident that a user opened over REST. Assigned to that very user, it is acknowledged from the start."""
+        incident = self._begin(service, key, title, urgency, policy, user)
+        if incident.assignees == [user]:
+            self.acknowledge(incident, user)
+        return incident
+
+    def _begin(self, service: Service, key: str, title: str, urgency: str, policy: str, user: str | None) -> Incident:
         number = len(self.incidents) + 1
         now = self.world.clock()
-        urgency = "high" if payload.get("severity") in ("critical", "error") else "low"
         incident = Incident(
-            f"Q0SBX{number:04d}", number, service, key, str(payload.get("summary", "")), urgency, now,
-            changed_at=now,
+            f"Q0SBX{number:04d}", number, service, key, title, urgency, now, policy=policy, changed_at=now,
         )  # fmt: skip
         self.incidents.append(incident)
-        self._log(incident, "trigger", _service_agent(service), channel={"type": "api"})
-        self._assign(incident, next(level for level, user in enumerate(self.levels, start=1) if user))
-        self.tell("triggered", incident, None, None)
+        self._log(incident, "trigger", user_ref(user) if user else _service_agent(service), channel={"type": "api"})
+        self._assign(incident, next(level for level, one in enumerate(self.levels_of(policy), start=1) if one))
+        self.tell("triggered", incident, user_ref(user) if user else None, None)
         return incident
 
     def _assign(self, incident: Incident, level: int) -> None:
         """Assign to whoever is on call at a level, and notify them."""
+        levels = self.levels_of(incident.policy)
         incident.level = level
-        incident.assignees = [self.levels[level - 1]]
+        incident.assignees = [levels[level - 1]]
         now = self.world.clock()
-        incident.escalates_at = now + ESCALATE_AFTER if level < len(self.levels) else None
+        incident.escalates_at = now + ESCALATE_AFTER if level < len(levels) else None
         incident.phones_at = now + PHONE_AFTER
         kind = "escalate" if any(one["type"] == "assign_log_entry" for one in incident.log) else "assign"
         self._log(incident, kind, _service_agent(incident.service), assignees=[user_ref(one) for one in incident.assignees])
@@ -159,7 +177,8 @@ class Account:
 
     def escalate(self, incident: Incident, level: int, user: str | None) -> None:
         """To a level; somebody asked, or time did."""
-        if level <= len(self.levels) and self.levels[level - 1] and level != incident.level:
+        levels = self.levels_of(incident.policy)
+        if level <= len(levels) and levels[level - 1] and level != incident.level:
             self._assign(incident, level)
             agent = user_ref(user) if user else _service_agent(incident.service)
             self.tell("escalated", incident, agent, None)
@@ -219,7 +238,7 @@ class Account:
             "service": service_ref(incident.service), "urgency": incident.urgency,
             "assignments": [{"at": at, "assignee": user_ref(one)} for one in self._assigned(incident)],
             "assigned_via": "escalation_policy", "acknowledgements": acks, "last_status_change_at": at,
-            "last_status_change_by": service_ref(incident.service), "escalation_policy": policy_ref(),
+            "last_status_change_by": service_ref(incident.service), "escalation_policy": policy_ref(incident.policy),
             "responder_requests": list(incident.requests), "teams": [], "pending_actions": [], "is_mergeable": True,
             "resolve_reason": None, "resolved_at": at if incident.status == "resolved" else None,
             "alert_counts": {"all": 1, "triggered": int(incident.status != "resolved"),
@@ -255,9 +274,9 @@ def service_ref(service: Service) -> Json:
     return {"id": service.id, "type": "service_reference", "summary": service.name, "self": None, "html_url": None}
 
 
-def policy_ref() -> Json:
-    """A reference to the one escalation policy."""
-    return {"id": POLICY, "type": "escalation_policy_reference", "summary": "Everybody in turn", "self": None,
+def policy_ref(id_: str = POLICY) -> Json:
+    """A reference to an escalation policy."""
+    return {"id": id_, "type": "escalation_policy_reference", "summary": POLICIES[id_], "self": None,
             "html_url": None}  # fmt: skip
 
 

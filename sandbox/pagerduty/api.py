@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
-from sandbox.cast import BY_PAGER, CAST, LEVELS
+from sandbox.cast import BY_PAGER, CAST
 from sandbox.pagerduty.account import (
+    POLICIES,
     Account,
     Incident,
     Json,
@@ -117,7 +119,9 @@ class Rest:
             ("GET", r"/services", self.services),
             ("GET", r"/services/(\w+)", self.service),
             ("GET", r"/escalation_policies", self.policies),
+            ("GET", r"/escalation_policies/(\w+)", self.policy),
             ("GET", r"/incidents", self.incidents),
+            ("POST", r"/incidents", self.create),
             ("GET", r"/incidents/(\w+)", self.incident),
             ("PUT", r"/incidents/(\w+)", self.change),
             ("GET", r"/incidents/(\w+)/log_entries", self.log_entries),
@@ -161,15 +165,17 @@ class Rest:
             raise PagerError(404, "Not Found", 2100)
         return 200, {"user": user_json(id_, self._account.emails[id_])}
 
-    def oncalls(self, **given: Any) -> tuple[int, Json]:
+    def oncalls(self, query: dict[str, list[str]], **given: Any) -> tuple[int, Json]:
         # Level 1 changes every Monday; the others are always on call, which PagerDuty shows as no end.
         now = self._world.clock()
         monday = (now - timedelta(days=now.weekday())).replace(hour=9, minute=0, second=0)
         week = {"schedule": SCHEDULE, "start": whole(monday), "end": whole(monday + timedelta(days=7))}
+        wanted = query.get("escalation_policy_ids[]", list(POLICIES))
         found = [
-            {"escalation_policy": policy_ref(), "escalation_level": level, "user": user_ref(user), "start": None,
+            {"escalation_policy": policy_ref(id_), "escalation_level": level, "user": user_ref(user), "start": None,
              "end": None, **(week if level == 1 else {})}
-            for level, user in enumerate(self._account.levels, start=1) if user
+            for id_ in POLICIES if id_ in wanted
+            for level, user in enumerate(self._account.levels_of(id_), start=1) if user
         ]  # fmt: skip
         return 200, {"oncalls": found, **_page(len(found))}
 
@@ -189,12 +195,19 @@ class Rest:
                 "teams": [], "integrations": [], "alert_creation": "create_alerts_and_incidents"}  # fmt: skip
 
     def policies(self, **given: Any) -> tuple[int, Json]:
+        return 200, {"escalation_policies": [self._policy(id_) for id_ in POLICIES], **_page(len(POLICIES))}
+
+    def policy(self, id_: str, **given: Any) -> tuple[int, Json]:
+        if id_ not in POLICIES:
+            raise PagerError(404, "Not Found", 2100)
+        return 200, {"escalation_policy": self._policy(id_)}
+
+    def _policy(self, id_: str) -> Json:
         rules = [{"id": f"PR{level}", "escalation_delay_in_minutes": 15, "targets": [user_ref(user)]}
-                 for level, user in enumerate(LEVELS, start=1)]  # fmt: skip
-        policy = {**policy_ref(), "type": "escalation_policy", "name": "Everybody in turn", "escalation_rules": rules,
-                  "services": [], "num_loops": 0, "teams": [], "description": "One after the other",
-                  "on_call_handoff_notifications": "if_has_services"}  # fmt: skip
-        return 200, {"escalation_policies": [policy], **_page(1)}
+                 for level, user in enumerate(self._account.levels_of(id_), start=1) if user]  # fmt: skip
+        return {**policy_ref(id_), "type": "escalation_policy", "name": POLICIES[id_], "escalation_rules": rules,
+                "services": [], "num_loops": 0, "teams": [], "description": "One after the other",
+                "on_call_handoff_notifications": "if_has_services"}  # fmt: skip
 
     def incidents(self, query: dict[str, list[str]], **given: Any) -> tuple[int, Json]:
         key = query.get("incident_key", [""])[0]
@@ -206,6 +219,26 @@ class Rest:
         offset, limit = _span(query)
         shown = [self._account.incident_json(one) for one in found[offset : offset + limit]]
         return 200, {"incidents": shown, **_page(len(found), offset, limit)}
+
+    def create(self, body: Json, sender: str, **given: Any) -> tuple[int, Json]:
+        user, wish = self._user_of(sender), body.get("incident")
+        if not isinstance(wish, dict) or wish.get("type") != "incident" or not str(wish.get("title") or "").strip():
+            raise PagerError(400, "Invalid Input Provided", 2001, ["Incident type or title is missing"])
+        service = next((one for one in self._account.services.values() if one.id == _id(wish, "service")), None)
+        if service is None:
+            raise PagerError(400, "Invalid Input Provided", 2001, ["Service Not Found"])
+        policy = _id(wish, "escalation_policy") or next(iter(POLICIES))
+        if policy not in POLICIES:
+            raise PagerError(400, "Invalid Input Provided", 2001, ["Escalation Policy Not Found"])
+        key = str(wish.get("incident_key") or uuid4().hex)
+        if self._account.open_with(service, key) is not None:
+            said = "Open incident with matching dedup key already exists on this service"
+            raise PagerError(400, "Invalid Input Provided", 2001, [said])
+        if not any(self._account.levels_of(policy)):
+            raise PagerError(400, "No User On Call", 1015, ["The escalation policy has no user on call"])
+        incident = self._account.create(service, key, str(wish["title"]), str(wish.get("urgency") or "high"), policy, user)
+        self._account.ledger.append({"at": iso(self._world.clock()), "posted": incident.id, "from": sender, **wish})
+        return 201, {"incident": self._account.incident_json(incident)}
 
     def incident(self, id_: str, **given: Any) -> tuple[int, Json]:
         return 200, {"incident": self._account.incident_json(self._found(id_))}
@@ -225,7 +258,7 @@ class Rest:
             self._account.resolve(incident, user)
         if "escalation_level" in wish:
             level = wish["escalation_level"]
-            levels = self._account.levels
+            levels = self._account.levels_of(incident.policy)
             if not isinstance(level, int) or not 1 <= level <= len(levels):
                 raise PagerError(400, "Invalid Input Provided", 2001, ["Escalation level does not exist"])
             if not levels[level - 1]:
@@ -277,6 +310,12 @@ class Rest:
         if found is None:
             raise PagerError(400, "Invalid Input Provided", 2001, ["Requester User Not Found"])
         return found
+
+
+def _id(wish: Json, name: str) -> str:
+    """The id of what a wish refers to; empty where it refers to nothing."""
+    given = wish.get(name)
+    return str(given.get("id") or "") if isinstance(given, dict) and given.get("type", "").endswith("_reference") else ""
 
 
 def _span(query: dict[str, list[str]]) -> tuple[int, int]:

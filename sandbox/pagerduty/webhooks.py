@@ -63,7 +63,7 @@ class Webhooks:
             "number": incident.number, "status": incident.status, "incident_key": incident.key,
             "created_at": whole(incident.created_at),
             "title": incident.title, "service": service_ref(incident.service),
-            "assignees": [one["assignee"] for one in full["assignments"]], "escalation_policy": policy_ref(),
+            "assignees": [one["assignee"] for one in full["assignments"]], "escalation_policy": policy_ref(incident.policy),
             "teams": [], "priority": None, "urgency": incident.urgency, "conference_bridge": None,
             "resolve_reason": None,
         }  # fmt: skip

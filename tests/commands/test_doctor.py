@@ -18,6 +18,7 @@ from bot.alerts.registry import sources
 from bot.slack.manifest import SCOPES
 from sandbox.__main__ import settings_for
 from sandbox.app import Sandbox
+from sandbox.pagerduty.account import LEADS
 from sandbox.serving import running
 from sandbox.world import World
 from tests.commands.terminal import Terminal
@@ -178,6 +179,43 @@ def test_a_name_that_the_policy_pages_and_nobody_has_a_key_for_is_named(well, sa
     }
 
 
+BY_POLICY = "services:\n  web: {escalation_policy: %s, pagerduty_service: %s}\n"
+
+
+@pytest.mark.parametrize(
+    ("ids", "on_call", "settings", "subject", "text", "mend"),
+    [
+        ((LEADS, "PSWEB00"), "PUBEN01", {"pagerduty_api_token": ""}, "PagerDuty REST",
+         f"no REST token: the escalation policies that the policy names page nobody ({LEADS})", "set PAGERDUTY_API_TOKEN"),
+        ((LEADS, "PSWEB00"), "PUBEN01", {"pagerduty_from": ""}, "PagerDuty user",
+         f"PAGERDUTY_FROM (not set) is no user of the account: the escalation policies that the policy names page nobody ({LEADS})",
+         "set PAGERDUTY_FROM"),
+        (("PNONE11", "PSWEB00"), "PUBEN01", {}, "PagerDuty escalation policy PNONE11", "PagerDuty answered 404",
+         "compare `escalation_policy` and `pagerduty_service`"),
+        ((LEADS, "PSNONE1"), "PUBEN01", {}, f"PagerDuty escalation policy {LEADS}", "PagerDuty answered 404 to the service PSNONE1",
+         "compare `escalation_policy` and `pagerduty_service`"),
+        ((LEADS, "PSWEB00"), "", {}, f"PagerDuty escalation policy {LEADS}", "nobody is on call there", "put somebody on call"),
+        ((LEADS, "PSWEB00"), "PUCHLO1", {}, f"PagerDuty escalation policy {LEADS}", "chloe@example.com is on call there",
+         "PagerDuty user of the bot's own"),
+    ],
+)  # fmt: skip
+def test_what_an_escalation_policy_needs_is_named_where_it_is_missing(well, sandbox, ids, on_call, settings, subject, text, mend):
+    sandbox.account.leads[:] = [on_call]
+    [(found, said, how)] = wrong(well, policy_file=well.file(BY_POLICY % ids, "policy.yaml"), **settings)
+
+    assert found == subject
+    assert said.startswith(text)
+    assert mend in how
+
+
+def test_an_escalation_policy_that_works_is_named_and_opens_nothing(well, sandbox):
+    sandbox.account.leads[:] = ["PUBEN01"]
+    told = well("check", policy_file=well.file(BY_POLICY % (LEADS, "PSWEB00"), "policy.yaml"))
+
+    assert f"ok    PagerDuty escalation policy {LEADS}: pages for the service PSWEB00" in told.out
+    assert sandbox.account.incidents == []
+
+
 @pytest.mark.parametrize(
     ("change", "mend"),
     [
@@ -287,3 +325,13 @@ def test_a_clock_that_nobody_could_be_asked_about_is_not_called_right(well):
     found = wrong(well, slack_api_url="http://127.0.0.1:1", pagerduty_api_url="http://127.0.0.1:1")
 
     assert ("clock", "not compared: neither Slack nor PagerDuty says what time it is") in [one[:2] for one in found]
+
+
+def test_a_limit_of_what_nothing_comes_in_by_is_named(well):
+    policy = well.file("limits:\n  routes: {main: 60/m, grafana/main: none, staging: 10/m, grafana/old: 10/m}\n", "policy.yaml")
+
+    assert wrong(well, policy_file=policy) == [
+        ("limits", f"the policy limits the route {name}; nothing comes in by that name",
+         f"add it to HOOK_SECRETS, or mend `limits.routes` in {policy}")
+        for name in ("staging", "grafana/old")
+    ]  # fmt: skip

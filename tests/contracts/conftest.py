@@ -5,14 +5,17 @@ import logging
 import pytest
 import structlog
 
+from bot.incidents.pagers import ByPolicy
 from bot.pagerduty.check import check as check_pagerduty
 from bot.slack.check import check as check_slack
+from sandbox.__main__ import TOP
+from sandbox.pagerduty.account import LEADS
 from tests.contracts.traffic import Listening, listening
 
 TYPED = (
     "", "help", "help page", "list", "who", "timeline", "runbook", "metrics", "digest", "list of nonsense", "tiemline",
     "note CDN serves the old bundle", "sev 2", "sev 9", "status identified a bad deploy", "status confused",
-    "role commander me", "role king @ben", "page @ben", "page payments", "page nothing-we-know", "page @nobody",
+    "role commander me", "role king @ben", "page @ben", "page payments", "page web", "page nothing-we-know", "page @nobody",
     "update Rolling back. next 15m", "merge INC-1 into INC-99", "postmortem short", "cancel because",
 )  # fmt: skip
 FORMS = ("declare", "page", "sev", "status", "role", "note", "update", "merge")
@@ -23,7 +26,12 @@ KEY = "sandboxplatform_________________"
 def street(tmp_path_factory):
     """The day, over: its `neighbours` and `bot_door` have every exchange."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    with listening(f"sqlite:///{tmp_path_factory.mktemp('street')}/street.db") as story:
+    folder = tmp_path_factory.mktemp("street")
+    policy = folder / "policy.yaml"
+    by_policy = f"    escalation_policy: {LEADS}\n    pagerduty_service: PSWEB00\n"
+    policy.write_text((TOP / "policy.yaml").read_text(encoding="utf-8").replace("    pager: web\n", by_policy), encoding="utf-8")
+    with listening(f"sqlite:///{folder}/street.db", policy_file=policy) as story:
+        story.sandbox.account.leads[:] = ["PUBEN01"]
         page_and_escalate(story)
         type_everything(story)
         fill_in_forms(story)
@@ -110,6 +118,13 @@ def break_pagerduty(story: Listening) -> None:
 def ask_what_the_bot_does_not(story: Listening) -> None:
     """The rest of what the sandbox's PagerDuty answers, errors too."""
     rest, known = "/pagerduty/api", story.sandbox.account.incidents[0].id
+    make = {"type": "incident", "title": "By hand", "service": {"id": "PSWEB00", "type": "service_reference"}, "incident_key": "x"}
+    for changes, status in (
+        ({}, 201), ({}, 400), ({"service": {"id": "PSNONE1", "type": "service_reference"}}, 400), ({"title": ""}, 400),
+        ({"escalation_policy": {"id": "PNONE11", "type": "escalation_policy_reference"}}, 400),
+    ):  # fmt: skip
+        assert story.asks("POST", f"{rest}/incidents", {"incident": make | changes}, From="ana@example.com") == status
+    assert story.asks("GET", f"{rest}/escalation_policies/{LEADS}") == 200
     for path in ("oncalls", "services", "services/PSCHECK", "escalation_policies", "incidents", f"incidents/{known}",
                  f"incidents/{known}/notes", "webhook_subscriptions", "users", "abilities"):  # fmt: skip
         assert story.asks("GET", f"{rest}/{path}") == 200, path
@@ -132,5 +147,5 @@ def ask_what_the_bot_does_not(story: Listening) -> None:
 
 def doctor(story: Listening) -> None:
     """What `check` asks."""
-    check_pagerduty(story.bot.client, story.bot.reports, {"default": KEY}, {"default"})
+    check_pagerduty(story.bot.client, story.bot.reports, {"default": KEY}, {"default", str(ByPolicy(LEADS, "PSWEB00"))})
     check_slack(story.bot.slack, story.bot.choices.policy())

@@ -150,11 +150,24 @@ def document(path: Path) -> dict[str, Any]:
     schemas[target] = {"type": "object", "properties": {"responder_request_target": {"$ref": "#/components/schemas/Target"}}}
     # Its own list of the types of entries, and every client there is, call it by this name.
     schemas["AcknowledgeLogEntry"]["allOf"][1]["properties"]["type"]["enum"] = ["acknowledge_log_entry"]
+    # Parts that are put together of shapes which, each by itself, forbid the others' fields; and details that are a text
+    # in its own example and every client.
+    opened = given["paths"]["/incidents"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["incident"]
+    opened["properties"] |= {name: _reference(f"{name}_reference") for name in ("service", "escalation_policy")}
+    opened["properties"]["body"] = _closed(type={"enum": ["incident_body"]}, details={"type": "string"})
     for one in given["paths"].values():
         if "get" in one:
             asked = one["get"].get("parameters", [])
             one["get"]["parameters"] = [it for it in asked if _followed(given, it)["name"] != "Content-Type"]
     return given
+
+
+def _reference(kind: str) -> dict[str, Any]:
+    return _closed(id={"type": "string"}, type={"enum": [kind]})
+
+
+def _closed(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 NULL_IN_EXAMPLES = ("resolve_reason",)

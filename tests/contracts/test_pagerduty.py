@@ -23,6 +23,7 @@ from tests.pagerduty.standin import answer, standing_in
 ASKED_BY_THE_BOT = {
     "GET /abilities 200", "GET /incidents 200", "GET /incidents/{id}/log_entries 200", "GET /users 200",
     "GET /users/{id} 200", "POST /incidents/{id}/responder_requests 200", "POST /v2/enqueue 202", "POST /v2/enqueue 429",
+    "POST /incidents 201", "GET /escalation_policies/{id} 200", "GET /oncalls 200", "GET /services/{id} 200",
     "PUT /incidents/{id} 200", "GET /incidents 401", "GET /incidents 429",
 }  # fmt: skip
 NOT_DESCRIBED = {"PUT /incidents/{id} 400"}
@@ -84,6 +85,9 @@ def event(**changes):
 
 
 ONE = "/pagerduty/api/incidents/Q1"
+OPEN = {"type": "incident", "title": "x", "service": {"id": "PS1", "type": "service_reference"}}
+FROM = {"from": "a@example.com"}
+OPENS = exchange("POST", body={"incident": OPEN | {"urgency": "high", "incident_key": "k"}}, **{"from": "a@example.com"})
 ACKNOWLEDGE = {"incident": {"type": "incident_reference", "status": "acknowledged"}}
 
 
@@ -99,6 +103,18 @@ ACKNOWLEDGE = {"incident": {"type": "incident_reference", "status": "acknowledge
         (exchange("PUT", ONE, body=ACKNOWLEDGE), "From"),
         (exchange("PUT", ONE, body={"incident": {"type": "incident", "status": "open"}}, **{"from": "a@example.com"}), "open"),
         (exchange("PUT", ONE, body={"incident": {"type": "incident", "state": "x"}}, **{"from": "a@example.com"}), "state"),
+        (exchange("POST", body={"incident": OPEN}), "From"),
+        (exchange("POST", body={"incident": OPEN | {"urgency": "top"}}, **FROM), "top"),
+        (
+            exchange("POST", body={"incident": OPEN | {"service": {"id": "PS1", "type": "service"}}}, **FROM),
+            "service",
+        ),
+        (
+            exchange("POST", body={"incident": OPEN | {"escalation_policy": {"id": 7}}}, **FROM),
+            "escalation_policy",
+        ),
+        (exchange("POST", body={"incident": OPEN | {"body": {"details": "x"}}}, **FROM), "type"),
+        (exchange("POST", body={"incident": {"type": "incident"}}, **{"from": "a@example.com"}), "title"),
         (exchange(query="incident_keys=x"), "incident_keys"),
         (exchange(query="date_range=ever"), "ever"),
         (exchange(path="/pagerduty/api/incident"), "Path"),
@@ -111,7 +127,7 @@ def test_a_request_that_pagerduty_does_not_describe_is_seen(wrong, word):
 
 
 @needs_description
-@pytest.mark.parametrize("right", [event(), exchange(query="incident_key=x&date_range=all")])
+@pytest.mark.parametrize("right", [event(), exchange(query="incident_key=x&date_range=all"), OPENS])
 def test_a_request_that_pagerduty_describes_is_let_through(right):
     assert wrong_in_request(right) == []
 

@@ -49,7 +49,7 @@ severities:
   SEV1: {means: Everything, pages: true, acknowledge_within: 3s, reminders: [1s], update_every: 2h}
 services:
   checkout: {title: Checkout, pager: checkout}
-  payments: {title: Payments, pager: payments}
+  payments: {title: Payments, escalation_policy: PEPDEMO, pagerduty_service: PSPAYME}
 routes:
   - {name: told only, match: {severity: [medium, low]}, outcome: announce}
   - {name: the rest, match: {}, severity: SEV1}

@@ -10,6 +10,7 @@ from tests.faults.runs import Databases, carried_out
 
 WORST = (
     Plan("a page that was taken and not recorded", "sqlite", "serve", 0, (Kill(call="enqueue"),)),
+    Plan("an incident opened by an escalation policy and not recorded", "postgresql", "serve", 0, (Kill(call="post", time=2),)),
     Plan("a channel that was made and not recorded, twice", "postgresql", "serve", 0, (Kill(call="conversations.create"),) * 2),
     Plan("a delivery that was committed and not answered", "sqlite", "serve", 0, (Kill(point="inbox: committed, not answered"),)),
     Plan("a post that stood still while another worker took over", "postgresql", "apart", 0,

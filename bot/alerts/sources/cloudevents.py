@@ -63,6 +63,8 @@ class CloudEvents(signatures.ByToken):
     title = "CloudEvents"
     setup = SETUP
     identity_window_seconds: int | None = None
+    limited_status = 429
+    """With Retry-After: https://github.com/cloudevents/spec/blob/main/cloudevents/http-webhook.md#22-delivery-response"""
 
     @property
     def examples(self) -> Sequence[Example]:

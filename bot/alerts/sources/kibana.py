@@ -66,6 +66,8 @@ class Kibana(signatures.ByToken):
     title = "Kibana"
     setup = SETUP
     identity_window_seconds: int | None = 30
+    limited_status = 429
+    """Of what it is refused, it tries 429 again after as long as it is told, 5xx by a clock of its own, and no other."""
 
     @property
     def examples(self) -> Sequence[Example]:

@@ -46,6 +46,8 @@ class PagerDuty:
     title = "PagerDuty"
     setup = SETUP
     identity_window_seconds: int | None = None
+    limited_status = 429
+    """The one 4xx after which it tries again, and which does not count towards switching its webhook off."""
 
     @property
     def examples(self) -> Sequence[Example]:
