@@ -241,7 +241,8 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
     """Where the record and the policy put an alert, and why. Changes nothing."""
     routes, aliases = policy.built_routes(), policy.aliases()
     known = work.known_alert(report.alert.fingerprint(report.route))
-    service = service_of(report.alert, report.route, routes, aliases, now) if known is None or known.incident is None else None
+    is_in_hand = known is not None and known.is_in_hand
+    service = None if is_in_hand else service_of(report.alert, report.route, routes, aliases, now)
     candidates = work.candidates(service) if service is not None else ()
     placement = place(
         report.alert,

@@ -179,6 +179,8 @@ def _as_json(source: str, verified: bool | None, reading: Reading, decisions: li
 
 
 def _outcome(alert: Alert, placement: Placement) -> str:
+    if placement.opens_again:
+        return "reopen"
     if placement.incident is not None:
         return "join" if alert.status is Status.FIRING else "update"
     return placement.outcome.value

@@ -23,9 +23,9 @@ class Timer:
 class AlertRecord:
     """What to remember of an alert. One open record a fingerprint.
 
-    A record is open while the alert fires, and for as long as an incident that it belongs to is open: so that one
-    that fires again comes back to its incident. Saving an incident that is over closes its records; saving one that
-    was merged hands them to the incident it was merged into.
+    A record is open while the alert fires, and for as long as an incident that it belongs to is open or resolved: so that
+    one that fires again comes back to its incident. Saving an incident that is closed or cancelled closes its records;
+    saving one that was merged hands them to the incident it was merged into.
     """
 
     fingerprint: str

@@ -240,6 +240,8 @@ class Incident:
     resolved_by: str | None = None
     closed_at: datetime | None = None
     merged_into: int | None = None
+    earlier: int | None = None
+    """The incident that its first alert belonged to before, and that was over for too long to be opened again."""
     draft: str | None = None
     """The permalink of the newest post-mortem draft in Slack."""
     version: int = 0

@@ -338,7 +338,7 @@ class PagingRule(Strict):
 
 
 class ReopenRule(Strict):
-    """Re-opening later than `within` opens a new, linked incident instead."""
+    """What was resolved is opened again `within` this time, by a person or an alert; later a new incident names it."""
 
     within: Span = timedelta(hours=24)
 
@@ -452,7 +452,7 @@ class Policy(Strict):
 
     def grouping_rule(self) -> Grouping:
         """How alerts of one service share an incident."""
-        return Grouping(window=self.grouping.window)
+        return Grouping(window=self.grouping.window, reopens_within=self.reopen.within)
 
     def heartbeat_for(self, alert: Alert, endpoint: str) -> HeartbeatRule | None:
         """The dead-man's switch that an alert holds open; None where it holds none."""

@@ -98,13 +98,16 @@ class Work:
         return next((one.number for one in storms if one is not None and one.is_open and one.pager == pager), None)
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
-        """What is remembered of an alert that has not been forgotten: it fires, or its incident is open."""
+        """What is remembered of an alert that has not been forgotten: it fires, or its incident is open or may be again."""
         return self.pending.open_alert(self.connection, fingerprint)
 
     def known_alert(self, fingerprint: str) -> Known | None:
         """The same, as the matching rules want it."""
         record = self.alert_record(fingerprint)
-        return None if record is None else Known(record.incident, record.is_announced)
+        if record is None:
+            return None
+        incident = None if record.incident is None else self.incident(record.incident)
+        return Known(record.incident, record.is_announced, incident.resolved_at if incident and not incident.is_open else None)
 
     def look_up(self, fingerprints: Iterable[str]) -> None:
         """Read several alerts at once, for when they are asked for."""

@@ -15,7 +15,7 @@ from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.incident import HELD, Severity, Status
 from bot.incidents.inputs import Merge, Reopen, Resolve
-from bot.incidents.policy import Policy, RouteRule, Service, StormRule
+from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from bot.worker.intake import Intake
 from tests.builders import NOON
@@ -158,20 +158,38 @@ def test_an_alert_that_is_not_held_comes_to_the_same_as_one_that_is(tmp_path_fac
     assert found[0] == found[1]
 
 
-def test_what_is_opened_again_has_its_alerts_back_but_for_those_that_another_has_by_now(storm):
+def test_what_is_opened_again_has_its_alerts_back_also_those_that_are_not_held(storm):
+    names = [(f"a{number}", f"service {number}") for number in range(3 + HELD + 2)]
+    storm.gets(*names)
+    storm.door.handle(Resolve(4, "U0ANA0001"))
+    storm.now += timedelta(minutes=20)
+    storm.gets(names[-1], names[-2], status="resolved")
+    assert storm.store.incident(4).more_firing == 0
+
+    storm.gets(names[-1])
+
+    assert [one.number for one in storm.store.open_incidents()] == [4, 3, 2, 1]
+    assert (storm.store.incident(4).alert_count, storm.store.incident(4).more_firing) == (HELD + 2, 1)
+    assert storm.pages() == 5
+    storm.gets(*names, status="resolved")
+    assert storm.store.incident(4).is_clear
+    assert storm.store.incident(4).cleared_at == storm.now
+
+
+def test_what_another_has_by_now_is_not_taken_back(store):
+    policy = RULES.model_copy(update={"reopen": ReopenRule(within=timedelta(minutes=10))})
+    storm = Storm(store, policy)
     storm.gets(("a", "shop"), ("b", "shop"))
     storm.door.handle(Resolve(1, "U0ANA0001"))
     storm.now += timedelta(minutes=20)
     storm.gets(("b", "shop"))
-    assert [one.number for one in storm.store.incidents()] == [2, 1]
+    assert [(one.number, one.earlier) for one in store.incidents()] == [(2, 1), (1, None)]
 
-    storm.door.handle(Reopen(1, "U0ANA0001"))
-    storm.gets(("a", "shop"))
+    Door(store, lambda: storm.now, lambda: RULES, lambda: ()).handle(Reopen(1, "U0ANA0001"))
     storm.gets(("a", "shop"), ("b", "shop"), status="resolved")
 
-    assert [one.number for one in storm.store.incidents()] == [2, 1]
-    assert {one.name: one.is_firing for one in storm.store.incident(1).alerts} == {"a": False, "b": True}
-    assert storm.store.incident(2).is_clear
+    assert {one.name: one.is_firing for one in store.incident(1).alerts} == {"a": False, "b": True}
+    assert store.incident(2).is_clear
 
 
 @pytest.mark.parametrize("meanwhile", ["acknowledged", "suppressed"])

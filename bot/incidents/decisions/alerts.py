@@ -10,6 +10,7 @@ from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
+from bot.incidents.decisions.resolving import opened_again
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
 from bot.incidents.effects import AnnounceAlert, Effect, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
@@ -40,13 +41,15 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
 
 
 def _placed(incident: Incident | None, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
-    if incident is None or not incident.is_open:
+    if incident is None:
         return _without_incident(report, placement, now, policy)
     finding = report.alert.finding
     if report.alert.status is Status.RESOLVED or (finding is not None and finding.state is FindingState.DISMISSED):
         return _cleared(incident, report, placement, now, policy)
     if report.alert.status is not Status.FIRING:
         return _as_it_was(incident, report, placement, now)
+    if not incident.is_open:
+        return _back(incident, report, placement, now, policy)
     return _fired(incident, report, placement, now, policy)
 
 
@@ -80,26 +83,63 @@ def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, 
 def _fired(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     alert = report.alert
     known = _state_of(incident, report)
-    # A start that we filled in is later with each report: it tells nothing of a new one.
-    is_later = alert.started_at > known.started_at if known and "started_at" not in filled_in(alert, now) else False
     asked = _asked(alert, placement, policy)
-    record = _record(alert, placement, incident.number, now)
-    if known is not None and known.is_firing and not is_later:
+    if known is not None and _fires_still(known, alert, now):
+        record = _record(alert, placement, incident.number, now)
         record = replace(record, severity=known.severity, started_at=known.started_at)
         return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
-    state = _fired_state(alert, placement.fingerprint, known, asked, now)
-    record = replace(record, severity=state.severity, started_at=state.started_at)
-    changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
+    changed, record, started = _started(incident, report, known, asked, now)
     changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
     return Decision(
         incident=changed,
-        entries=(alert_started(changed, alert, placement.fingerprint, now), *entries),
+        entries=(started, *entries),
         effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *_joined(changed, alert, placement)),
         timers=timers,
         cancels=(hold_key(incident),),
         alert=record,
         reason=placement.reason,
     )
+
+
+def _back(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    """An alert of an incident that was resolved fires again, or still: the incident is open again, with a page of its own."""
+    alert = report.alert
+    known = _state_of(incident, report)
+    asked = _asked(alert, placement, policy)
+    if known is not None and _fires_still(known, alert, now):
+        changed, started = incident, list[Entry]()
+        record = replace(_record(alert, placement, incident.number, now), severity=known.severity, started_at=known.started_at)
+        verb = "still fires"
+    else:
+        changed, record, first = _started(incident, report, known, asked, now)
+        started, verb = [first], "fires again"
+    changed, worse, told = _worsened(changed, alert, asked, now)
+    decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}")
+    return replace(
+        decision,
+        entries=(*started, *worse, *decision.entries),
+        effects=(*decision.effects, *told),
+        alert=record,
+        reason=f"{decision.reason} {placement.reason}",
+    )
+
+
+def _fires_still(known: AlertState, alert: Alert, now: datetime) -> bool:
+    """Whether it is the same firing. A start that we filled in is later with each report: it tells nothing of a new one."""
+    is_later = alert.started_at > known.started_at and "started_at" not in filled_in(alert, now)
+    return known.is_firing and not is_later
+
+
+def _started(
+    incident: Incident, report: AlertReported, known: AlertState | None, asked: Severity | None, now: datetime
+) -> tuple[Incident, AlertRecord, Entry]:
+    """The incident with an alert that began to fire, what to remember of the alert, and the entry of it."""
+    alert, placement = report.alert, report.placement
+    assert placement is not None
+    state = _fired_state(alert, placement.fingerprint, known, asked, now)
+    changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
+    record = replace(_record(alert, placement, incident.number, now), severity=state.severity, started_at=state.started_at)
+    return changed, record, alert_started(changed, alert, placement.fingerprint, now)
 
 
 def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | None:
@@ -139,8 +179,18 @@ def _raised(
     incident: Incident, alert: Alert, severity: Severity | None, now: datetime, policy: Policy
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
     """A worse alert makes the incident worse, and pages where the old severity did not."""
+    incident, notes, told = _worsened(incident, alert, severity, now)
+    if not notes or incident.episode.pages or incident.episode.acknowledged_at:
+        return incident, notes, told, ()
+    incident, page_entries, page, timers = start_clock(incident, now, policy)
+    return incident, (*notes, *page_entries), (*page, *told), timers
+
+
+def _worsened(
+    incident: Incident, alert: Alert, severity: Severity | None, now: datetime
+) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...]]:
     if severity is None or severity.rank >= incident.severity.rank:
-        return incident, (), (), ()
+        return incident, (), ()
     reason = f"alert {name_of(alert)}"
     note = entry(
         incident,
@@ -150,11 +200,7 @@ def _raised(
         **{"from": incident.severity.value, "to": severity.value, "reason": reason},
     )
     told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT, reason=reason)
-    incident = replace(incident, severity=severity)
-    if incident.episode.pages or incident.episode.acknowledged_at:
-        return incident, (note,), (told,), ()
-    incident, page_entries, page, timers = start_clock(incident, now, policy)
-    return incident, (note, *page_entries), (*page, told), timers
+    return replace(incident, severity=severity), (note,), (told,)
 
 
 def _cleared(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
@@ -177,7 +223,7 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
     )
     effects: tuple[Effect, ...] = refreshed(changed, everywhere=False)
     timers: tuple[Timer, ...] = ()
-    if changed.is_clear:
+    if changed.is_clear and changed.is_open:
         changed = replace(changed, cleared_at=at)
         hold = policy.resolve.hold
         effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=hold.total_seconds()),)

@@ -93,7 +93,8 @@ def entry_words(entry: Entry) -> str:
 
     match entry.type:
         case "opened":
-            return f"*opened* as {fact('severity')} by {by}"
+            earlier = f", after {fact('earlier')}" if facts.get("earlier") else ""
+            return f"*opened* as {fact('severity')} by {by}{earlier}"
         case "alert_started":
             guessed = filled_in(str(facts["filled_in"]).split(", ")) if facts.get("filled_in") else ""
             return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired {guessed}".rstrip()
@@ -136,7 +137,7 @@ def entry_words(entry: Entry) -> str:
         case "resolved":
             return f"🏁 *resolved* by {by} {text}".rstrip()
         case "reopened":
-            return f"🔁 *reopened* by {by}"
+            return f"🔁 *reopened* by {by} {text}".rstrip()
         case "merged":
             return f"🔗 merged into {escape(str(facts.get('into', '')), 30)}"
         case _:

@@ -257,6 +257,8 @@ def _buttons(incident: Incident) -> Block | None:
 
 def _footer(incident: Incident, now: datetime) -> list[str]:
     parts = [f"opened {moment(incident.opened_at, now, seconds=True)} by {person(incident.opened_by)}"]
+    if incident.earlier:
+        parts.append(f"the same alert was in INC-{incident.earlier} before")
     if incident.route:
         parts.append(f"route: {escape(incident.route, 80)}")
     if incident.runbook:
