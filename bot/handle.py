@@ -19,7 +19,17 @@ from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
 from bot.incidents.heartbeats import silence
 from bot.incidents.incident import Incident
-from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, HeartbeatMissed, Input, Merge, TroubleSeen
+from bot.incidents.inputs import (
+    AlertReported,
+    CalmPassed,
+    Declare,
+    DigestDue,
+    EffectParked,
+    HeartbeatMissed,
+    Input,
+    Merge,
+    TroubleSeen,
+)
 from bot.incidents.policy import Policy
 from bot.runbooks import Runbook, choose
 from bot.store import Conflict, Store, Work
@@ -164,6 +174,10 @@ class Door:
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
                 return (None, missed) if silent is None else self._placed(work, AlertReported(silent, HEARTBEATS), now, policy)
+            case CalmPassed():
+                record = work.alert_record(input.fingerprint)
+                number = None if record is None else record.incident
+                return (None if number is None else work.incident(number)), replace(input, record=record)
             case DigestDue() | TroubleSeen():
                 return None, input
             case EffectParked():

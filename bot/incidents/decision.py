@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.alerts.flapping import STEADY, Flaps
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity
@@ -40,6 +41,9 @@ class AlertRecord:
     """The worst that its route made of it while it fires; None where it opens nothing by itself."""
     started_at: datetime | None = None
     """When it began to fire, as its sender says; None where nobody kept it."""
+    fires: int = 1
+    """How often it began to fire, as far as its incident knows."""
+    flaps: Flaps = STEADY
 
     @property
     def is_open(self) -> bool:
@@ -60,6 +64,8 @@ class Decision:
     timers: tuple[Timer, ...] = ()
     cancels: tuple[str, ...] = ()
     alert: AlertRecord | None = None
+    calmed: AlertRecord | None = None
+    """An alert that flaps no more; no report of it came."""
     others: tuple[Incident, ...] = ()
     change: ChangeRecord | None = None
     finding: FindingRecord | None = None

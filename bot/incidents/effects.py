@@ -59,6 +59,7 @@ class Topic(StrEnum):
     MERGED = "merged"
     ABSORBED = "absorbed"
     RUNBOOK = "runbook"
+    FLAPPING = "flapping"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.alerts.flapping import STEADY, Flaps
+
 HELD = 100
 """So many alerts are held in an incident's own value. It is read and written whole with every change: of thousands, most
 of the time would go into that."""
@@ -156,6 +158,8 @@ class AlertState:
     """What its sender left out or garbled and we filled in: `started_at`, `status`, `title` …; shown as such."""
     trace: str | None = None
     """Where the trace is shown that it names."""
+    flaps: Flaps = STEADY
+    """When it fired lately, and since when it flaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,8 @@ class Incident:
     mitigated_at: datetime | None = None
     cleared_at: datetime | None = None
     """When the last alert cleared; None while one is firing, or where there never was one."""
+    flaps_until: datetime | None = None
+    """When the last of its alerts that flap will have been calm for long enough, or was; not resolved by itself before."""
     proposed_at: datetime | None = None
     """When resolving was proposed for the current clearing."""
     resolved_at: datetime | None = None

@@ -22,6 +22,7 @@ from pydantic import (
 
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.flapping import Flapping
 from bot.alerts.matching import Flood, Grouping
 from bot.alerts.reading import web_url
 from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, wrong_with
@@ -330,6 +331,27 @@ class ResolveRule(Strict):
     hold: Span = timedelta(minutes=5)
 
 
+class FlappingRule(Strict):
+    """An alert that fires so often `within` a time flaps, until it has not fired for as long. `fires: 0` switches it off."""
+
+    fires: int = Field(default=3, ge=0, le=20)
+    within: Span = timedelta(minutes=60)
+
+    @field_validator("fires")
+    @classmethod
+    def _again(cls, fires: int) -> int:
+        if fires == 1:
+            raise ValueError("one fire is no flapping: write at least 2, or 0 to switch it off")
+        return fires
+
+    @field_validator("within")
+    @classmethod
+    def _takes_time(cls, within: timedelta) -> timedelta:
+        if within < timedelta(minutes=1):
+            raise ValueError("write at least 1m")
+        return within
+
+
 class PagingRule(Strict):
     """`highest_level` is the last level to page; after `fallback_after` failed tries people are called in Slack."""
 
@@ -390,6 +412,7 @@ class Policy(Strict):
     grouping: GroupingRule = GroupingRule()
     storm: StormRule = StormRule()
     resolve: ResolveRule = ResolveRule()
+    flapping: FlappingRule = FlappingRule()
     paging: PagingRule = PagingRule()
     reopen: ReopenRule = ReopenRule()
     generic: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -457,6 +480,10 @@ class Policy(Strict):
     def heartbeat_for(self, alert: Alert, endpoint: str) -> HeartbeatRule | None:
         """The dead-man's switch that an alert holds open; None where it holds none."""
         return next((one for one in self.heartbeats if not one.matcher.misfit(alert, endpoint)), None)
+
+    def flapping_rule(self) -> Flapping:
+        """When an alert flaps."""
+        return Flapping(self.flapping.fires, self.flapping.within)
 
     def flood(self) -> Flood:
         """How many incidents one source may open."""

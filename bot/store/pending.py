@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal_column, select, update
 
+from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Candidate
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.decision import AlertRecord, Timer
@@ -151,7 +152,8 @@ class Pending:
         for row in connection.execute(OPEN_ALERTS, {"fingerprints": missing}):
             record = AlertRecord(
                 row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
-                row.is_announced, Severity(row.severity) if row.severity else None, row.started_at,
+                row.is_announced, Severity(row.severity) if row.severity else None, row.started_at, row.fires,
+                decode(Flaps, row.flaps) or STEADY,
             )  # fmt: skip
             self.alerts[row.fingerprint] = Line(record, row.id, row.incident)
 
@@ -189,8 +191,8 @@ class Pending:
         held.now, held.changed_at = replace(incident, version=incident.version + 1), now
         return held.now
 
-    def save_alert(self, connection: Connection, record: AlertRecord, now: datetime) -> None:
-        """Remember a report of an alert. Raises `Conflict` where another incident has it by now."""
+    def save_alert(self, connection: Connection, record: AlertRecord, now: datetime, reports: int = 1) -> None:
+        """Remember a report of an alert, or what else is known of it. Raises `Conflict` where another incident has it by now."""
         self.open_alert(connection, record.fingerprint)
         line = self.alerts[record.fingerprint]
         if line is None:
@@ -212,7 +214,7 @@ class Pending:
             self.lines.append(line)
         # It keeps when it came first, and that it was announced.
         line.record = replace(record, at=line.record.at, is_announced=record.is_announced or line.record.is_announced)
-        line.reports, line.changed_at = line.reports + 1, now
+        line.reports, line.changed_at = line.reports + reports, now
         if not record.is_open:
             self.alerts[record.fingerprint] = None
 
@@ -314,6 +316,7 @@ def _alert_values(line: Line) -> dict[str, Any]:
         "incident": record.incident, "is_open": record.is_open and not line.is_let_go,
         "is_firing": record.is_firing, "title": record.title, "severity": record.severity, "started_at": record.started_at,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
+        "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
     }  # fmt: skip
 
 

@@ -166,6 +166,8 @@ class Work:
         self.add_entries(decision.entries, now)
         if decision.alert is not None:
             pending.save_alert(self.connection, decision.alert, now)
+        if decision.calmed is not None:
+            pending.save_alert(self.connection, decision.calmed, now, reports=0)
         pending.timers |= dict.fromkeys(decision.cancels)
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]

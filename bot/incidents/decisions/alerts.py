@@ -1,14 +1,16 @@
 """What an alert does: open, join, repeat, clear."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
+from bot.alerts.flapping import STEADY
 from bot.alerts.matching import Placement
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decisions.flapping import flapped, remembered
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
 from bot.incidents.decisions.resolving import opened_again
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
@@ -76,7 +78,7 @@ def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, 
     """An alert that is acknowledged or muted where it comes from: it fires until it clears, or it would never clear here."""
     record, known = _record(report.alert, placement, incident.number, now), _state_of(incident, report)
     if known is not None:
-        record = replace(record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at)
+        record = replace(_as_known(record, known), is_firing=known.is_firing)
     return Decision(alert=record, reason=placement.reason)
 
 
@@ -85,18 +87,18 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     known = _state_of(incident, report)
     asked = _asked(alert, placement, policy)
     if known is not None and _fires_still(known, alert, now):
-        record = _record(alert, placement, incident.number, now)
-        record = replace(record, severity=known.severity, started_at=known.started_at)
+        record = _as_known(_record(alert, placement, incident.number, now), known)
         return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
-    changed, record, started = _started(incident, report, known, asked, now)
-    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
+    begun = _begun(incident, report, known, asked, now, policy)
+    changed, entries, effects, timers = _raised(begun.incident, alert, asked, now, policy)
+    told = () if begun.flaps else _joined(changed, alert, placement)
     return Decision(
         incident=changed,
-        entries=(started, *entries),
-        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *_joined(changed, alert, placement)),
-        timers=timers,
+        entries=(*begun.entries, *entries),
+        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *begun.effects, *told),
+        timers=(*timers, *begun.timers),
         cancels=(hold_key(incident),),
-        alert=record,
+        alert=begun.record,
         reason=placement.reason,
     )
 
@@ -107,19 +109,17 @@ def _back(incident: Incident, report: AlertReported, placement: Placement, now: 
     known = _state_of(incident, report)
     asked = _asked(alert, placement, policy)
     if known is not None and _fires_still(known, alert, now):
-        changed, started = incident, list[Entry]()
-        record = replace(_record(alert, placement, incident.number, now), severity=known.severity, started_at=known.started_at)
-        verb = "still fires"
+        begun, verb = _Begun(incident, _as_known(_record(alert, placement, incident.number, now), known)), "still fires"
     else:
-        changed, record, first = _started(incident, report, known, asked, now)
-        started, verb = [first], "fires again"
-    changed, worse, told = _worsened(changed, alert, asked, now)
+        begun, verb = _begun(incident, report, known, asked, now, policy), "fires again"
+    changed, worse, told = _worsened(begun.incident, alert, asked, now)
     decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}")
     return replace(
         decision,
-        entries=(*started, *worse, *decision.entries),
-        effects=(*decision.effects, *told),
-        alert=record,
+        entries=(*begun.entries, *worse, *decision.entries),
+        effects=(*decision.effects, *told, *begun.effects),
+        timers=(*decision.timers, *begun.timers),
+        alert=begun.record,
         reason=f"{decision.reason} {placement.reason}",
     )
 
@@ -130,16 +130,31 @@ def _fires_still(known: AlertState, alert: Alert, now: datetime) -> bool:
     return known.is_firing and not is_later
 
 
-def _started(
-    incident: Incident, report: AlertReported, known: AlertState | None, asked: Severity | None, now: datetime
-) -> tuple[Incident, AlertRecord, Entry]:
-    """The incident with an alert that began to fire, what to remember of the alert, and the entry of it."""
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The incident with an alert that began to fire, what to remember of the alert, and what there is to tell of it."""
+
+    incident: Incident
+    record: AlertRecord
+    entries: tuple[Entry, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    timers: tuple[Timer, ...] = ()
+
+    @property
+    def flaps(self) -> bool:
+        return self.record.flaps.since is not None
+
+
+def _begun(
+    incident: Incident, report: AlertReported, known: AlertState | None, asked: Severity | None, now: datetime, policy: Policy
+) -> _Begun:
     alert, placement = report.alert, report.placement
     assert placement is not None
-    state = _fired_state(alert, placement.fingerprint, known, asked, now)
+    state = _fired_state(alert, placement.fingerprint, known, asked, now, policy)
     changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
-    record = replace(_record(alert, placement, incident.number, now), severity=state.severity, started_at=state.started_at)
-    return changed, record, alert_started(changed, alert, placement.fingerprint, now)
+    changed, entries, effects, timers = flapped(changed, known, state, now, policy)
+    record = _as_known(_record(alert, placement, incident.number, now), state)
+    return _Begun(changed, record, (alert_started(changed, alert, placement.fingerprint, now), *entries), effects, timers)
 
 
 def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | None:
@@ -207,10 +222,11 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
     alert, known = report.alert, _state_of(incident, report)
     record = _record(alert, placement, incident.number, now)
     if known is None or not known.is_firing:
+        record = record if known is None else _as_known(record, known)
         return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
     at = min(alert.ended_at or now, now)
     at = max(at, known.started_at)
-    record = replace(record, severity=known.severity, started_at=known.started_at)
+    record = _as_known(record, known)
     changed = _with_state(incident, known, replace(known, is_firing=False, changed_at=now))
     cleared = entry(
         changed,
@@ -225,9 +241,11 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
     timers: tuple[Timer, ...] = ()
     if changed.is_clear and changed.is_open:
         changed = replace(changed, cleared_at=at)
-        hold = policy.resolve.hold
-        effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=hold.total_seconds()),)
-        timers = (Timer(hold_key(changed), now + hold, HoldPassed(changed.number, at)),)
+        # What flaps will be back: it is watched until it is calm, and nothing is said of each time that it clears.
+        until = max(now + policy.resolve.hold, changed.flaps_until or now)
+        if known.flaps.since is None:
+            effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=(until - now).total_seconds()),)
+        timers = (Timer(hold_key(changed), until, HoldPassed(changed.number, at)),)
     return Decision(
         incident=changed,
         entries=(cleared,),
@@ -238,7 +256,9 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
     )
 
 
-def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime) -> AlertState:
+def _fired_state(
+    alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime, policy: Policy
+) -> AlertState:
     return AlertState(
         fingerprint=fingerprint,
         name=name_of(alert),
@@ -252,7 +272,13 @@ def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, sever
         severity=severity,
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
+        flaps=(known.flaps if known else STEADY).fired(alert.started_at, now, policy.flapping_rule()),
     )
+
+
+def _as_known(record: AlertRecord, state: AlertState) -> AlertRecord:
+    """A record with what is known of the alert beside its newest report."""
+    return replace(record, severity=state.severity, started_at=state.started_at, fires=state.fires, flaps=state.flaps)
 
 
 def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
@@ -262,11 +288,7 @@ def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
     held = next((one for one in incident.alerts if one.fingerprint == placement.fingerprint), None)
     if held is not None or record is None or record.incident != incident.number:
         return held
-    started = record.started_at or record.at
-    return AlertState(
-        record.fingerprint, name_of(report.alert), record.title, record.is_firing, record.source, started, record.at,
-        severity=record.severity,
-    )  # fmt: skip
+    return remembered(record, name_of(report.alert))
 
 
 def _with_state(incident: Incident, known: AlertState | None, state: AlertState) -> Incident:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert
+from bot.alerts.flapping import STEADY
 from bot.alerts.routing import name_of
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -128,7 +129,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         storm=placement.is_storm,
         earlier=placement.earlier,
         last_alert_at=now,
-        alerts=(_state(alert, placement.fingerprint, severity, now),),
+        alerts=(_state(alert, placement.fingerprint, severity, now, policy),),
         impact_started_at=alert.started_at if alert.started_at <= now else None,
         impact_source=f"alert {name_of(alert)}",
         dashboards=_dashboards(alert, known.dashboards),
@@ -142,6 +143,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         _record(alert, placement.fingerprint, report.number, placement.service, now),
         severity=severity,
         started_at=min(alert.started_at, now),
+        flaps=incident.alerts[0].flaps,
     )
     return replace(decision, alert=record, reason=f"{incident.ref} opened: {placement.reason}")
 
@@ -399,7 +401,7 @@ def _known_service(name: str | None, policy: Policy) -> str | None:
     return found or name
 
 
-def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime) -> AlertState:
+def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime, policy: Policy) -> AlertState:
     return AlertState(
         fingerprint=fingerprint,
         name=name_of(alert),
@@ -412,6 +414,7 @@ def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime) ->
         severity=severity,
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
+        flaps=STEADY.fired(alert.started_at, now, policy.flapping_rule()),
     )
 
 

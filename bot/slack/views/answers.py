@@ -100,6 +100,11 @@ def entry_words(entry: Entry) -> str:
             return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired {guessed}".rstrip()
         case "alert_resolved":
             return f"🌤️ alert {escape(str(facts.get('alert', '')), 120)} cleared"
+        case "flapping_started":
+            alert, within = escape(str(facts.get("alert", "")), 120), float(facts.get("within_seconds") or 0) / 60
+            return f"〰️ alert {alert} *flaps*: {fact('fires')} fires in {within:g} min"
+        case "flapping_ended":
+            return f"〰️ alert {escape(str(facts.get('alert', '')), 120)} is calm, after {fact('fires')} fires"
         case "page_requested":
             return "asked PagerDuty to page"
         case "page_accepted":
