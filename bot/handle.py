@@ -243,12 +243,12 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     if not opens or placement.incident is not None:
         return placement
     flood, source, route = policy.flood(), report.alert.source, placement.route
-    opened = work.opened_by(source, now - flood.within)
-    if opened < flood.most:
+    why = flood.reached(source, *work.opened_by(source, now - flood.within))
+    if not why:
         return placement
     # Whoever is woken for it must be those who would have been.
     pager = route.pager or policy.service(placement.service).pager
-    return gathered(placement, source, opened, work.storm_of(source, pager, is_private=route.private), pager, flood)
+    return gathered(placement, why, work.storm_of(source, pager, is_private=route.private), pager)
 
 
 def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:

@@ -20,10 +20,19 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """How many incidents one source may open `within` a time, before one more gathers all the rest."""
+    """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest."""
 
-    most: int = 20
+    most: int = 19
     within: timedelta = timedelta(hours=1)
+    in_all: int = 60
+
+    def reached(self, source: str, opened: int, opened_by_all: int) -> str:
+        """Why `source` opens no more, in words; empty where it may."""
+        if opened >= self.most:
+            return f"{source} has opened {opened} incidents in {_minutes(self.within)}"
+        if opened_by_all >= self.in_all:
+            return f"all sources have opened {opened_by_all} incidents in {_minutes(self.within)}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +128,11 @@ def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known 
     return choose_route(alert, endpoint, routes, now)[0].outcome is Outcome.OPEN
 
 
-def gathered(placement: Placement, source: str, opened: int, storm: int | None, pager: str, flood: Flood) -> Placement:
-    """Where an alert that would open an incident and page by `pager` goes when its source has `opened` the most lately.
+def gathered(placement: Placement, why: str, storm: int | None, pager: str) -> Placement:
+    """Where an alert that would open an incident and page by `pager` goes when there may be no more of them, and why.
 
-    `storm` is the open incident that gathers what pages the same people, if there is one. Other sources are untouched.
+    `storm` is the open incident of its source that gathers what pages the same people, if there is one.
     """
-    why = f"{source} has opened {opened} incidents in {_minutes(flood.within)}"
     if storm is not None:
         return replace(placement, incident=storm, reason=f"{placement.reason}; {why}, so INC-{storm} gathers it")
     return replace(

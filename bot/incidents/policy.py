@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from types import NoneType
@@ -22,15 +22,17 @@ from pydantic import (
 
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.flapping import Flapping
 from bot.alerts.matching import Flood, Grouping
 from bot.alerts.reading import web_url
-from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, wrong_with
+from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, choose_route, wrong_with
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
 
 Model = TypeVar("Model", bound=BaseModel)
+NOT_URGENT = 6
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -318,9 +320,12 @@ class GroupingRule(Strict):
 
 
 class StormRule(Strict):
-    """One source opens `most` incidents `within` a time; what else it sends then goes to one more, which pages once."""
+    """One source opens `most` incidents `within` a time, and all sources `in_all`; what else one sends then goes to one more
+    incident of its own, which pages once.
+    """
 
-    most: int = Field(default=20, ge=1, le=1000)
+    most: int = Field(default=19, ge=1, le=1000)
+    in_all: int = Field(default=60, ge=1, le=10_000)
     within: Span = timedelta(hours=1)
 
 
@@ -486,8 +491,15 @@ class Policy(Strict):
         return Flapping(self.flapping.fires, self.flapping.within)
 
     def flood(self) -> Flood:
-        """How many incidents one source may open."""
-        return Flood(self.storm.most, self.storm.within)
+        """How many incidents one source may open, and all of them."""
+        return Flood(self.storm.most, self.storm.within, max(self.storm.most, self.storm.in_all))
+
+    def urgency(self, alert: Alert, endpoint: str, now: datetime) -> int:
+        """1 for what opens a SEV1, to 5; 6 for what opens nothing."""
+        if alert.status is not AlertStatus.FIRING:
+            return NOT_URGENT
+        route = choose_route(alert, endpoint, self.built_routes(), now)[0]
+        return self.severity_for(route, alert.severity).rank if route.outcome is Outcome.OPEN else NOT_URGENT
 
     def severity_for(self, route: Route, alert_severity: AlertSeverity) -> Severity:
         """The route's own severity, or its own map's, or the map's for what the sender says."""

@@ -30,6 +30,8 @@ SETTLE = timedelta(seconds=10)
 """How far before our first try a request of ours may be dated: clocks differ."""
 KNOWN_AFTER, UNKNOWN_WAIT = 12, timedelta(seconds=5)
 """Tries, and the time between them, in which the bot should have read who is in Slack."""
+RANKS = {"critical": 2, "error": 3, "warning": 4}
+"""How bad a page is of which only PagerDuty's own word is known."""
 NOT_THERE_YET = "PagerDuty does not show the incident of this page yet"
 
 
@@ -90,7 +92,7 @@ class PagerDeliverer:
             },
             "links": [{"href": href, "text": text} for href, text in effect.links],
         }
-        self._send(effect.pager, event, "a page")
+        self._send(effect.pager, event, "a page", effect.rank or RANKS.get(effect.severity, 5))
         return PageAccepted(effect.incident, effect.dedup_key, self._clock())
 
     def _drop(self, effect: PageOnCall, attempt: Attempt, incident: Incident, episode: Episode) -> Input:
@@ -113,7 +115,7 @@ class PagerDeliverer:
         event = {"event_action": "trigger", "dedup_key": effect.dedup_key, "client": "Firstfive", "payload": payload}
         who = f"the on-call of {effect.service}"
         try:
-            self._send(effect.pager, event, f"a page for {effect.service}")
+            self._send(effect.pager, event, f"a page for {effect.service}", RANKS.get(effect.severity, 5))
         except GaveUp as error:
             return SomeoneNotAsked(effect.incident, who, effect.by, error.reason, error.mend)
         return SomeoneAsked(effect.incident, who, effect.by, self._clock())
@@ -209,11 +211,11 @@ class PagerDeliverer:
         }
         self._client.post(f"/incidents/{found['id']}/responder_requests", body, "a request for a responder")
 
-    def _send(self, pager: str, event: Mapping[str, Any], what: str) -> None:
+    def _send(self, pager: str, event: Mapping[str, Any], what: str, rank: int = 5) -> None:
         key = self._key_named(pager)
         if not key:
             raise GaveUp(f"there is no PagerDuty key called {pager}, and no default one", MEND_KEY)
-        self._budget.spend(key, is_critical=event.get("payload", {}).get("severity") == "critical")
+        self._budget.spend(key, rank)
         try:
             self._client.enqueue(key, event, what)
         except TryLater as error:

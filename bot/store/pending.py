@@ -106,8 +106,8 @@ class Pending:
     number: int | None = None
     """The last incident's number, once it was asked for; and as it is in the database."""
     written_number: int = 0
-    openings: dict[str, tuple[datetime, int]] = field(default_factory=dict)
-    """How many incidents each source has opened since a moment, as it is in the database."""
+    openings: dict[str, tuple[datetime, int, int]] = field(default_factory=dict)
+    """How many incidents each source, and all of them, have opened since a moment, as it is in the database."""
     opens_alone: bool = False
     """Whether nobody else may open an incident meanwhile."""
     fresh: set[int] = field(default_factory=set)

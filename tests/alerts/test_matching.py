@@ -224,11 +224,24 @@ def test_the_fingerprint_is_the_same_firing_and_resolved_and_differs_by_route():
 
 
 @pytest.mark.parametrize(
+    ("opened", "of_all", "why"),
+    [
+        (18, 59, ""),
+        (19, 19, "alertmanager has opened 19 incidents in 60 min"),
+        (0, 60, "all sources have opened 60 incidents in 60 min"),
+    ],
+)
+def test_a_source_and_all_of_them_open_only_so_many(opened, of_all, why):
+    assert Flood().reached("alertmanager", opened, of_all) == why
+
+
+@pytest.mark.parametrize(
     ("opened", "storm", "incident", "is_storm"),
     [(3, None, None, True), (3, 9, 9, False), (50, 9, 9, False)],
 )
 def test_beyond_as_many_incidents_as_a_source_may_open_one_more_gathers_the_rest(opened, storm, incident, is_storm):
-    placement = gathered(placed(alert()), "alertmanager", opened, storm, "platform", Flood(most=3, within=timedelta(hours=1)))
+    why = Flood(most=3, within=timedelta(hours=1)).reached("alertmanager", opened, opened)
+    placement = gathered(placed(alert()), why, storm, "platform")
 
     assert (placement.incident, placement.is_storm) == (incident, is_storm)
     assert placement.pager == ("platform" if is_storm else None)

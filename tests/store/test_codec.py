@@ -76,7 +76,7 @@ STORED_TIMERS = {
 }
 STORED_EFFECTS = {
     # pager
-    "PageOnCall": "incident dedup_key pager summary severity source details links",
+    "PageOnCall": "incident dedup_key pager summary severity source details links rank",
     "PageNextLevel": "incident dedup_key level",
     "PagePerson": "incident dedup_key person by message",
     "PageService": "incident dedup_key pager service by summary severity",

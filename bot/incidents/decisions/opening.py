@@ -231,6 +231,7 @@ def page_for(incident: Incident, details: str = "") -> PageOnCall:
         source=incident.service or "firstfive",
         details=facts,
         links=tuple((url, "Dashboard") for url in incident.dashboards),
+        rank=incident.severity.rank,
     )
 
 
