@@ -19,7 +19,17 @@ from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
 from bot.incidents.heartbeats import silence
 from bot.incidents.incident import Incident
-from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, HeartbeatMissed, Input, Merge, TroubleSeen
+from bot.incidents.inputs import (
+    AlertReported,
+    CalmPassed,
+    Declare,
+    DigestDue,
+    EffectParked,
+    HeartbeatMissed,
+    Input,
+    Merge,
+    TroubleSeen,
+)
 from bot.incidents.policy import Policy
 from bot.runbooks import Runbook, choose
 from bot.store import Conflict, Store, Work
@@ -164,6 +174,10 @@ class Door:
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
                 return (None, missed) if silent is None else self._placed(work, AlertReported(silent, HEARTBEATS), now, policy)
+            case CalmPassed():
+                record = work.alert_record(input.fingerprint)
+                number = None if record is None else record.incident
+                return (None if number is None else work.incident(number)), replace(input, record=record)
             case DigestDue() | TroubleSeen():
                 return None, input
             case EffectParked():
@@ -229,19 +243,20 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     if not opens or placement.incident is not None:
         return placement
     flood, source, route = policy.flood(), report.alert.source, placement.route
-    opened = work.opened_by(source, now - flood.within)
-    if opened < flood.most:
+    why = flood.reached(source, *work.opened_by(source, now - flood.within))
+    if not why:
         return placement
     # Whoever is woken for it must be those who would have been.
     pager = route.pager or policy.service(placement.service).pager
-    return gathered(placement, source, opened, work.storm_of(source, pager, is_private=route.private), pager, flood)
+    return gathered(placement, why, work.storm_of(source, pager, is_private=route.private), pager)
 
 
 def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
     """Where the record and the policy put an alert, and why. Changes nothing."""
     routes, aliases = policy.built_routes(), policy.aliases()
     known = work.known_alert(report.alert.fingerprint(report.route))
-    service = service_of(report.alert, report.route, routes, aliases, now) if known is None or known.incident is None else None
+    is_in_hand = known is not None and known.is_in_hand
+    service = None if is_in_hand else service_of(report.alert, report.route, routes, aliases, now)
     candidates = work.candidates(service) if service is not None else ()
     placement = place(
         report.alert,

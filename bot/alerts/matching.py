@@ -10,25 +10,44 @@ from bot.alerts.routing import Outcome, Route, choose_route
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How alerts of one service share an incident: within `window` of its newest alert. Zero switches it off."""
+    """How alerts share an incident: those of one service within `window` of its newest alert, zero switches it off; the
+    same alert for as long as it is open, and for `reopens_within` after it was resolved.
+    """
 
     window: timedelta = timedelta(minutes=10)
+    reopens_within: timedelta = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """How many incidents one source may open `within` a time, before one more gathers all the rest."""
+    """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest."""
 
-    most: int = 20
+    most: int = 19
     within: timedelta = timedelta(hours=1)
+    in_all: int = 60
+
+    def reached(self, source: str, opened: int, opened_by_all: int) -> str:
+        """Why `source` opens no more, in words; empty where it may."""
+        if opened >= self.most:
+            return f"{source} has opened {opened} incidents in {_minutes(self.within)}"
+        if opened_by_all >= self.in_all:
+            return f"all sources have opened {opened_by_all} incidents in {_minutes(self.within)}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the record remembers of a fingerprint that has not cleared: its incident, or None if it opened none."""
+    """What the record remembers of a fingerprint that has not been forgotten: its incident, or None if it opened none."""
 
     incident: int | None
     is_announced: bool = False
+    resolved_at: datetime | None = None
+    """When that incident was resolved; None while it is open."""
+
+    @property
+    def is_in_hand(self) -> bool:
+        """Whether it belongs to an incident that is open."""
+        return self.incident is not None and self.resolved_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +62,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an alert belongs. `incident` is the open one it joins; None with OPEN means a new one.
+    """Where an alert belongs. `incident` is the one it joins, or opens again; None with OPEN means a new one.
 
     `is_repeat` says that this very alert is known already and still firing.
     """
@@ -59,6 +78,10 @@ class Placement:
     """The new incident gathers whatever else its source sends."""
     pager: str | None = None
     """Whom that one pages; None where the route or the service says."""
+    opens_again: bool = False
+    """The incident was resolved, and this alert of its own fires."""
+    earlier: int | None = None
+    """The incident that it belonged to before, where that is over for too long to be opened again."""
 
 
 def place(
@@ -78,7 +101,8 @@ def place(
     if alert.kind is Kind.TEST:
         # Some senders' tests carry the name of what they try: they must neither raise nor clear it.
         return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, "a test: recorded, never paged")
-    if known is not None and known.incident is not None:
+    over = None if known is None or known.is_in_hand else known.incident
+    if known is not None and known.incident is not None and (known.is_in_hand or alert.status is not Status.FIRING):
         return _in_its_incident(alert, route, service, fingerprint, known.incident)
     if alert.status is not Status.FIRING:
         reason = f"{alert.status.value}, and nothing open waits for it"
@@ -87,26 +111,28 @@ def place(
         reason = f"{alert.kind.value.replace('_', ' ')}: recorded, never paged"
         return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, reason)
     if route.outcome is not Outcome.OPEN:
-        return _without_incident(route, service, fingerprint, known, why_route)
+        return _without_incident(route, service, fingerprint, None if over else known, why_route)
+    if known is not None and known.resolved_at is not None and now - known.resolved_at <= grouping.reopens_within:
+        again = f"{why_route}; the same alert was in INC-{over}, resolved {_ago(now - known.resolved_at)} ago: it is opened again"
+        return Placement(route, Outcome.OPEN, service, fingerprint, over, False, again, opens_again=True)
     # Whatever was announced or recorded of it before: it may have got worse since.
     joined, why_joined = _join(service, route, grouping, candidates, now)
-    return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}")
+    before = f"; it was in INC-{over} before" if over else ""
+    return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}{before}", earlier=over)
 
 
 def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None, now: datetime) -> bool:
     """Whether `place` might have it open an incident, as far as can be said without looking at those that there are."""
-    has_one = known is not None and known.incident is not None
-    if has_one or alert.status is not Status.FIRING:
+    if (known is not None and known.is_in_hand) or alert.status is not Status.FIRING:
         return False
     return choose_route(alert, endpoint, routes, now)[0].outcome is Outcome.OPEN
 
 
-def gathered(placement: Placement, source: str, opened: int, storm: int | None, pager: str, flood: Flood) -> Placement:
-    """Where an alert that would open an incident and page by `pager` goes when its source has `opened` the most lately.
+def gathered(placement: Placement, why: str, storm: int | None, pager: str) -> Placement:
+    """Where an alert that would open an incident and page by `pager` goes when there may be no more of them, and why.
 
-    `storm` is the open incident that gathers what pages the same people, if there is one. Other sources are untouched.
+    `storm` is the open incident of its source that gathers what pages the same people, if there is one.
     """
-    why = f"{source} has opened {opened} incidents in {_minutes(flood.within)}"
     if storm is not None:
         return replace(placement, incident=storm, reason=f"{placement.reason}; {why}, so INC-{storm} gathers it")
     return replace(
@@ -129,7 +155,7 @@ def canonical(service: str | None, aliases: Mapping[str, str]) -> str | None:
 def _in_its_incident(alert: Alert, route: Route, service: str | None, fingerprint: str, incident: int) -> Placement:
     is_firing = alert.status is Status.FIRING
     verb = "fires again" if is_firing else alert.status.value
-    reason = f"the same alert is open in INC-{incident}: {verb}"
+    reason = f"the same alert is in INC-{incident}: {verb}"
     return Placement(route, Outcome.OPEN, service, fingerprint, incident, is_firing, reason)
 
 
@@ -165,3 +191,8 @@ def _is_near(candidate: Candidate, service: str, route: Route, grouping: Groupin
 
 def _minutes(span: timedelta) -> str:
     return f"{span.total_seconds() / 60:g} min"
+
+
+def _ago(span: timedelta) -> str:
+    minutes = int(span.total_seconds() / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

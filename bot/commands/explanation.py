@@ -32,7 +32,9 @@ class Explained:
 
     @property
     def outcome(self) -> str:
-        """One word: open, announce, record or drop; join or update where an incident has it."""
+        """One word: open, announce, record or drop; join or update where an incident has it; reopen where it had."""
+        if self.placement.opens_again:
+            return "reopen"
         if self.placement.incident is not None:
             return "join" if self.alert.status is Status.FIRING else "update"
         return self.placement.outcome.value

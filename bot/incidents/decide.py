@@ -9,6 +9,7 @@ from bot.incidents.decisions import (
     acknowledging,
     alerts,
     deliveries,
+    flapping,
     merging,
     opening,
     paging,
@@ -26,6 +27,7 @@ from bot.incidents.inputs import (
     AlertReported,
     AnnouncementPosted,
     AssignRole,
+    CalmPassed,
     Cancel,
     ChangeSeverity,
     ChangeStatus,
@@ -82,6 +84,8 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
             return opening.declared(input, now, policy)
         case AlertReported():
             return alerts.reported(incident, input, now, policy)
+        case CalmPassed():
+            return flapping.calm_passed(incident, input, now, policy)
         case HeartbeatMissed():
             return waited_for(input, now, policy)
         case DigestDue():

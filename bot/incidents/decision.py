@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.alerts.flapping import STEADY, Flaps
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity
@@ -23,9 +24,9 @@ class Timer:
 class AlertRecord:
     """What to remember of an alert. One open record a fingerprint.
 
-    A record is open while the alert fires, and for as long as an incident that it belongs to is open: so that one
-    that fires again comes back to its incident. Saving an incident that is over closes its records; saving one that
-    was merged hands them to the incident it was merged into.
+    A record is open while the alert fires, and for as long as an incident that it belongs to is open or resolved: so that
+    one that fires again comes back to its incident. Saving an incident that is closed or cancelled closes its records;
+    saving one that was merged hands them to the incident it was merged into.
     """
 
     fingerprint: str
@@ -40,6 +41,9 @@ class AlertRecord:
     """The worst that its route made of it while it fires; None where it opens nothing by itself."""
     started_at: datetime | None = None
     """When it began to fire, as its sender says; None where nobody kept it."""
+    fires: int = 1
+    """How often it began to fire, as far as its incident knows."""
+    flaps: Flaps = STEADY
 
     @property
     def is_open(self) -> bool:
@@ -60,6 +64,8 @@ class Decision:
     timers: tuple[Timer, ...] = ()
     cancels: tuple[str, ...] = ()
     alert: AlertRecord | None = None
+    calmed: AlertRecord | None = None
+    """An alert that flaps no more; no report of it came."""
     others: tuple[Incident, ...] = ()
     change: ChangeRecord | None = None
     finding: FindingRecord | None = None

@@ -59,6 +59,7 @@ class Topic(StrEnum):
     MERGED = "merged"
     ABSORBED = "absorbed"
     RUNBOOK = "runbook"
+    FLAPPING = "flapping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class PageOnCall:
     details: Mapping[str, str] = field(default_factory=dict)
     links: tuple[tuple[str, str], ...] = ()
     """(href, text) pairs."""
+    rank: int = 0
+    """How bad it is, 1 for SEV1: what goes first. 0 where nobody said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

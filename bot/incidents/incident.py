@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from bot.alerts.flapping import STEADY, Flaps
+
 HELD = 100
 """So many alerts are held in an incident's own value. It is read and written whole with every change: of thousands, most
 of the time would go into that."""
@@ -156,6 +158,8 @@ class AlertState:
     """What its sender left out or garbled and we filled in: `started_at`, `status`, `title` …; shown as such."""
     trace: str | None = None
     """Where the trace is shown that it names."""
+    flaps: Flaps = STEADY
+    """When it fired lately, and since when it flaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,12 +238,16 @@ class Incident:
     mitigated_at: datetime | None = None
     cleared_at: datetime | None = None
     """When the last alert cleared; None while one is firing, or where there never was one."""
+    flaps_until: datetime | None = None
+    """When the last of its alerts that flap will have been calm for long enough, or was; not resolved by itself before."""
     proposed_at: datetime | None = None
     """When resolving was proposed for the current clearing."""
     resolved_at: datetime | None = None
     resolved_by: str | None = None
     closed_at: datetime | None = None
     merged_into: int | None = None
+    earlier: int | None = None
+    """The incident that its first alert belonged to before, and that was over for too long to be opened again."""
     draft: str | None = None
     """The permalink of the newest post-mortem draft in Slack."""
     version: int = 0

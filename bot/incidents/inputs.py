@@ -422,6 +422,14 @@ class HoldPassed:
 
 
 @dataclass(frozen=True, slots=True)
+class CalmPassed:
+    """An alert that flaps may have been calm for long enough. What is known of it, `record`, is filled in by the door."""
+
+    fingerprint: str
+    record: "AlertRecord | None" = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatMissed:
     """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source and route.
 
@@ -488,5 +496,5 @@ Reported = (
     | EffectParked
     | TroubleSeen
 )
-Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | HeartbeatMissed | DigestDue
+Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | CalmPassed | HeartbeatMissed | DigestDue
 Input = Asked | Reported | Passed

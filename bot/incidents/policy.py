@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cached_property
 from types import NoneType
@@ -23,17 +23,20 @@ from pydantic import (
 
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.flapping import Flapping
 from bot.alerts.limits import Rate, rate
 from bot.alerts.matching import Flood, Grouping
 from bot.alerts.reading import web_url
 from bot.alerts.registry import sources
-from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, wrong_with
+from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, choose_route, wrong_with
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
 from bot.incidents.pagers import ID, ByPolicy
 
 Model = TypeVar("Model", bound=BaseModel)
+NOT_URGENT = 6
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -362,9 +365,12 @@ class GroupingRule(Strict):
 
 
 class StormRule(Strict):
-    """One source opens `most` incidents `within` a time; what else it sends then goes to one more, which pages once."""
+    """One source opens `most` incidents `within` a time, and all sources `in_all`; what else one sends then goes to one more
+    incident of its own, which pages once.
+    """
 
-    most: int = Field(default=20, ge=1, le=1000)
+    most: int = Field(default=19, ge=1, le=1000)
+    in_all: int = Field(default=60, ge=1, le=10_000)
     within: Span = timedelta(hours=1)
 
 
@@ -429,6 +435,27 @@ class ResolveRule(Strict):
     hold: Span = timedelta(minutes=5)
 
 
+class FlappingRule(Strict):
+    """An alert that fires so often `within` a time flaps, until it has not fired for as long. `fires: 0` switches it off."""
+
+    fires: int = Field(default=3, ge=0, le=20)
+    within: Span = timedelta(minutes=60)
+
+    @field_validator("fires")
+    @classmethod
+    def _again(cls, fires: int) -> int:
+        if fires == 1:
+            raise ValueError("one fire is no flapping: write at least 2, or 0 to switch it off")
+        return fires
+
+    @field_validator("within")
+    @classmethod
+    def _takes_time(cls, within: timedelta) -> timedelta:
+        if within < timedelta(minutes=1):
+            raise ValueError("write at least 1m")
+        return within
+
+
 class PagingRule(Strict):
     """`highest_level` is the last level to page; after `fallback_after` failed tries people are called in Slack."""
 
@@ -437,7 +464,7 @@ class PagingRule(Strict):
 
 
 class ReopenRule(Strict):
-    """Re-opening later than `within` opens a new, linked incident instead."""
+    """What was resolved is opened again `within` this time, by a person or an alert; later a new incident names it."""
 
     within: Span = timedelta(hours=24)
 
@@ -490,6 +517,7 @@ class Policy(Strict):
     storm: StormRule = StormRule()
     limits: LimitsRule = LimitsRule()
     resolve: ResolveRule = ResolveRule()
+    flapping: FlappingRule = FlappingRule()
     paging: PagingRule = PagingRule()
     reopen: ReopenRule = ReopenRule()
     generic: dict[str, dict[str, str]] = Field(default_factory=dict)
@@ -552,15 +580,26 @@ class Policy(Strict):
 
     def grouping_rule(self) -> Grouping:
         """How alerts of one service share an incident."""
-        return Grouping(window=self.grouping.window)
+        return Grouping(window=self.grouping.window, reopens_within=self.reopen.within)
 
     def heartbeat_for(self, alert: Alert, endpoint: str) -> HeartbeatRule | None:
         """The dead-man's switch that an alert holds open; None where it holds none."""
         return next((one for one in self.heartbeats if not one.matcher.misfit(alert, endpoint)), None)
 
+    def flapping_rule(self) -> Flapping:
+        """When an alert flaps."""
+        return Flapping(self.flapping.fires, self.flapping.within)
+
     def flood(self) -> Flood:
-        """How many incidents one source may open."""
-        return Flood(self.storm.most, self.storm.within)
+        """How many incidents one source may open, and all of them."""
+        return Flood(self.storm.most, self.storm.within, max(self.storm.most, self.storm.in_all))
+
+    def urgency(self, alert: Alert, endpoint: str, now: datetime) -> int:
+        """1 for what opens a SEV1, to 5; 6 for what opens nothing."""
+        if alert.status is not AlertStatus.FIRING:
+            return NOT_URGENT
+        route = choose_route(alert, endpoint, self.built_routes(), now)[0]
+        return self.severity_for(route, alert.severity).rank if route.outcome is Outcome.OPEN else NOT_URGENT
 
     def severity_for(self, route: Route, alert_severity: AlertSeverity) -> Severity:
         """The route's own severity, or its own map's, or the map's for what the sender says."""

@@ -32,6 +32,8 @@ SETTLE = timedelta(seconds=10)
 """How far before our first try a request of ours may be dated: clocks differ."""
 KNOWN_AFTER, UNKNOWN_WAIT = 12, timedelta(seconds=5)
 """Tries, and the time between them, in which the bot should have read who is in Slack."""
+RANKS = {"critical": 2, "error": 3, "warning": 4}
+"""How bad a page is of which only PagerDuty's own word is known."""
 NOT_THERE_YET = "PagerDuty does not show the incident of this page yet"
 
 
@@ -87,8 +89,9 @@ class PagerDeliverer:
         if by is not None:
             said = _payload(effect.summary, effect.source, effect.severity)["summary"]
             self._opening.open(
-                effect.dedup_key, by, title=said, details=_details(effect), severity=effect.severity, is_lost=attempt.is_ambiguous
-            )
+                effect.dedup_key, by, title=said, details=_details(effect), severity=effect.severity, rank=_rank(effect),
+                is_lost=attempt.is_ambiguous,
+            )  # fmt: skip
             return PageAccepted(effect.incident, effect.dedup_key, self._clock())
         event = {
             "event_action": "trigger",
@@ -100,7 +103,7 @@ class PagerDeliverer:
             },
             "links": [{"href": href, "text": text} for href, text in effect.links],
         }
-        self._send(effect.pager, event, "a page")
+        self._send(effect.pager, event, "a page", _rank(effect))
         return PageAccepted(effect.incident, effect.dedup_key, self._clock())
 
     def _drop(self, effect: PageOnCall, attempt: Attempt, incident: Incident, episode: Episode) -> Input:
@@ -133,11 +136,11 @@ class PagerDeliverer:
         try:
             if by is not None:
                 self._opening.open(
-                    effect.dedup_key, by, title=payload["summary"], details="", severity=effect.severity,
+                    effect.dedup_key, by, title=payload["summary"], details="", severity=effect.severity, rank=_rank(effect),
                     is_lost=attempt.is_ambiguous,
                 )  # fmt: skip
             else:
-                self._send(effect.pager, event, f"a page for {effect.service}")
+                self._send(effect.pager, event, f"a page for {effect.service}", _rank(effect))
         except GaveUp as error:
             return SomeoneNotAsked(effect.incident, who, effect.by, error.reason, error.mend)
         return SomeoneAsked(effect.incident, who, effect.by, self._clock())
@@ -237,11 +240,11 @@ class PagerDeliverer:
         }
         self._client.post(f"/incidents/{found['id']}/responder_requests", body, "a request for a responder")
 
-    def _send(self, pager: str, event: Mapping[str, Any], what: str) -> None:
+    def _send(self, pager: str, event: Mapping[str, Any], what: str, rank: int = 5) -> None:
         key = self._key_named(pager)
         if not key:
             raise GaveUp(f"there is no PagerDuty key called {pager}, and no default one", MEND_KEY)
-        self._budget.spend(key, is_critical=event.get("payload", {}).get("severity") == "critical")
+        self._budget.spend(key, rank)
         try:
             self._client.enqueue(key, event, what)
         except TryLater as error:
@@ -257,6 +260,12 @@ class PagerDeliverer:
             raise GaveUp(f"PagerDuty wants to know who is {what}", "set PAGERDUTY_FROM to a PagerDuty user's address")
         body = {"incident": {"type": "incident_reference", **change}}
         self._client.put(f"/incidents/{found['id']}", body, what, from_email=email)
+
+
+def _rank(effect: PageOnCall | PageService) -> int:
+    """How bad it is, 1 for SEV1; by PagerDuty's word for it where nothing else says."""
+    said = effect.rank if isinstance(effect, PageOnCall) else 0
+    return said or RANKS.get(effect.severity, 5)
 
 
 def _is_over(incident: Incident, episode: Episode) -> bool:

@@ -10,7 +10,9 @@ from bot.errors import OverBudget
 PER_MINUTE = 115
 """A little under the limit: the rolling minute is PagerDuty's, not ours."""
 KEPT_FREE = 30
-"""So many of them are for what is critical: a flood of lesser pages must not hold up the one that matters."""
+"""So many of them are for pages of SEV1 and SEV2: a flood of lesser ones must not hold up the one that matters."""
+KEPT_FOR_THE_WORST = 10
+"""So many of those are for SEV1."""
 MINUTE = 60.0
 
 
@@ -23,9 +25,12 @@ class Budget:
         self._blocked: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def spend(self, key: str, *, is_critical: bool = False) -> None:
-        """Take one call out of the budget of `key`. Raises `OverBudget` with the wait where there is none left."""
-        most = self._most if is_critical else self._most - self._kept_free
+    def spend(self, key: str, rank: int = 5) -> None:
+        """Take one call out of the budget of `key`, for something that bad: 1 for SEV1. Raises `OverBudget` with the wait
+        where there is none left for that.
+        """
+        kept = {1: 0, 2: min(KEPT_FOR_THE_WORST, self._kept_free)}.get(rank, self._kept_free)
+        most = self._most - kept
         with self._lock:
             now = self._now()
             spent = self._spent.setdefault(key, deque())

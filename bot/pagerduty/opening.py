@@ -27,21 +27,21 @@ class Opening:
     def __init__(self, *, client: Client, reports: Reports, budget: Budget) -> None:
         self._client, self._reports, self._budget = client, reports, budget
 
-    def open(self, key: str, by: ByPolicy, *, title: str, details: str, severity: str, is_lost: bool) -> None:
+    def open(self, key: str, by: ByPolicy, *, title: str, details: str, severity: str, rank: int, is_lost: bool) -> None:
         """Wake whoever is on call by a policy; returns only when PagerDuty has an incident of this key.
 
-        With `is_lost` it may have one already. Raises `TryLater`, `Ambiguous` or `GaveUp`.
+        `rank` is how bad it is, 1 for SEV1: what is spent first. With `is_lost` it may have one already. Raises `TryLater`, `Ambiguous` or `GaveUp`.
         """
         self._check_set_up()
         made = self._reports.incident(key) if is_lost else None
         if made is None:
-            made = self._made(key, by, title, details, severity)
+            made = self._made(key, by, title, details, severity, rank)
         if made.get("status") == "acknowledged" and _surely(lambda: self._is_our_own(made)):
             reason = "PagerDuty gave the incident to the user that the bot acts as, acknowledged from the start: nobody was woken"
             raise GaveUp(reason, MEND_FROM)
 
-    def _made(self, key: str, by: ByPolicy, title: str, details: str, severity: str) -> dict[str, Any]:
-        self._budget.spend(OPENING, is_critical=severity == "critical")
+    def _made(self, key: str, by: ByPolicy, title: str, details: str, severity: str, rank: int) -> dict[str, Any]:
+        self._budget.spend(OPENING, rank)
         body = {"incident": {
             "type": "incident", "title": title[:TITLE_LIMIT], "incident_key": key,
             "service": {"id": by.service, "type": "service_reference"},

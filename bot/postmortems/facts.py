@@ -21,7 +21,7 @@ SHOWN = frozenset({
     "escalated", "escalation_delayed", "escalation_failed", "ack", "ack_delayed", "unack", "ack_breached", "role",
     "severity_changed", "status_changed", "status_update",
     "update_overdue", "note", "pin", "runbook_step", "rollback", "deploy_caused", "impact_started_set", "mitigated",
-    "resolved", "merged", "absorbed", "cancelled",
+    "resolved", "merged", "absorbed", "cancelled", "flapping_started", "flapping_ended",
 })  # fmt: skip
 PHASES = frozenset({"opened", "reopened", "ack", "mitigated", "resolved", "ack_breached"})
 ENDS = ("resolved", "cancelled", "merged")
@@ -389,6 +389,8 @@ def _words(entry: Entry, said: Any) -> str:
     words = {
         "alert_started": f"Alert {said(facts_.get('alert', ''))} fired{said(_guessed(entry))}",
         "alert_resolved": f"Alert {said(facts_.get('alert', ''))} cleared",
+        "flapping_started": f"Alert {said(facts_.get('alert', ''))} began to flap",
+        "flapping_ended": f"Alert {said(facts_.get('alert', ''))} was calm, after {said(facts_.get('fires', 'MISSING'))} fires",
         "opened": f"Opened as {said(facts_.get('severity', ''))} by {by}",
         "reopened": f"Reopened by {by}",
         "page_accepted": "PagerDuty took the page",

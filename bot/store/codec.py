@@ -21,7 +21,7 @@ from bot.incidents.inputs import Input
 from bot.runbooks import Choice
 
 TRANSIENT = {"Merge": ("target",), "AlertReported": ("placement", "runbook", "record"), "Declare": ("record", "twin"),
-             "HeartbeatMissed": ("is_unread",)}  # fmt: skip
+             "CalmPassed": ("record",), "HeartbeatMissed": ("is_unread",)}  # fmt: skip
 """Fields that the door fills in for one decision; never stored."""
 
 NAMES: dict[str, type] = {one.__name__: one for one in (*get_args(inputs.Input), *get_args(effects.Effect))}

@@ -39,6 +39,7 @@ from bot.incidents.effects import (
     PageOnCall,
     PostDigest,
     RaiseAlarm,
+    ResolvePage,
 )
 from bot.store.codec import decode_tagged, encode_tagged
 from bot.store.database import database_now, its_now
@@ -47,7 +48,9 @@ from bot.store.tables import outbox
 UNFINISHED = ("pending", "sending", "ambiguous")
 FIRST = {Lane.PAGER: 0, Lane.CHAT: 100, Lane.DOCUMENT: 200}
 ASKED_AT_ONCE = 500
-PAGER_FIRST = {"critical": 0, "error": 10, "warning": 20, "info": 30}
+PAGER_FIRST = {"critical": 10, "error": 20, "warning": 30, "info": 40}
+ENDS_OF_PAGES = 50
+"""Last: who is woken matters more than who may sleep again, and both share what PagerDuty takes in a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +115,24 @@ def put(connection: Connection, effects: Iterable[tuple[Effect, datetime]], fres
 
 
 def _new_row(effect: Effect, now: datetime) -> dict[str, object]:
-    urgency = PAGER_FIRST.get(effect.severity, 0) if isinstance(effect, PageOnCall) else 0
     return {
         "id": uuid4().hex, "incident": effect.incident, "lane": lane_of(effect), "lane_kind": effect.lane.value,
-        "kind": type(effect).__name__, "payload": encode_tagged(effect), "priority": FIRST[effect.lane] + urgency,
+        "kind": type(effect).__name__, "payload": encode_tagged(effect), "priority": FIRST[effect.lane] + _urgency(effect),
         "state": "pending", "attempt": 0, "not_before": now, "lease_until": None, "owner": "", "epoch": 0,
         "created_at": now, "first_tried_at": None, "done_at": None, "reason": "",
     }  # fmt: skip
+
+
+def _urgency(effect: Effect) -> int:
+    match effect:
+        case PageOnCall(rank=rank) if rank:
+            return 10 * (rank - 1)
+        case PageOnCall():
+            return PAGER_FIRST.get(effect.severity, 0)
+        case ResolvePage():
+            return ENDS_OF_PAGES
+        case _:
+            return 0
 
 
 WAITING = (

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal_column, select, update
 
+from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Candidate
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.decision import AlertRecord, Timer
@@ -74,6 +75,9 @@ class Line:
     reports: int = 0
     """How many reports of it this transaction adds."""
     changed_at: datetime | None = None
+    """When this transaction changed it; None where it did not."""
+    is_let_go: bool = False
+    """Another incident has the alert from here on."""
 
 
 @dataclass(slots=True)
@@ -102,8 +106,8 @@ class Pending:
     number: int | None = None
     """The last incident's number, once it was asked for; and as it is in the database."""
     written_number: int = 0
-    openings: dict[str, tuple[datetime, int]] = field(default_factory=dict)
-    """How many incidents each source has opened since a moment, as it is in the database."""
+    openings: dict[str, tuple[datetime, int, int]] = field(default_factory=dict)
+    """How many incidents each source, and all of them, have opened since a moment, as it is in the database."""
     opens_alone: bool = False
     """Whether nobody else may open an incident meanwhile."""
     fresh: set[int] = field(default_factory=set)
@@ -148,7 +152,8 @@ class Pending:
         for row in connection.execute(OPEN_ALERTS, {"fingerprints": missing}):
             record = AlertRecord(
                 row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
-                row.is_announced, Severity(row.severity) if row.severity else None, row.started_at,
+                row.is_announced, Severity(row.severity) if row.severity else None, row.started_at, row.fires,
+                decode(Flaps, row.flaps) or STEADY,
             )  # fmt: skip
             self.alerts[row.fingerprint] = Line(record, row.id, row.incident)
 
@@ -161,8 +166,8 @@ class Pending:
         return (held.now for held in self.incidents.values() if held.now is not None and held.is_changed and not held.written)
 
     def hands_alerts_over(self) -> bool:
-        """Whether an incident ends or opens again: its alerts change hands with it."""
-        return any(held.reopens or not held.now.is_open for held in self.incidents.values() if held.is_changed and held.now)
+        """Whether an incident ends for good or opens again: its alerts change hands with it."""
+        return any(held.reopens or _lets_go(held.now) for held in self.incidents.values() if held.is_changed and held.now)
 
     def forget_unchanged(self) -> None:
         """Read again, when it is next asked for, what may have changed meanwhile."""
@@ -186,8 +191,8 @@ class Pending:
         held.now, held.changed_at = replace(incident, version=incident.version + 1), now
         return held.now
 
-    def save_alert(self, connection: Connection, record: AlertRecord, now: datetime) -> None:
-        """Remember a report of an alert. Raises `Conflict` where another incident has it by now."""
+    def save_alert(self, connection: Connection, record: AlertRecord, now: datetime, reports: int = 1) -> None:
+        """Remember a report of an alert, or what else is known of it. Raises `Conflict` where another incident has it by now."""
         self.open_alert(connection, record.fingerprint)
         line = self.alerts[record.fingerprint]
         if line is None:
@@ -196,17 +201,28 @@ class Pending:
             line = Line(replace(record, at=now), None, record.incident)
             self.alerts[record.fingerprint] = line
         elif line.record.incident is not None and line.record.incident != record.incident:
-            # It belongs to another incident: somebody else was faster.
-            if record.is_open:
-                raise Conflict(f"alert {record.fingerprint} belongs to INC-{line.record.incident} by now")
-            return
-        if not line.reports:
+            other = self.incident(connection, line.record.incident)
+            if other is not None and other.is_open:
+                # Somebody else was faster.
+                if record.is_open:
+                    raise Conflict(f"alert {record.fingerprint} belongs to {other.ref} by now")
+                return
+            self._let_go(line, now)
+            line = Line(replace(record, at=now), None, record.incident)
+            self.alerts[record.fingerprint] = line
+        if line.changed_at is None:
             self.lines.append(line)
         # It keeps when it came first, and that it was announced.
         line.record = replace(record, at=line.record.at, is_announced=record.is_announced or line.record.is_announced)
-        line.reports, line.changed_at = line.reports + 1, now
+        line.reports, line.changed_at = line.reports + reports, now
         if not record.is_open:
             self.alerts[record.fingerprint] = None
+
+    def _let_go(self, line: Line, now: datetime) -> None:
+        """The incident that it belonged to is over for too long: its row stays there, and is closed."""
+        if line.changed_at is None:
+            self.lines.append(line)
+        line.is_let_go, line.changed_at = True, now
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -239,7 +255,7 @@ class Pending:
         # Before what is over forgets its alerts.
         _write_alerts(connection, self.lines)
         for held in changed:
-            if held.now is not None and not held.now.is_open:
+            if held.now is not None and _lets_go(held.now):
                 _release_alerts(connection, held.now)
             elif held.now is not None and held.reopens:
                 _take_alerts_back(connection, held.now)
@@ -297,14 +313,20 @@ def _write_alerts(connection: Connection, lines: Sequence[Line]) -> None:
 def _alert_values(line: Line) -> dict[str, Any]:
     record = line.record
     return {
-        "incident": record.incident, "is_open": record.is_open, "is_firing": record.is_firing, "title": record.title,
-        "severity": record.severity, "started_at": record.started_at,
+        "incident": record.incident, "is_open": record.is_open and not line.is_let_go,
+        "is_firing": record.is_firing, "title": record.title, "severity": record.severity, "started_at": record.started_at,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
+        "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
     }  # fmt: skip
 
 
+def _lets_go(incident: Incident) -> bool:
+    """Whether it is over for good: one that is resolved may be opened again, by an alert that fires again."""
+    return not incident.is_open and incident.status is not Status.RESOLVED
+
+
 def _release_alerts(connection: Connection, incident: Incident) -> None:
-    """An incident that is over forgets its alerts; a merged one hands them over."""
+    """An incident that is over for good forgets its alerts; a merged one hands them over."""
     mine = update(alerts).where(alerts.c.incident == incident.number, ALERT_IS_OPEN)
     if incident.status is Status.MERGED and incident.merged_into is not None:
         connection.execute(mine.values(incident=incident.merged_into))

@@ -111,6 +111,8 @@ class AlertRow(SQLModel, table=True):
     first_at: datetime = moment()
     changed_at: datetime = moment()
     reports: int
+    fires: int = Field(sa_column=Column(Integer, nullable=False, server_default="1"))
+    flaps: dict[str, Any] | None = json_value(nullable=True)
 
 
 class InboxRow(SQLModel, table=True):

@@ -21,7 +21,9 @@ NUMBER_LOCK = 7_105_001
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
 LAST_NUMBER = select(notes.c.value).where(notes.c.name == NUMBER)
 NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam("last"))
-OPENED_BY = select(func.count()).where(incidents.c.source == bindparam("source"), incidents.c.opened_at > bindparam("since"))
+OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindparam("source"))).where(
+    incidents.c.source.is_not(None), incidents.c.opened_at > bindparam("since")
+)
 OPEN_OF_SERVICE = select(incidents.c.number, incidents.c.private, incidents.c.last_alert_at).where(
     INCIDENT_IS_OPEN, incidents.c.service == bindparam("service")
 )
@@ -78,13 +80,14 @@ class Work:
         others = {number: one for number, one in found.items() if number not in here}
         return tuple(one for _, one in sorted((others | ours).items(), reverse=True))
 
-    def opened_by(self, source: str, since: datetime) -> int:
-        """How many incidents alerts of one source have opened since then."""
+    def opened_by(self, source: str, since: datetime) -> tuple[int, int]:
+        """How many incidents alerts of one source have opened since then, and those of all sources."""
         seen = self.pending.openings.get(source)
         if seen is None or seen[0] != since:
-            seen = since, int(self.connection.scalar(OPENED_BY, {"source": source, "since": since}) or 0)
-            self.pending.openings[source] = seen
-        return seen[1] + sum(one.source == source for one in self.pending.new_incidents())
+            in_all, its = self.connection.execute(OPENED_BY, {"source": source, "since": since}).one()
+            seen = self.pending.openings[source] = since, its, in_all
+        new = [one.source for one in self.pending.new_incidents() if one.source is not None]
+        return seen[1] + new.count(source), seen[2] + len(new)
 
     def storm_of(self, source: str, pager: str, *, is_private: bool) -> int | None:
         """The number of the open incident that gathers what a source sends to those people; None where there is none."""
@@ -98,13 +101,16 @@ class Work:
         return next((one.number for one in storms if one is not None and one.is_open and one.pager == pager), None)
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
-        """What is remembered of an alert that has not been forgotten: it fires, or its incident is open."""
+        """What is remembered of an alert that has not been forgotten: it fires, or its incident is open or may be again."""
         return self.pending.open_alert(self.connection, fingerprint)
 
     def known_alert(self, fingerprint: str) -> Known | None:
         """The same, as the matching rules want it."""
         record = self.alert_record(fingerprint)
-        return None if record is None else Known(record.incident, record.is_announced)
+        if record is None:
+            return None
+        incident = None if record.incident is None else self.incident(record.incident)
+        return Known(record.incident, record.is_announced, incident.resolved_at if incident and not incident.is_open else None)
 
     def look_up(self, fingerprints: Iterable[str]) -> None:
         """Read several alerts at once, for when they are asked for."""
@@ -163,6 +169,8 @@ class Work:
         self.add_entries(decision.entries, now)
         if decision.alert is not None:
             pending.save_alert(self.connection, decision.alert, now)
+        if decision.calmed is not None:
+            pending.save_alert(self.connection, decision.calmed, now, reports=0)
         pending.timers |= dict.fromkeys(decision.cancels)
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]

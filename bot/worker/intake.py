@@ -11,10 +11,12 @@ import structlog
 from bot.alerts.alert import Kind
 from bot.alerts.source import PagerReport, Reading, Source
 from bot.alerts.tracing import with_trace
+from bot.alerts.urgency import most_urgent_first
 from bot.errors import Refused, Unreadable
 from bot.handle import Bundle, Door
 from bot.incidents import heartbeats
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
+from bot.incidents.policy import NOT_URGENT
 from bot.store import Conflict, DatabaseDown, Store, Work
 from bot.store.inbox import ENDED_IN_A_BUG, Received
 from bot.store.store import LEASE
@@ -27,8 +29,14 @@ TOGETHER_SECONDS = 0.02
 """How long deliveries are decided on in one transaction: nobody else writes to SQLite meanwhile."""
 TOGETHER_ALERTS = 200
 """So many alerts are read before the first of them is decided on."""
+MOST_READ_AHEAD = 4_000_000
+"""Bytes of deliveries that are looked at together, for the worst of them to be decided on first."""
 ATTEMPTS = 5
 """Tries after which a delivery that always ends in a bug is put aside."""
+
+
+Readings = dict[int, Reading]
+"""What deliveries say, by their numbers in the inbox."""
 
 
 class Intake:
@@ -56,9 +64,10 @@ class Intake:
     def run_once(self) -> int:
         """Read what waits. How many deliveries it was."""
         received = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but)
-        rest, held, behind = deque(received), set[tuple[str, str]](), list[Received]()
+        read: Readings = {}
+        rest, held, behind = deque(self._worst_first(received, read)), set[tuple[str, str]](), list[Received]()
         while rest:
-            if not held and self._take_together(rest):
+            if not held and self._take_together(rest, read):
                 continue
             one = rest.popleft()
             route = one.source, one.delivery.route
@@ -79,7 +88,30 @@ class Intake:
         count = self.run_once()
         return count if count >= BATCH else 0
 
-    def _take_together(self, rest: "deque[Received]") -> int:
+    def _worst_first(self, received: list[Received], read: Readings) -> list[Received]:
+        """What came, by the worst that each would open; those about the same alert in their order. What is found out on the
+        way is put into `read`. News of PagerDuty goes first, and last what cannot be read: it holds nobody up.
+        """
+        if len(received) < 2 or sum(len(one.delivery.body) for one in received) > MOST_READ_AHEAD:
+            return received
+        policy, now = self._door.policy(), self._door.clock()
+        ranks, prints = dict[int, int](), dict[int, list[str]]()
+
+        def look(one: Received) -> None:
+            try:
+                reading, route = self._parse(one), one.delivery.route
+            except Unreadable:
+                return
+            read[one.id] = reading
+            worst = min((policy.urgency(alert, route, now) for alert in reading.alerts), default=NOT_URGENT)
+            ranks[one.id] = 0 if reading.pager else worst
+            prints[one.id] = [alert.fingerprint(route) for alert in reading.alerts]
+
+        for one in received:
+            bug_in(partial(look, one))
+        return most_urgent_first(received, lambda one: ranks.get(one.id, NOT_URGENT), lambda one: prints.get(one.id, ()))
+
+    def _take_together(self, rest: "deque[Received]", read: Readings) -> int:
         """Read the first of some deliveries in one transaction, as many as are plain; how many it was.
 
         0 where the first needs care, or where anything at all was in the way: then it is read by itself.
@@ -87,7 +119,7 @@ class Intake:
         before = len(rest)
 
         def together() -> None:
-            if plain := list(self._plain(rest)):
+            if plain := list(self._plain(rest, read)):
                 plain = [replace(one, saved=rest.popleft) for one in plain]
                 self._door.handle_together(plain, self._together_seconds)
 
@@ -97,7 +129,7 @@ class Intake:
             log.info("read one by one", reason=str(error))
         return before - len(rest)
 
-    def _plain(self, rest: Iterable[Received]) -> Iterator[Bundle]:
+    def _plain(self, rest: Iterable[Received], read: Readings) -> Iterator[Bundle]:
         """The first deliveries that are read for the first time, can be read, and take no question to PagerDuty.
 
         None of so many alerts that one transaction for all of them would keep everybody else waiting.
@@ -107,7 +139,7 @@ class Intake:
             if one.attempts > 1 or alerts >= TOGETHER_ALERTS:
                 return
             try:
-                reading = self._parse(one)
+                reading = read.get(one.id) or self._parse(one)
             except Unreadable:
                 return
             if reading.pager:
@@ -195,9 +227,14 @@ class Intake:
         return source.parse(received.delivery, mapping)
 
     def _inputs(self, reading: Reading, received: Received, notes: list[str]) -> Iterator[tuple[str, Input]]:
-        """What a delivery means, each with what tells it from the others, whatever the policy says by then."""
-        route = received.delivery.route
-        for index, alert in enumerate(reading.alerts):
+        """What a delivery means, the worst first, each with what tells it from the others, whatever the policy says by then."""
+        route, policy, now = received.delivery.route, self._door.policy(), self._door.clock()
+        numbered = list(enumerate(reading.alerts))
+        if len(numbered) > 1:
+            numbered = most_urgent_first(
+                numbered, lambda one: policy.urgency(one[1], route, now), lambda one: (one[1].fingerprint(route),)
+            )
+        for index, alert in numbered:
             if alert.kind is not Kind.INCIDENT_UPDATE:
                 yield f"{index}", AlertReported(with_trace(alert, self._door.policy().traces), route)
                 rule = heartbeats.rule_for(alert, route, self._door.policy())

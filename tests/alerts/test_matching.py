@@ -77,6 +77,42 @@ def test_an_alert_joins_what_its_service_had_within_the_window(candidate, joins)
     assert placed(candidates=(candidate,)).incident == joins
 
 
+@pytest.mark.parametrize(
+    ("minutes", "within", "incident", "earlier"),
+    [
+        (0, timedelta(hours=24), 3, None),
+        (24 * 60, timedelta(hours=24), 3, None),
+        (24 * 60 + 0.1, timedelta(hours=24), None, 3),
+        (1, timedelta(0), None, 3),
+    ],
+)
+def test_what_was_resolved_is_opened_again_by_the_same_alert_for_a_day(minutes, within, incident, earlier):
+    placement = placed(known=Known(3, resolved_at=after(-minutes)), grouping=Grouping(reopens_within=within))
+
+    assert (placement.outcome, placement.incident, placement.earlier) == (Outcome.OPEN, incident, earlier)
+    assert placement.reason.endswith("it is opened again" if incident else "it was in INC-3 before")
+
+
+def test_its_own_incident_comes_before_another_of_its_service():
+    assert placed(known=Known(3, resolved_at=after(-1)), candidates=(NEAR,)).incident == 3
+    assert placed(known=Known(3, resolved_at=after(-25 * 60)), candidates=(NEAR,)).incident == 4
+
+
+@pytest.mark.parametrize("status", [Status.RESOLVED, Status.ACKNOWLEDGED, Status.SUPPRESSED])
+def test_news_of_what_was_resolved_opens_nothing(status):
+    placement = placed(alert(status=status), known=Known(3, resolved_at=after(-1)))
+
+    assert (placement.incident, placement.is_repeat) == (3, False)
+    assert not may_open(alert(status=status), "main", (OPENS, REST), Known(3, resolved_at=after(-1)), NOON)
+    assert may_open(alert(), "main", (OPENS, REST), Known(3, resolved_at=after(-1)), NOON)
+
+
+def test_what_is_only_announced_by_now_opens_nothing_again():
+    placement = placed(alert(severity=Severity.LOW), known=Known(3, is_announced=True, resolved_at=after(-1)))
+
+    assert (placement.outcome, placement.incident) == (Outcome.ANNOUNCE, None)
+
+
 def test_the_newest_incident_of_the_service_is_joined():
     older = Candidate(3, "checkout", after(-8))
 
@@ -188,11 +224,24 @@ def test_the_fingerprint_is_the_same_firing_and_resolved_and_differs_by_route():
 
 
 @pytest.mark.parametrize(
+    ("opened", "of_all", "why"),
+    [
+        (18, 59, ""),
+        (19, 19, "alertmanager has opened 19 incidents in 60 min"),
+        (0, 60, "all sources have opened 60 incidents in 60 min"),
+    ],
+)
+def test_a_source_and_all_of_them_open_only_so_many(opened, of_all, why):
+    assert Flood().reached("alertmanager", opened, of_all) == why
+
+
+@pytest.mark.parametrize(
     ("opened", "storm", "incident", "is_storm"),
     [(3, None, None, True), (3, 9, 9, False), (50, 9, 9, False)],
 )
 def test_beyond_as_many_incidents_as_a_source_may_open_one_more_gathers_the_rest(opened, storm, incident, is_storm):
-    placement = gathered(placed(alert()), "alertmanager", opened, storm, "platform", Flood(most=3, within=timedelta(hours=1)))
+    why = Flood(most=3, within=timedelta(hours=1)).reached("alertmanager", opened, opened)
+    placement = gathered(placed(alert()), why, storm, "platform")
 
     assert (placement.incident, placement.is_storm) == (incident, is_storm)
     assert placement.pager == ("platform" if is_storm else None)

@@ -313,6 +313,8 @@ class AnyOrder(RuleBasedStateMachine):
         given = news.input
         self.trace.append(f"hears {type(given).__name__} {news.once}")
         ended_at = self.ended_at(given)
+        if isinstance(given, AlertReported) and given.alert.status is AlertStatus.FIRING:
+            self.may_open |= self.incidents_of(given.alert.fingerprint(given.route))
         try:
             self.door.handle(given, once=news.once)
         except Refused as error:
@@ -348,6 +350,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     def incidents(self) -> tuple[Incident, ...]:
         return self.store.incidents()
+
+    def incidents_of(self, fingerprint: str) -> set[int]:
+        """The incidents that this alert opens again where it fires again."""
+        return {one.number for one in self.incidents() if any(alert.fingerprint == fingerprint for alert in one.alerts)}
 
     def one(self, which: int) -> Incident:
         found = self.incidents()
@@ -399,7 +405,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.entries = found
 
     def nothing_is_undone(self, incidents: tuple[Incident, ...]) -> None:
-        """What is over comes back only where a person says so."""
+        """What is over comes back only where a person says so, or where an alert of its own fires."""
         now_open = {one.number for one in incidents if one.is_open}
         back = (now_open & self.known) - self.open - self.may_open
         assert not back, f"INC-{back} came back by itself"
@@ -436,11 +442,12 @@ class AnyOrder(RuleBasedStateMachine):
         self.was_taken = {one.episode.dedup_key: self.is_taken(one.episode) or not one.is_open for one in incidents}
 
     def one_open_incident_a_fingerprint(self, incidents: tuple[Incident, ...]) -> None:
-        """And it is one that is open."""
+        """And it is one that is open, or may be opened again."""
         with self.store.reading() as work:
             rows = work.connection.execute(text("SELECT fingerprint, incident FROM alerts WHERE is_open")).all()
         assert len({one.fingerprint for one in rows}) == len(rows)
-        assert {one.incident for one in rows} - {None} <= {one.number for one in incidents if one.is_open}
+        live = {one.number for one in incidents if one.is_open or one.status is Status.RESOLVED}
+        assert {one.incident for one in rows} - {None} <= live
 
     def timers_wait_for_what_is_open(self, incidents: tuple[Incident, ...]) -> None:
         """At most one for each key; none of a clock that stopped."""
@@ -449,6 +456,10 @@ class AnyOrder(RuleBasedStateMachine):
         by_number = {one.number: one for one in incidents}
         assert len({one.key for one in rows}) == len(rows)
         for key, number in rows:
+            if number is None:
+                # That an alert is calm is waited for whatever became of its incident.
+                assert key.startswith("ALERT/")
+                continue
             incident = by_number[number]
             assert incident.is_open, f"{key} waits for what is over"
             is_clock = "/reminder/" in key or key.endswith("/target")

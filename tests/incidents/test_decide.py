@@ -1,5 +1,6 @@
 """Decisions, one by one: values in, values out."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
@@ -12,6 +13,7 @@ from bot.alerts.matching import Candidate, Known
 from bot.alerts.routing import Matcher, Outcome, Route
 from bot.errors import Refused
 from bot.incidents import inputs as says
+from bot.incidents.decision import Decision
 from bot.incidents.effects import AcknowledgePage, PageNextLevel, PageOnCall, ResolvePage, Say, Topic
 from bot.incidents.incident import PageState, Role, Severity, Status, Update, dedup_key
 from bot.incidents.policy import Policy, ResolveRule
@@ -824,6 +826,48 @@ def test_reopening_is_a_new_episode_with_a_page_of_its_own():
     assert decision.effects[0].dedup_key == dedup_key(7, 2, after(60))
     assert decision.effects[0].dedup_key != KEY
     assert types(decision) == ["reopened", "page_requested"]
+
+
+def comes_and_goes(times: int) -> list[Decision]:
+    """An alert of INC-7 that clears a minute after each of its fires, ten minutes apart: what is decided of each report."""
+    one, made = acknowledged(), []
+    for number in range(times):
+        at = 10 * number
+        cleared = report(alert(status=AlertStatus.RESOLVED, ended_at=after(at + 1)), Known(7))
+        again = report(alert(started_at=after(at + 10)), Known(7))
+        for given, moment in ((cleared, at + 1), (again, at + 10)):
+            made.append(decided(one, given, after(moment)))
+            one = made[-1].incident
+    return made
+
+
+def test_an_alert_that_flaps_is_said_once_and_pages_nobody_again():
+    made = comes_and_goes(6)
+
+    assert Counter(topic for one in made for topic in topics(one)) == {"alerts_cleared": 3, "alert_joined": 2, "flapping": 1}
+    assert Counter(type_ for one in made for type_ in types(one)) == {"alert_resolved": 6, "alert_started": 6, "flapping_started": 1}
+    assert not any("PageOnCall" in kinds(one) for one in made)
+    assert made[-1].incident.alerts[0].fires == 7
+    assert made[-1].incident.episode == acknowledged().episode
+
+
+def test_what_flaps_is_watched_until_it_is_calm_and_then_said_to_be():
+    made = comes_and_goes(6)
+    cleared = decided(made[-1].incident, report(alert(status=AlertStatus.RESOLVED, ended_at=after(61)), Known(7)), after(61))
+    hold = next(one for one in cleared.timers if isinstance(one.input, says.HoldPassed))
+    calm = next(one for one in made[-1].timers if isinstance(one.input, says.CalmPassed))
+    assert hold.due_at == calm.due_at == after(60 + 60)
+    assert calm.key < hold.key
+
+    early = decided(cleared.incident, replace(calm.input, record=made[-1].alert), after(100))
+    assert (early.entries, [one.due_at for one in early.timers]) == ((), [after(120)])
+    decision = decided(cleared.incident, replace(calm.input, record=made[-1].alert), after(121))
+    assert [(one.type, one.at, one.fields["fires"]) for one in decision.entries] == [("flapping_ended", after(120), 7)]
+    assert decision.incident.alerts[0].flaps.since is None
+    assert decision.calmed.flaps.since is None
+    assert kinds(decision) == ["ShowSummary"]
+    assert decided(decision.incident, replace(calm.input, record=decision.calmed), after(122)).entries == ()
+    assert decided(None, calm.input, after(121)).reason == "that alert is forgotten"
 
 
 def test_reopening_after_a_day_is_refused():

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from bot.errors import OverBudget
-from bot.pagerduty.limits import KEPT_FREE, PER_MINUTE, Budget
+from bot.pagerduty.limits import KEPT_FOR_THE_WORST, KEPT_FREE, PER_MINUTE, Budget
 
 
 class Ticking:
@@ -26,7 +26,7 @@ def test_no_minute_ever_holds_more_calls_than_pagerduty_takes(seed):
     for _ in range(3000):
         clock.now += luck.expovariate(10)
         try:
-            budget.spend("key", is_critical=luck.random() < 0.5)
+            budget.spend("key", luck.randint(1, 5))
         except OverBudget:
             continue
         made.append(clock.now)
@@ -38,15 +38,15 @@ def test_what_is_over_budget_has_room_when_its_wait_is_over():
     clock = Ticking()
     budget = Budget(clock)
     for _ in range(PER_MINUTE):
-        budget.spend("key", is_critical=True)
+        budget.spend("key", 1)
         clock.now += 0.1
     with pytest.raises(OverBudget) as raised:
-        budget.spend("key", is_critical=True)
+        budget.spend("key", 1)
 
     clock.now += raised.value.wait.total_seconds()
-    budget.spend("key", is_critical=True)
+    budget.spend("key", 1)
     with pytest.raises(OverBudget):
-        budget.spend("key", is_critical=True)
+        budget.spend("key", 1)
 
 
 def test_a_flood_of_lesser_pages_leaves_room_for_what_is_critical_and_for_other_keys():
@@ -57,10 +57,14 @@ def test_a_flood_of_lesser_pages_leaves_room_for_what_is_critical_and_for_other_
         budget.spend("key")
 
     budget.spend("another")
-    for _ in range(KEPT_FREE):
-        budget.spend("key", is_critical=True)
+    for _ in range(KEPT_FREE - KEPT_FOR_THE_WORST):
+        budget.spend("key", 2)
     with pytest.raises(OverBudget):
-        budget.spend("key", is_critical=True)
+        budget.spend("key", 2)
+    for _ in range(KEPT_FOR_THE_WORST):
+        budget.spend("key", 1)
+    with pytest.raises(OverBudget):
+        budget.spend("key", 1)
 
 
 @pytest.mark.parametrize(("asked", "waits"), [((5,), 5), ((20, 5), 20), ((900,), 60)])
@@ -72,7 +76,7 @@ def test_after_a_429_the_key_is_left_alone_for_the_longest_wait_that_was_named_a
 
     clock.now += waits - 1
     with pytest.raises(OverBudget) as raised:
-        budget.spend("key", is_critical=True)
+        budget.spend("key", 1)
     assert raised.value.wait == timedelta(seconds=1)
     budget.spend("another")
     clock.now += 1

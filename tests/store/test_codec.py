@@ -70,12 +70,13 @@ STORED_TIMERS = {
     "SummaryAged": "incident episode",
     "UpdateDue": "incident promised_at is_late",
     "HoldPassed": "incident cleared_at",
+    "CalmPassed": "fingerprint",
     "HeartbeatMissed": "alert source route within due_at",
     "DigestDue": "week due_at",
 }
 STORED_EFFECTS = {
     # pager
-    "PageOnCall": "incident dedup_key pager summary severity source details links",
+    "PageOnCall": "incident dedup_key pager summary severity source details links rank",
     "PageNextLevel": "incident dedup_key level",
     "PagePerson": "incident dedup_key person by message",
     "PageService": "incident dedup_key pager service by summary severity",
@@ -107,7 +108,8 @@ STORED_WORDS = {
         "ack_reminder ack_breached acknowledged ack_delayed unacknowledged page_delayed page_refused page_not_shown "
         "level_asked level_delayed level_not_asked "
         "someone_asked someone_not_asked escalated severity_changed status_changed role_assigned note_added update_posted "
-        "update_soon update_late alert_joined alerts_cleared resolve_proposed resolved reopened cancelled merged absorbed runbook"
+        "update_soon update_late alert_joined alerts_cleared resolve_proposed resolved reopened cancelled merged absorbed runbook "
+        "flapping"
     ),
     alerts.Kind: "alert incident_update deployment change security_finding quality_gate heartbeat test control",
     alerts.Status: "firing resolved acknowledged suppressed info",

@@ -8,14 +8,25 @@ import pytest
 from sqlalchemy import event, select, text
 from sqlalchemy import false as sql_false
 
-from bot.alerts.matching import Candidate
+from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.matching import Candidate, Known
 from bot.alerts.source import Delivery
 from bot.errors import Refused
 from bot.handle import Door
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.effects import Lane, PageOnCall, PostDigest, RaiseAlarm, ResolvePage, ShowSummary
 from bot.incidents.incident import Channel, Severity, Status
-from bot.incidents.inputs import Acknowledge, AlertReported, Declare, DigestDue, HeartbeatMissed, HoldPassed, ReminderDue, Resolve
+from bot.incidents.inputs import (
+    Acknowledge,
+    AlertReported,
+    Close,
+    Declare,
+    DigestDue,
+    HeartbeatMissed,
+    HoldPassed,
+    ReminderDue,
+    Resolve,
+)
 from bot.incidents.policy import Policy, RouteRule
 from bot.incidents.timeline import Entry
 from bot.runbooks import Choice
@@ -137,16 +148,73 @@ def test_a_refusal_leaves_nothing_behind_and_may_be_asked_again(store):
 # --- alerts -----------------------------------------------------------------------------------
 
 
-def test_an_alert_is_known_while_its_incident_is_open_and_forgotten_after(store):
+def test_an_alert_is_known_while_its_incident_is_open_or_may_be_again_and_forgotten_after(store):
     one = alert()
     door(store).handle(AlertReported(one, "main"))
     with store.reading() as work:
         assert work.known_alert(one.fingerprint("main")).incident == 1
 
     door(store, after(9)).handle(Resolve(1, ANA))
+    with store.reading() as work:
+        assert work.known_alert(one.fingerprint("main")) == Known(1, resolved_at=after(9))
 
+    door(store, after(10)).handle(Close(1, ANA))
     with store.reading() as work:
         assert work.known_alert(one.fingerprint("main")) is None
+
+
+AGAIN = alert(started_at=after(30))
+
+
+def test_an_alert_that_fires_again_opens_its_incident_again_with_a_page_of_its_own(store):
+    door(store).handle(AlertReported(alert(), "main"))
+    door(store, after(9)).handle(Resolve(1, ANA))
+    outcome = door(store, after(31)).handle(AlertReported(AGAIN, "main"))
+
+    assert [one.number for one in store.incidents()] == [1]
+    assert (outcome.incident.episode.number, outcome.incident.episode.pages) == (2, True)
+    assert outcome.decision.reason.endswith("the same alert was in INC-1, resolved 22 min ago: it is opened again")
+    told = store.timeline("INC-1")
+    assert [one.type for one in told][-3:] == ["alert_started", "reopened", "page_requested"]
+    assert told[-2].fields["text"] == "CheckoutErrorRateHigh fires again"
+    # Its row stays the one it was.
+    with store.engine.connect() as connection:
+        assert connection.execute(select(alerts.c.incident, alerts.c.is_open, alerts.c.reports)).all() == [(1, True, 2)]
+
+
+def test_a_day_after_it_was_resolved_an_alert_opens_an_incident_that_names_the_earlier_one(store):
+    door(store).handle(AlertReported(alert(), "main"))
+    door(store, after(9)).handle(Resolve(1, ANA))
+    late = after(9 + 24 * 60, 1)
+    outcome = door(store, late).handle(AlertReported(alert(started_at=late), "main"))
+
+    assert (outcome.incident.number, outcome.incident.earlier) == (2, 1)
+    assert "it was in INC-1 before" in outcome.decision.reason
+    opened = next(one for one in store.timeline("INC-2") if one.type == "opened")
+    assert opened.fields["earlier"] == "INC-1"
+    # Each keeps what it had: the row of the first one is closed.
+    rows = select(alerts.c.incident, alerts.c.is_open, alerts.c.reports).order_by(alerts.c.id)
+    with store.engine.connect() as connection:
+        assert connection.execute(rows).all() == [(1, False, 1), (2, True, 1)]
+    # And what clears now clears there.
+    cleared = door(store, after(24 * 60 + 20)).handle(AlertReported(alert(status=AlertStatus.RESOLVED), "main"))
+    assert cleared.incident.number == 2
+    assert cleared.incident.is_clear
+
+
+def test_what_clears_after_its_incident_was_resolved_is_known_to_be_clear_when_it_is_opened_again(store):
+    door(store).handle(AlertReported(alert(), "main"))
+    door(store).handle(AlertReported(alert(identity="f2"), "main"))
+    door(store, after(9)).handle(Resolve(1, ANA))
+    over = door(store, after(12)).handle(AlertReported(alert(status=AlertStatus.RESOLVED, ended_at=after(11)), "main")).incident
+    assert (over.status, over.cleared_at) == (Status.RESOLVED, None)
+    assert store.timeline("INC-1")[-1].type == "alert_resolved"
+
+    outcome = door(store, after(31)).handle(AlertReported(alert(identity="f2", started_at=after(30)), "main"))
+    assert [one.is_firing for one in outcome.incident.alerts] == [False, True]
+    done = door(store, after(40)).handle(AlertReported(alert(identity="f2", status=AlertStatus.RESOLVED), "main"))
+    assert done.incident.is_clear
+    assert done.incident.cleared_at is not None
 
 
 def test_a_cleared_alert_without_an_incident_is_forgotten(store):

@@ -15,7 +15,7 @@ from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.incident import HELD, Severity, Status
 from bot.incidents.inputs import Merge, Reopen, Resolve
-from bot.incidents.policy import Policy, RouteRule, Service, StormRule
+from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from bot.worker.intake import Intake
 from tests.builders import NOON
@@ -37,12 +37,25 @@ class Storm:
 
     def gets(self, *alerts: tuple[str, str], status: str = "firing", severity: str = "critical", route: str = "main") -> None:
         """Alerts as (name, service); read at once."""
+        self.arrives(*alerts, status=status, severity=severity, route=route)
+        self.reads()
+
+    def arrives(self, *alerts: tuple[str, str], status: str = "firing", severity: str = "critical", route: str = "main") -> None:
+        """Alerts as (name, service); not read yet."""
+        bodies = [
+            dumped({"title": name, "status": status, "severity": severity, "service": service, "dedup_key": name})
+            for name, service in alerts
+        ]
+        self.arrives_as("generic", *bodies, route=route)
+
+    def arrives_as(self, source: str, *bodies: bytes, route: str = "main") -> None:
         writer = self.store.inbox_writer(lambda: None)
-        for name, service in alerts:
+        for body in bodies:
             self.count += 1
-            body = dumped({"title": name, "status": status, "severity": severity, "service": service, "dedup_key": name})
-            writer.put("generic", Delivery(body, {}, route, self.now), str(self.count)).result(10)
+            writer.put(source, Delivery(body, {}, route, self.now), str(self.count)).result(10)
         writer.close()
+
+    def reads(self) -> None:
         while self.intake.run_once():
             pass
         assert self.store.inbox_depth() == {}
@@ -73,6 +86,45 @@ def test_beyond_the_most_one_incident_gathers_the_rest_and_pages_once(storm):
     assert gathers.more_firing == 297 - HELD
     assert storm.pages() == 4
     assert storm.said("INC-4")["alert_started"] == 297
+
+
+def test_what_comes_at_once_is_taken_by_how_bad_it_is_and_has_incidents_of_its_own_first(storm):
+    storm.arrives(*((f"a{number}", f"service {number}") for number in range(30)), severity="high")
+    storm.arrives(("worst 1", "x"), ("worst 2", "y"), ("a0", "service 0"), severity="critical")
+    storm.arrives(("worst 2", "y"), status="resolved")
+    storm.reads()
+
+    # `a0` was reported as less before: that comes first, and goes forward with what it became.
+    assert [one.title for one in reversed(storm.store.incidents())] == ["a0", "worst 1", "worst 2", "Alert storm from generic: a1"]
+    assert [one.severity for one in reversed(storm.store.incidents())] == ["SEV2", "SEV2", "SEV2", "SEV3"]
+    assert storm.store.incident(3).is_clear
+    with storm.store.engine.connect() as connection:
+        rows = connection.execute(text("SELECT incident FROM outbox WHERE lane_kind = 'pager' ORDER BY priority, seq"))
+        assert [row.incident for row in rows] == [2, 3, 1, 4]
+
+
+def test_one_delivery_of_many_is_taken_by_how_bad_it_is(storm):
+    firing = [{"labels": {"alertname": f"a{number}", "service": f"s{number}", "severity": "high"}} for number in range(20)]
+    firing.append({"labels": {"alertname": "worst", "service": "worst", "severity": "critical"}})
+    given = [one | {"status": "firing", "startsAt": "2026-06-10T12:00:00Z", "fingerprint": str(n)} for n, one in enumerate(firing)]
+    storm.arrives_as("alertmanager", dumped({"version": "4", "status": "firing", "alerts": given}))
+    storm.reads()
+
+    assert [one.title for one in reversed(storm.store.incidents())][:2] == ["worst", "a0"]
+
+
+def test_all_sources_together_open_only_so_many(store):
+    storm = Storm(store, RULES.model_copy(update={"storm": StormRule(most=3, in_all=4)}))
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(9)))
+    firing = [{"labels": {"alertname": f"b{number}", "service": f"s{number}", "severity": "critical"}} for number in range(3)]
+    given = [one | {"status": "firing", "startsAt": "2026-06-10T12:00:00Z", "fingerprint": str(n)} for n, one in enumerate(firing)]
+    storm.arrives_as("alertmanager", dumped({"version": "4", "status": "firing", "alerts": given}))
+    storm.reads()
+
+    newest = store.incidents()[0]
+    assert [one.storm for one in reversed(store.incidents())] == [False, False, False, True, True]
+    assert (newest.title, newest.alert_count) == ("Alert storm from alertmanager: b0", 3)
+    assert storm.pages() == 5
 
 
 def test_every_alert_of_it_has_to_clear_before_it_is_over(storm):
@@ -158,20 +210,38 @@ def test_an_alert_that_is_not_held_comes_to_the_same_as_one_that_is(tmp_path_fac
     assert found[0] == found[1]
 
 
-def test_what_is_opened_again_has_its_alerts_back_but_for_those_that_another_has_by_now(storm):
+def test_what_is_opened_again_has_its_alerts_back_also_those_that_are_not_held(storm):
+    names = [(f"a{number}", f"service {number}") for number in range(3 + HELD + 2)]
+    storm.gets(*names)
+    storm.door.handle(Resolve(4, "U0ANA0001"))
+    storm.now += timedelta(minutes=20)
+    storm.gets(names[-1], names[-2], status="resolved")
+    assert storm.store.incident(4).more_firing == 0
+
+    storm.gets(names[-1])
+
+    assert [one.number for one in storm.store.open_incidents()] == [4, 3, 2, 1]
+    assert (storm.store.incident(4).alert_count, storm.store.incident(4).more_firing) == (HELD + 2, 1)
+    assert storm.pages() == 5
+    storm.gets(*names, status="resolved")
+    assert storm.store.incident(4).is_clear
+    assert storm.store.incident(4).cleared_at == storm.now
+
+
+def test_what_another_has_by_now_is_not_taken_back(store):
+    policy = RULES.model_copy(update={"reopen": ReopenRule(within=timedelta(minutes=10))})
+    storm = Storm(store, policy)
     storm.gets(("a", "shop"), ("b", "shop"))
     storm.door.handle(Resolve(1, "U0ANA0001"))
     storm.now += timedelta(minutes=20)
     storm.gets(("b", "shop"))
-    assert [one.number for one in storm.store.incidents()] == [2, 1]
+    assert [(one.number, one.earlier) for one in store.incidents()] == [(2, 1), (1, None)]
 
-    storm.door.handle(Reopen(1, "U0ANA0001"))
-    storm.gets(("a", "shop"))
+    Door(store, lambda: storm.now, lambda: RULES, lambda: ()).handle(Reopen(1, "U0ANA0001"))
     storm.gets(("a", "shop"), ("b", "shop"), status="resolved")
 
-    assert [one.number for one in storm.store.incidents()] == [2, 1]
-    assert {one.name: one.is_firing for one in storm.store.incident(1).alerts} == {"a": False, "b": True}
-    assert storm.store.incident(2).is_clear
+    assert {one.name: one.is_firing for one in store.incident(1).alerts} == {"a": False, "b": True}
+    assert store.incident(2).is_clear
 
 
 @pytest.mark.parametrize("meanwhile", ["acknowledged", "suppressed"])

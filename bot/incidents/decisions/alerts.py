@@ -1,15 +1,18 @@
 """What an alert does: open, join, repeat, clear."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
+from bot.alerts.flapping import STEADY
 from bot.alerts.matching import Placement
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decisions.flapping import flapped, remembered
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
+from bot.incidents.decisions.resolving import opened_again
 from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
 from bot.incidents.effects import AnnounceAlert, Effect, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
@@ -40,13 +43,15 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
 
 
 def _placed(incident: Incident | None, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
-    if incident is None or not incident.is_open:
+    if incident is None:
         return _without_incident(report, placement, now, policy)
     finding = report.alert.finding
     if report.alert.status is Status.RESOLVED or (finding is not None and finding.state is FindingState.DISMISSED):
         return _cleared(incident, report, placement, now, policy)
     if report.alert.status is not Status.FIRING:
         return _as_it_was(incident, report, placement, now)
+    if not incident.is_open:
+        return _back(incident, report, placement, now, policy)
     return _fired(incident, report, placement, now, policy)
 
 
@@ -73,33 +78,83 @@ def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, 
     """An alert that is acknowledged or muted where it comes from: it fires until it clears, or it would never clear here."""
     record, known = _record(report.alert, placement, incident.number, now), _state_of(incident, report)
     if known is not None:
-        record = replace(record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at)
+        record = replace(_as_known(record, known), is_firing=known.is_firing)
     return Decision(alert=record, reason=placement.reason)
 
 
 def _fired(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     alert = report.alert
     known = _state_of(incident, report)
-    # A start that we filled in is later with each report: it tells nothing of a new one.
-    is_later = alert.started_at > known.started_at if known and "started_at" not in filled_in(alert, now) else False
     asked = _asked(alert, placement, policy)
-    record = _record(alert, placement, incident.number, now)
-    if known is not None and known.is_firing and not is_later:
-        record = replace(record, severity=known.severity, started_at=known.started_at)
+    if known is not None and _fires_still(known, alert, now):
+        record = _as_known(_record(alert, placement, incident.number, now), known)
         return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
-    state = _fired_state(alert, placement.fingerprint, known, asked, now)
-    record = replace(record, severity=state.severity, started_at=state.started_at)
-    changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
-    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
+    begun = _begun(incident, report, known, asked, now, policy)
+    changed, entries, effects, timers = _raised(begun.incident, alert, asked, now, policy)
+    told = () if begun.flaps else _joined(changed, alert, placement)
     return Decision(
         incident=changed,
-        entries=(alert_started(changed, alert, placement.fingerprint, now), *entries),
-        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *_joined(changed, alert, placement)),
-        timers=timers,
+        entries=(*begun.entries, *entries),
+        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *begun.effects, *told),
+        timers=(*timers, *begun.timers),
         cancels=(hold_key(incident),),
-        alert=record,
+        alert=begun.record,
         reason=placement.reason,
     )
+
+
+def _back(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    """An alert of an incident that was resolved fires again, or still: the incident is open again, with a page of its own."""
+    alert = report.alert
+    known = _state_of(incident, report)
+    asked = _asked(alert, placement, policy)
+    if known is not None and _fires_still(known, alert, now):
+        begun, verb = _Begun(incident, _as_known(_record(alert, placement, incident.number, now), known)), "still fires"
+    else:
+        begun, verb = _begun(incident, report, known, asked, now, policy), "fires again"
+    changed, worse, told = _worsened(begun.incident, alert, asked, now)
+    decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}")
+    return replace(
+        decision,
+        entries=(*begun.entries, *worse, *decision.entries),
+        effects=(*decision.effects, *told, *begun.effects),
+        timers=(*decision.timers, *begun.timers),
+        alert=begun.record,
+        reason=f"{decision.reason} {placement.reason}",
+    )
+
+
+def _fires_still(known: AlertState, alert: Alert, now: datetime) -> bool:
+    """Whether it is the same firing. A start that we filled in is later with each report: it tells nothing of a new one."""
+    is_later = alert.started_at > known.started_at and "started_at" not in filled_in(alert, now)
+    return known.is_firing and not is_later
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The incident with an alert that began to fire, what to remember of the alert, and what there is to tell of it."""
+
+    incident: Incident
+    record: AlertRecord
+    entries: tuple[Entry, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    timers: tuple[Timer, ...] = ()
+
+    @property
+    def flaps(self) -> bool:
+        return self.record.flaps.since is not None
+
+
+def _begun(
+    incident: Incident, report: AlertReported, known: AlertState | None, asked: Severity | None, now: datetime, policy: Policy
+) -> _Begun:
+    alert, placement = report.alert, report.placement
+    assert placement is not None
+    state = _fired_state(alert, placement.fingerprint, known, asked, now, policy)
+    changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
+    changed, entries, effects, timers = flapped(changed, known, state, now, policy)
+    record = _as_known(_record(alert, placement, incident.number, now), state)
+    return _Begun(changed, record, (alert_started(changed, alert, placement.fingerprint, now), *entries), effects, timers)
 
 
 def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | None:
@@ -139,8 +194,18 @@ def _raised(
     incident: Incident, alert: Alert, severity: Severity | None, now: datetime, policy: Policy
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
     """A worse alert makes the incident worse, and pages where the old severity did not."""
+    incident, notes, told = _worsened(incident, alert, severity, now)
+    if not notes or incident.episode.pages or incident.episode.acknowledged_at:
+        return incident, notes, told, ()
+    incident, page_entries, page, timers = start_clock(incident, now, policy)
+    return incident, (*notes, *page_entries), (*page, *told), timers
+
+
+def _worsened(
+    incident: Incident, alert: Alert, severity: Severity | None, now: datetime
+) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...]]:
     if severity is None or severity.rank >= incident.severity.rank:
-        return incident, (), (), ()
+        return incident, (), ()
     reason = f"alert {name_of(alert)}"
     note = entry(
         incident,
@@ -150,21 +215,18 @@ def _raised(
         **{"from": incident.severity.value, "to": severity.value, "reason": reason},
     )
     told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT, reason=reason)
-    incident = replace(incident, severity=severity)
-    if incident.episode.pages or incident.episode.acknowledged_at:
-        return incident, (note,), (told,), ()
-    incident, page_entries, page, timers = start_clock(incident, now, policy)
-    return incident, (note, *page_entries), (*page, told), timers
+    return replace(incident, severity=severity), (note,), (told,)
 
 
 def _cleared(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     alert, known = report.alert, _state_of(incident, report)
     record = _record(alert, placement, incident.number, now)
     if known is None or not known.is_firing:
+        record = record if known is None else _as_known(record, known)
         return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
     at = min(alert.ended_at or now, now)
     at = max(at, known.started_at)
-    record = replace(record, severity=known.severity, started_at=known.started_at)
+    record = _as_known(record, known)
     changed = _with_state(incident, known, replace(known, is_firing=False, changed_at=now))
     cleared = entry(
         changed,
@@ -177,11 +239,13 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
     )
     effects: tuple[Effect, ...] = refreshed(changed, everywhere=False)
     timers: tuple[Timer, ...] = ()
-    if changed.is_clear:
+    if changed.is_clear and changed.is_open:
         changed = replace(changed, cleared_at=at)
-        hold = policy.resolve.hold
-        effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=hold.total_seconds()),)
-        timers = (Timer(hold_key(changed), now + hold, HoldPassed(changed.number, at)),)
+        # What flaps will be back: it is watched until it is calm, and nothing is said of each time that it clears.
+        until = max(now + policy.resolve.hold, changed.flaps_until or now)
+        if known.flaps.since is None:
+            effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=(until - now).total_seconds()),)
+        timers = (Timer(hold_key(changed), until, HoldPassed(changed.number, at)),)
     return Decision(
         incident=changed,
         entries=(cleared,),
@@ -192,7 +256,9 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
     )
 
 
-def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime) -> AlertState:
+def _fired_state(
+    alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime, policy: Policy
+) -> AlertState:
     return AlertState(
         fingerprint=fingerprint,
         name=name_of(alert),
@@ -206,7 +272,13 @@ def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, sever
         severity=severity,
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
+        flaps=(known.flaps if known else STEADY).fired(alert.started_at, now, policy.flapping_rule()),
     )
+
+
+def _as_known(record: AlertRecord, state: AlertState) -> AlertRecord:
+    """A record with what is known of the alert beside its newest report."""
+    return replace(record, severity=state.severity, started_at=state.started_at, fires=state.fires, flaps=state.flaps)
 
 
 def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
@@ -216,11 +288,7 @@ def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
     held = next((one for one in incident.alerts if one.fingerprint == placement.fingerprint), None)
     if held is not None or record is None or record.incident != incident.number:
         return held
-    started = record.started_at or record.at
-    return AlertState(
-        record.fingerprint, name_of(report.alert), record.title, record.is_firing, record.source, started, record.at,
-        severity=record.severity,
-    )  # fmt: skip
+    return remembered(record, name_of(report.alert))
 
 
 def _with_state(incident: Incident, known: AlertState | None, state: AlertState) -> Incident:

@@ -92,6 +92,7 @@ def _absorbed(
         more=target.more + child.more + len(rest),
         more_firing=target.more_firing + child.more_firing + sum(one.is_firing for one in rest),
         last_alert_at=max((one.newest_alert_at for one in (target, child) if one.newest_alert_at), default=None),
+        flaps_until=max((one.flaps_until for one in (target, child) if one.flaps_until), default=None),
         cleared_at=target.cleared_at if child.is_clear else None,
     )
     note = entry(parent, now, "absorbed", by, child=child.ref)

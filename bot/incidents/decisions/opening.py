@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert
+from bot.alerts.flapping import STEADY
 from bot.alerts.routing import name_of
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -126,8 +127,9 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         route=route.name,
         source=alert.source,
         storm=placement.is_storm,
+        earlier=placement.earlier,
         last_alert_at=now,
-        alerts=(_state(alert, placement.fingerprint, severity, now),),
+        alerts=(_state(alert, placement.fingerprint, severity, now, policy),),
         impact_started_at=alert.started_at if alert.started_at <= now else None,
         impact_source=f"alert {name_of(alert)}",
         dashboards=_dashboards(alert, known.dashboards),
@@ -141,6 +143,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         _record(alert, placement.fingerprint, report.number, placement.service, now),
         severity=severity,
         started_at=min(alert.started_at, now),
+        flaps=incident.alerts[0].flaps,
     )
     return replace(decision, alert=record, reason=f"{incident.ref} opened: {placement.reason}")
 
@@ -228,6 +231,7 @@ def page_for(incident: Incident, details: str = "") -> PageOnCall:
         source=incident.service or "firstfive",
         details=facts,
         links=tuple((url, "Dashboard") for url in incident.dashboards),
+        rank=incident.severity.rank,
     )
 
 
@@ -310,6 +314,7 @@ def _opened_entry(incident: Incident, now: datetime, by: str) -> Entry:
         now,
         "opened",
         by,
+        earlier=f"INC-{incident.earlier}" if incident.earlier else None,
         severity=incident.severity.value,
         service=incident.service,
         title=incident.title,
@@ -397,7 +402,7 @@ def _known_service(name: str | None, policy: Policy) -> str | None:
     return found or name
 
 
-def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime) -> AlertState:
+def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime, policy: Policy) -> AlertState:
     return AlertState(
         fingerprint=fingerprint,
         name=name_of(alert),
@@ -410,6 +415,7 @@ def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime) ->
         severity=severity,
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
+        flaps=STEADY.fired(alert.started_at, now, policy.flapping_rule()),
     )
 
 

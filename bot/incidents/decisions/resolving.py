@@ -33,7 +33,8 @@ def resolve(incident: Incident, wish: Resolve, now: datetime, policy: Policy) ->
     names = quoted(", ".join(sorted({one.name for one in incident.firing})[:5]))
     if incident.more_firing:
         names = f"{names}, and {incident.more_firing} more" if names else f"{incident.more_firing} alerts"
-    return replace(decision, reason=f"{decision.reason} Still firing: {names}; a new report opens a new incident.")
+    within = f"{policy.reopen.within.total_seconds() / 3600:g} h"
+    return replace(decision, reason=f"{decision.reason} Still firing: {names}; a new report within {within} opens it again.")
 
 
 def resolved_by(
@@ -133,6 +134,11 @@ def reopen(incident: Incident, wish: Reopen, now: datetime, policy: Policy) -> D
     if now - incident.resolved_at > policy.reopen.within:
         hours = policy.reopen.within.total_seconds() / 3600
         raise Refused(f"{incident.ref} was resolved more than {hours:g} h ago. Declare a new incident that names {incident.ref}.")
+    return opened_again(incident, wish.by, now, policy, wish.text)
+
+
+def opened_again(incident: Incident, by: str, now: datetime, policy: Policy, text: str) -> Decision:
+    """The next episode of an incident that was resolved, whether a person says so or an alert fires again."""
     number = incident.episode.number + 1
     episode = Episode(number=number, opened_at=now, dedup_key=dedup_key(incident.number, number, now))
     changed = replace(
@@ -146,11 +152,11 @@ def reopen(incident: Incident, wish: Reopen, now: datetime, policy: Policy) -> D
         pager_id=None,
         pager_url=None,
     )
-    changed, page_entries, page, timers = start_clock(changed, now, policy, wish.text)
+    changed, page_entries, page, timers = start_clock(changed, now, policy, text)
     if not changed.episode.pages:
         changed = replace(changed, status=Status.INVESTIGATING)
-    note = entry(changed, now, "reopened", wish.by, text=wish.text or None, episode=number)
-    told = say(changed, Topic.REOPENED, by=wish.by, text=wish.text, episode=number)
+    note = entry(changed, now, "reopened", by, text=text or None, episode=number)
+    told = say(changed, Topic.REOPENED, by=by, text=text, episode=number)
     return Decision(
         incident=changed,
         entries=(note, *page_entries),

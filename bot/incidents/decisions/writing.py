@@ -73,6 +73,14 @@ def hold_key(incident: Incident) -> str:
     return f"{incident.ref}/hold"
 
 
+def calm_key(fingerprint: str) -> str:
+    """The key of the timer at which an alert that flaps will have been calm for long enough.
+
+    In order before any of an incident: of two that come due at once, it is known to be calm before that resolves.
+    """
+    return f"ALERT/{fingerprint}/calm"
+
+
 def clock_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:
     """Every timer of the acknowledgement clock of the newest episode."""
     episode = incident.episode

@@ -93,12 +93,18 @@ def entry_words(entry: Entry) -> str:
 
     match entry.type:
         case "opened":
-            return f"*opened* as {fact('severity')} by {by}"
+            earlier = f", after {fact('earlier')}" if facts.get("earlier") else ""
+            return f"*opened* as {fact('severity')} by {by}{earlier}"
         case "alert_started":
             guessed = filled_in(str(facts["filled_in"]).split(", ")) if facts.get("filled_in") else ""
             return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired {guessed}".rstrip()
         case "alert_resolved":
             return f"🌤️ alert {escape(str(facts.get('alert', '')), 120)} cleared"
+        case "flapping_started":
+            alert, within = escape(str(facts.get("alert", "")), 120), float(facts.get("within_seconds") or 0) / 60
+            return f"〰️ alert {alert} *flaps*: {fact('fires')} fires in {within:g} min"
+        case "flapping_ended":
+            return f"〰️ alert {escape(str(facts.get('alert', '')), 120)} is calm, after {fact('fires')} fires"
         case "page_requested":
             return "asked PagerDuty to page"
         case "page_accepted":
@@ -136,7 +142,7 @@ def entry_words(entry: Entry) -> str:
         case "resolved":
             return f"🏁 *resolved* by {by} {text}".rstrip()
         case "reopened":
-            return f"🔁 *reopened* by {by}"
+            return f"🔁 *reopened* by {by} {text}".rstrip()
         case "merged":
             return f"🔗 merged into {escape(str(facts.get('into', '')), 30)}"
         case _:

@@ -6,8 +6,9 @@ Top to bottom: what is broken, how bad, whether anybody is on it, whether anybod
 from collections.abc import Sequence
 from datetime import datetime
 
+from bot.alerts.flapping import MOST_KEPT
 from bot.incidents.changes import ChangeRecord
-from bot.incidents.incident import Episode, Incident, PageState, Role, Status
+from bot.incidents.incident import AlertState, Episode, Incident, PageState, Role, Status
 from bot.incidents.policy import Policy
 from bot.slack import ids
 from bot.slack.views.blocks import (
@@ -43,7 +44,7 @@ def card(incident: Incident, policy: Policy, now: datetime, changes: Sequence[Ch
         section(clock_line(incident, now)) if incident.is_open or incident.episode.pages else None,
         section(page_line(incident)),
         _people(incident),
-        _alerts(incident, now),
+        _alerts(incident, policy, now),
         _changes(incident, changes, now),
         _update(incident, now),
         _buttons(incident),
@@ -176,7 +177,7 @@ def _people(incident: Incident) -> Block | None:
     return fields(*held) if held else None
 
 
-def _alerts(incident: Incident, now: datetime) -> Block | None:
+def _alerts(incident: Incident, policy: Policy, now: datetime) -> Block | None:
     if not incident.alerts:
         return None
     newest = sorted(incident.alerts, key=lambda one: (not one.is_firing, -one.started_at.timestamp()))
@@ -186,12 +187,24 @@ def _alerts(incident: Incident, now: datetime) -> Block | None:
         times = f" ×{one.fires}" if one.fires > 1 else ""
         leads = " ".join(filter(None, (link(one.url, "source"), link(one.trace, "trace"))))
         lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {leads}".rstrip())
-        lines.append(filled_in(one.filled_in))
+        lines += [filled_in(one.filled_in), _flapping(one, policy, now) if incident.is_open else ""]
     rest = newest[MOST_ALERTS:]
     if rest or incident.more:
         firing = sum(one.is_firing for one in rest) + incident.more_firing
         lines.append(f"… and {len(rest) + incident.more} more alerts, {firing} of them firing")
     return section(fit([line for line in lines if line], 2900))
+
+
+def _flapping(alert: AlertState, policy: Policy, now: datetime) -> str:
+    """That it flaps, with what can be counted of it."""
+    if alert.flaps.since is None:
+        return ""
+    rule = policy.flapping_rule()
+    count = alert.flaps.count(now, rule)
+    if count < rule.fires:
+        return f"〰️ *flapping* since {moment(alert.flaps.since, now)}, last fired {moment(alert.flaps.lately[-1], now)}"
+    more = "+" if count >= MOST_KEPT else ""
+    return f"〰️ *flapping*: {count}{more} fires in {rule.within.total_seconds() / 60:g} min"
 
 
 def _changes(incident: Incident, changes: Sequence[ChangeRecord], now: datetime) -> Block | None:
@@ -257,6 +270,8 @@ def _buttons(incident: Incident) -> Block | None:
 
 def _footer(incident: Incident, now: datetime) -> list[str]:
     parts = [f"opened {moment(incident.opened_at, now, seconds=True)} by {person(incident.opened_by)}"]
+    if incident.earlier:
+        parts.append(f"the same alert was in INC-{incident.earlier} before")
     if incident.route:
         parts.append(f"route: {escape(incident.route, 80)}")
     if incident.runbook:

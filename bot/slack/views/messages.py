@@ -170,6 +170,13 @@ def _cleared(facts: Facts, ref: str, number: int) -> Message:
     return said(f"🌤️ Every alert of *{ref}* has cleared. Watching for {minutes:g} min before anything is decided.")
 
 
+def _flapping(facts: Facts, ref: str, number: int) -> Message:
+    within = f"{float(facts['within_seconds']) / 60:g} min"
+    line = f"〰️ *{escape(str(facts['title']), 300)}* is flapping: {facts['fires']} fires in {within}."
+    calm = f"Each is counted on the card and wakes nobody while {ref} is open, which is not resolved by itself"
+    return said(line, context(f"{calm} before there was none for {within}."))
+
+
 def _proposed(facts: Facts, ref: str, number: int) -> Message:
     line = f"🟢 Every alert of *{ref}* has been clear since {moment(_at(facts['cleared_at']))}. Is it over?"
     return said(line, actions(button("Resolve", ids.RESOLVE_NOW, number, "primary"), button("Not yet", ids.KEEP_OPEN, number)))
@@ -247,6 +254,7 @@ VIEWS: dict[Topic, Callable[[Facts, str, int], Message]] = {
     Topic.MERGED: _merged,
     Topic.ABSORBED: _absorbed,
     Topic.RUNBOOK: _runbook,
+    Topic.FLAPPING: _flapping,
 }
 
 
