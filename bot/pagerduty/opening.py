@@ -30,7 +30,8 @@ class Opening:
     def open(self, key: str, by: ByPolicy, *, title: str, details: str, severity: str, rank: int, is_lost: bool) -> None:
         """Wake whoever is on call by a policy; returns only when PagerDuty has an incident of this key.
 
-        `rank` is how bad it is, 1 for SEV1: what is spent first. With `is_lost` it may have one already. Raises `TryLater`, `Ambiguous` or `GaveUp`.
+        `rank` is how bad it is, 1 for SEV1: the budget is kept for the worst. With `is_lost` there may be one already.
+        Raises `TryLater`, `Ambiguous` or `GaveUp`.
         """
         self._check_set_up()
         made = self._reports.incident(key) if is_lost else None
