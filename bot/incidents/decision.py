@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity
@@ -40,11 +41,29 @@ class AlertRecord:
     """The worst that its route made of it while it fires; None where it opens nothing by itself."""
     started_at: datetime | None = None
     """When it began to fire, as its sender says; None where nobody kept it."""
+    quiet_under: str | None = None
+    """The key of the silence or maintenance window that keeps it quiet; None where none does."""
 
     @property
     def is_open(self) -> bool:
         """Whether the fingerprint is taken."""
         return self.is_firing or self.incident is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Quieted:
+    """A report of an alert that the silence or maintenance window of that key keeps quiet. `severity` is what its route
+    would have made of it; `title` is empty where others must not read it.
+
+    `is_new` says that it did not fire under the same key before.
+    """
+
+    key: str
+    fingerprint: str
+    title: str
+    severity: Severity | None
+    at: datetime
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,8 @@ class Decision:
     others: tuple[Incident, ...] = ()
     change: ChangeRecord | None = None
     finding: FindingRecord | None = None
+    silence: Silence | None = None
+    quieted: Quieted | None = None
     dropped: str = ""
     """The route that drops the alert; empty where none does."""
     reason: str = ""
