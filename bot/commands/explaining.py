@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.alerts.alert import Alert, Kind, Status
 from bot.alerts.matching import Placement, place
+from bot.alerts.quiet import Quieting
 from bot.alerts.reading import as_json
 from bot.alerts.registry import source_named
 from bot.alerts.routing import Outcome
@@ -138,7 +139,8 @@ def _decisions(reading: Reading, route: str, policy: Policy, settings: Settings)
 
 
 def _placed_alone(alert: Alert, route: str, policy: Policy) -> Placement:
-    return place(alert, route, policy.built_routes(), policy.aliases(), policy.grouping_rule(), None, (), wall_clock())
+    routes, quieting = policy.built_routes(), Quieting(windows=policy.windows())
+    return place(alert, route, routes, policy.aliases(), policy.grouping_rule(), None, (), wall_clock(), quieting)
 
 
 def _together(found: list[tuple[Alert, Placement, str]]) -> list[tuple[Alert, Placement, str]]:
@@ -170,6 +172,7 @@ def _as_json(source: str, verified: bool | None, reading: Reading, decisions: li
                 "outcome": _outcome(alert, placement),
                 "incident": f"INC-{placement.incident}" if placement.incident else None,
                 "service": placement.service,
+                "quiet": placement.quiet.key if placement.quiet else None,
                 "fingerprint": placement.fingerprint,
                 "reason": "; ".join(part for part in (placement.reason, note) if part),
             }
