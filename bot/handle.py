@@ -10,6 +10,7 @@ import structlog
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Placement, gathered, may_open, place, service_of
+from bot.alerts.quiet import NOTHING_QUIET, Quieting
 from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
 from bot.errors import Refused
@@ -18,16 +19,20 @@ from bot.incidents.decision import Decision
 from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
 from bot.incidents.heartbeats import silence
-from bot.incidents.incident import Incident
+from bot.incidents.incident import Incident, Severity
 from bot.incidents.inputs import (
     AlertReported,
     CalmPassed,
+    ConfirmSilence,
     Declare,
     DigestDue,
     EffectParked,
+    EndSilence,
     HeartbeatMissed,
     Input,
     Merge,
+    SilenceAlerts,
+    SilenceExpired,
     TroubleSeen,
 )
 from bot.incidents.policy import Policy
@@ -178,6 +183,8 @@ class Door:
                 record = work.alert_record(input.fingerprint)
                 number = None if record is None else record.incident
                 return (None if number is None else work.incident(number)), replace(input, record=record)
+            case SilenceAlerts() | ConfirmSilence() | EndSilence() | SilenceExpired():
+                return None, _about_a_silence(work, input)
             case DigestDue() | TroubleSeen():
                 return None, input
             case EffectParked():
@@ -199,6 +206,17 @@ class Door:
         default = placement.route.runbook or service.runbook
         choice = choose(report.alert, tuple(self.runbooks()), default, now.date())
         return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
+
+
+def _about_a_silence(work: Work, input: SilenceAlerts | ConfirmSilence | EndSilence | SilenceExpired) -> Input:
+    """What is asked of a silence, with what has to be known for it."""
+    work.silences_alone()
+    if isinstance(input, SilenceAlerts):
+        return replace(input, number=work.next_silence(), worst=work.open_of(Severity.SEV1))
+    silence = work.silence_asked(input.by) if input.number is None else work.silence(input.number)
+    if isinstance(input, ConfirmSilence):
+        return replace(input, silence=silence)
+    return replace(input, silence=silence, kept=work.kept_by(silence))
 
 
 def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: datetime) -> None:
@@ -258,6 +276,8 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
     is_in_hand = known is not None and known.is_in_hand
     service = None if is_in_hand else service_of(report.alert, report.route, routes, aliases, now)
     candidates = work.candidates(service) if service is not None else ()
+    is_new = report.alert.status is AlertStatus.FIRING and not is_in_hand
+    quieting = Quieting(work.silences(), policy.windows()) if is_new else NOTHING_QUIET
     placement = place(
         report.alert,
         report.route,
@@ -267,5 +287,6 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
         known,
         candidates,
         now,
+        quieting,
     )
     return _in_a_storm(work, report, placement, now, policy)

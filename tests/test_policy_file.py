@@ -2,11 +2,14 @@
 
 import os
 import shutil
-from datetime import time
+from datetime import UTC, datetime, time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot.alerts.quiet import Once
+from bot.alerts.routing import Hours
 from bot.errors import Broken
 from bot.incidents.incident import Severity
 from bot.incidents.policy import Policy, problems_in, read
@@ -132,6 +135,53 @@ def test_a_service_and_a_route_are_paged_by_a_key_or_by_an_escalation_policy():
     by = "escalation_policy:PT20YPA@PWIXJZS"
     assert [policy.service(name).pager for name in ("web", "api", "cron", "nobody")] == [by, "api", "default", "default"]
     assert [one.pager for one in policy.built_routes()] == [by, "k", None]
+# --- maintenance windows ----------------------------------------------------------------------
+
+WORK = "{name: move, match: {service: checkout}, reason: planned"
+
+
+def test_a_window_is_once_or_each_week_by_the_clock_of_its_zone_or_of_the_team():
+    policy = read(
+        f"team: {{zone: Europe/Lisbon}}\nmaintenance:\n"
+        f"  - {WORK}, from: 2026-06-13 22:00, until: 2026-06-14 02:00}}\n"
+        f"  - {WORK.replace('move', 'backup')}, days: [sat, sun], from: 9:30, to: 24:00, zone: America/New_York}}\n"
+        f"  - {WORK.replace('move', 'weekend')}, days: sunday}}\n"
+    )
+
+    once, weekly, all_day = policy.windows()
+    assert once.time == Once(datetime(2026, 6, 13, 21, tzinfo=UTC), datetime(2026, 6, 14, 1, tzinfo=UTC))
+    assert weekly.time == Hours(ZoneInfo("America/New_York"), frozenset({5, 6}), time(9, 30), time(0))
+    assert all_day.time == Hours(ZoneInfo("Europe/Lisbon"), frozenset({6}), time(0), time(0))
+    assert (once.key, once.match.said, once.reason) == ("maintenance/move", "service=checkout", "planned")
+
+
+@pytest.mark.parametrize(
+    ("window", "problem"),
+    [
+        (f"{WORK}}}", "say when: `from` and `until` a day and an hour, or `days`, `from` and `to` of each week"),
+        (f"{WORK}, from: 2026-06-13 22:00}}", "one that is from a day needs an `until`"),
+        (f"{WORK}, from: 22:00, until: 2026-06-13 22:00}}", "it and `from` need a day, like 2026-06-13 22:00"),
+        (f"{WORK}, from: 2026-06-13 22:00, until: 23:00}}", "it and `from` need a day, like 2026-06-13 22:00"),
+        (f"{WORK}, from: 2026-06-13 22:00, until: 2026-06-13 22:00}}", "`until` is not after `from`"),
+        (f"{WORK}, from: 2026-06-13 22:00, until: 2026-06-14 02:00, days: [sat]}}", "`days` and `to` are for each week"),
+        (f"{WORK}, from: 2026-06-13 22:00Z, until: 2026-06-14 02:00}}", "leave its offset out, and name the `zone`"),
+        (f"{WORK}, from: 25:00, to: 02:00}}", "expected an hour like 22:00, or a day and an hour"),
+        (f"{WORK}, from: 2026-02-30 22:00, until: 2026-03-01 02:00}}", "expected an hour like 22:00, or a day and an hour"),
+        (f"{WORK}, days: [caturday]}}", "days are monday, tuesday"),
+        (f"{WORK}, days: [sat], zone: Lisbon}}", "'Lisbon' is not an IANA time zone"),
+        (f"{WORK}, days: [sat], till: 9}}", "this key is unknown here; did you mean until?"),
+        ("{name: x, match: {}, reason: y, days: [sat]}", "an empty match would keep every alert quiet"),
+        ("{name: x, match: {servce: a}, reason: y, days: [sat]}", "cannot match on servce"),
+        ("{name: x, match: {title: 're:('}, reason: y, days: [sat]}", "is no regular expression"),
+        ("{name: x, match: {service: a}, days: [sat]}", "reason: Field required"),
+        (f"{WORK}, days: [sat]}}\n  - {WORK}, days: [sun]}}", "two are called “move”"),
+    ],
+)
+def test_a_window_that_cannot_be_is_named_with_its_line(window, problem):
+    (found,) = problems_in(f"maintenance:\n  - {window}\n")
+
+    assert problem in str(found)
+    assert str(found).startswith(("policy.yaml:2: maintenance.", "policy.yaml:1: maintenance: two"))
 
 
 # --- the one that is shipped ------------------------------------------------------------------

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
 from bot.alerts.routing import Outcome, Route, choose_route
 
 
@@ -82,6 +83,8 @@ class Placement:
     """The incident was resolved, and this alert of its own fires."""
     earlier: int | None = None
     """The incident that it belonged to before, where that is over for too long to be opened again."""
+    quiet: Quiet | None = None
+    """What keeps it from opening anything, or being announced."""
 
 
 def place(
@@ -93,8 +96,12 @@ def place(
     known: Known | None,
     candidates: Sequence[Candidate],
     now: datetime,
+    quieting: Quieting = NOTHING_QUIET,
 ) -> Placement:
-    """Decide where `alert` belongs. `aliases` maps other names of a service to its own; the last route takes all."""
+    """Decide where `alert` belongs. `aliases` maps other names of a service to its own; the last route takes all.
+
+    What is open stays what it is: a silence, or a maintenance window, keeps quiet what would open, join or be announced.
+    """
     route, why_route = choose_route(alert, endpoint, routes, now)
     service = route.service or canonical(alert.service, aliases)
     fingerprint = alert.fingerprint(endpoint)
@@ -110,6 +117,9 @@ def place(
     if alert.kind not in (Kind.ALERT, Kind.QUALITY_GATE, Kind.SECURITY_FINDING):
         reason = f"{alert.kind.value.replace('_', ' ')}: recorded, never paged"
         return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, reason)
+    quiet = None if route.outcome is Outcome.DROP else quiet_under(alert, endpoint, service, quieting, now)
+    if quiet is not None:
+        return _kept_quiet(route, service, fingerprint, None if over else known, quiet, why_route)
     if route.outcome is not Outcome.OPEN:
         return _without_incident(route, service, fingerprint, None if over else known, why_route)
     if known is not None and known.resolved_at is not None and now - known.resolved_at <= grouping.reopens_within:
@@ -157,6 +167,11 @@ def _in_its_incident(alert: Alert, route: Route, service: str | None, fingerprin
     verb = "fires again" if is_firing else alert.status.value
     reason = f"the same alert is in INC-{incident}: {verb}"
     return Placement(route, Outcome.OPEN, service, fingerprint, incident, is_firing, reason)
+
+
+def _kept_quiet(route: Route, service: str | None, fingerprint: str, known: Known | None, quiet: Quiet, why_route: str) -> Placement:
+    reason = f"{quiet.reason}; else {why_route}"
+    return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, reason, quiet=quiet)
 
 
 def _without_incident(route: Route, service: str | None, fingerprint: str, known: Known | None, why_route: str) -> Placement:

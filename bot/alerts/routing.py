@@ -42,11 +42,11 @@ class Matcher:
         """Why `alert` does not fit; empty where it does."""
         for name, patterns in self.fields.items():
             value = field_of(alert, endpoint, name)
-            if not _fits(value, patterns):
+            if not fits(value, patterns):
                 return f"{name} is {value or 'missing'}, not {' or '.join(patterns)}"
         for name, patterns in self.labels.items():
             value = alert.labels.get(name, "")
-            if not _fits(value, patterns):
+            if not fits(value, patterns):
                 return f"label {name} is {value or 'missing'}, not {' or '.join(patterns)}"
         return ""
 
@@ -143,11 +143,11 @@ def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route], now: date
         if not before:
             return route, f"route “{route.name}” takes it ({said})"
         names = ", ".join(f"“{one.name}”" for one in before)
-        return _with(before, route), f"route “{route.name}” takes it ({said}), with what {names} said before"
+        return with_earlier(before, route), f"route “{route.name}” takes it ({said}), with what {names} said before"
     raise ValueError("no route takes everything: the policy's last route must have an empty match")
 
 
-def _with(before: Sequence[Route], route: Route) -> Route:
+def with_earlier(before: Sequence[Route], route: Route) -> Route:
     """A route with what those before it said, where it says nothing itself; of those the last one counts."""
     whole = route
     for one in reversed(before):
@@ -208,7 +208,13 @@ def _compiled(pattern: str) -> Any:
     return re2.compile(pattern.removeprefix(REGEX))
 
 
-def _fits(value: str, patterns: Sequence[str]) -> bool:
+def is_plain(pattern: str) -> bool:
+    """Whether a pattern is a word, which fits itself and nothing else."""
+    return not pattern.startswith(REGEX) and not set(pattern) & set("*?[")
+
+
+def fits(value: str, patterns: Sequence[str]) -> bool:
+    """Whether a value fits one of the patterns."""
     return any(_compiled(one).search(value) is not None if one.startswith(REGEX) else fnmatchcase(value, one) for one in patterns)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bot.alerts.alert import Alert, Kind, Status
 from bot.alerts.matching import Placement, place
+from bot.alerts.quiet import Quieting
 from bot.alerts.reading import as_json
 from bot.alerts.routing import Outcome
 from bot.alerts.source import Delivery, Reading, Source, VouchedFor
@@ -108,6 +109,7 @@ class Explanation:
                     "incident": one.incident,
                     "opens": one.opens,
                     "service": one.placement.service,
+                    "quiet": one.placement.quiet.key if one.placement.quiet else None,
                     "fingerprint": one.placement.fingerprint,
                     "reason": "; ".join(part for part in (one.placement.reason, self.note) if part),
                 }
@@ -146,8 +148,8 @@ def _placed(alerts: Sequence[Alert], delivery: Delivery, policy: Policy, store: 
     """Where the record and the policy put each."""
     route, now = delivery.route, delivery.received_at
     if store is None:
-        rules = policy.built_routes(), policy.aliases(), policy.grouping_rule()
-        return [place(one, route, *rules, None, (), now) for one in alerts]
+        rules, quieting = (policy.built_routes(), policy.aliases(), policy.grouping_rule()), Quieting(windows=policy.windows())
+        return [place(one, route, *rules, None, (), now, quieting) for one in alerts]
     with store.reading() as work:
         return [placement_of(work, AlertReported(one, route), now, policy) for one in alerts]
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from bot.alerts.alert import Alert, Kind, Status
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.matching import Placement, place
+from bot.alerts.quiet import MAINTENANCE, Quieting
 from bot.alerts.reading import label_hash
 from bot.alerts.registry import source_named
 from bot.alerts.routing import Outcome
@@ -69,6 +70,7 @@ class Expected(Strict):
     pager: str | None = None
     runbook: str | None = None
     private: bool | None = None
+    maintenance: str | None = None
 
 
 class Case(Strict):
@@ -166,7 +168,8 @@ def tried(case: Case, policy: Policy, folder: Path) -> Iterator[Result]:
     alerts = [case.alert.built(now)] if case.alert is not None else _read(case, policy, folder, now)
     for number, alert in enumerate(alerts, start=1):
         name = f"{case.name} ({number} of {len(alerts)})" if len(alerts) > 1 else case.name
-        found = place(alert, case.endpoint, policy.built_routes(), policy.aliases(), policy.grouping_rule(), None, (), now)
+        routes, quieting = policy.built_routes(), Quieting(windows=policy.windows())
+        found = place(alert, case.endpoint, routes, policy.aliases(), policy.grouping_rule(), None, (), now, quieting)
         became = _became(alert, found, policy)
         wanted = case.expect.model_dump(mode="json", exclude_none=True)
         wrong = [f"{key} is {became[key]}, not {value}" for key, value in wanted.items() if became[key] != value]
@@ -183,6 +186,7 @@ def _became(alert: Alert, found: Placement, policy: Policy) -> dict[str, Any]:
         "pager": found.route.pager or service.pager,
         "runbook": found.route.runbook or service.runbook,
         "private": found.route.private,
+        "maintenance": found.quiet.key.removeprefix(MAINTENANCE) if found.quiet else None,
     }
 
 

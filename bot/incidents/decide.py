@@ -16,6 +16,7 @@ from bot.incidents.decisions import (
     reminders,
     resolving,
     responding,
+    silencing,
 )
 from bot.incidents.effects import PostDigest, RaiseAlarm
 from bot.incidents.heartbeats import waited_for
@@ -34,10 +35,12 @@ from bot.incidents.inputs import (
     ChannelNotOpened,
     ChannelOpened,
     Close,
+    ConfirmSilence,
     Declare,
     DigestDue,
     DraftPosted,
     EffectParked,
+    EndSilence,
     Escalate,
     GivePageFeedback,
     HeartbeatMissed,
@@ -60,6 +63,8 @@ from bot.incidents.inputs import (
     Reopen,
     RequestDraft,
     Resolve,
+    SilenceAlerts,
+    SilenceExpired,
     SomeoneAsked,
     SomeoneNotAsked,
     SummaryAged,
@@ -88,6 +93,14 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
             return flapping.calm_passed(incident, input, now, policy)
         case HeartbeatMissed():
             return waited_for(input, now, policy)
+        case SilenceAlerts():
+            return silencing.silence(input, now, policy)
+        case ConfirmSilence():
+            return silencing.confirm(input, now)
+        case EndSilence():
+            return silencing.end(input, now)
+        case SilenceExpired():
+            return silencing.expired(input, now)
         case DigestDue():
             return _digest(input, now)
         case EffectParked():

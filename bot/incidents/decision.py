@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.alerts.flapping import STEADY, Flaps
+from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity
@@ -44,11 +45,29 @@ class AlertRecord:
     fires: int = 1
     """How often it began to fire, as far as its incident knows."""
     flaps: Flaps = STEADY
+    quiet_under: str | None = None
+    """The key of the silence or maintenance window that keeps it quiet; None where none does."""
 
     @property
     def is_open(self) -> bool:
         """Whether the fingerprint is taken."""
         return self.is_firing or self.incident is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Quieted:
+    """A report of an alert that the silence or maintenance window of that key keeps quiet. `severity` is what its route
+    would have made of it; `title` is empty where others must not read it.
+
+    `is_new` says that it did not fire under the same key before.
+    """
+
+    key: str
+    fingerprint: str
+    title: str
+    severity: Severity | None
+    at: datetime
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,8 @@ class Decision:
     others: tuple[Incident, ...] = ()
     change: ChangeRecord | None = None
     finding: FindingRecord | None = None
+    silence: Silence | None = None
+    quieted: Quieted | None = None
     dropped: str = ""
     """The route that drops the alert; empty where none does."""
     reason: str = ""

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
+from bot.alerts.quiet import NOTHING_KEPT, Kept
+
 
 class Lane(StrEnum):
     """Where an effect waits. Each incident has its own of each; a lane waits only for itself."""
@@ -60,6 +62,14 @@ class Topic(StrEnum):
     ABSORBED = "absorbed"
     RUNBOOK = "runbook"
     FLAPPING = "flapping"
+
+
+class SilenceNews(StrEnum):
+    """What became of a silence."""
+
+    BEGUN = "begun"
+    ENDED = "ended"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +255,25 @@ class AnnounceAlert:
     """What its sender left out or garbled and we filled in."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceSilence:
+    """Tell everybody that a silence begins, or is over, and what it kept quiet. `match` is in words; `by` whoever asked for
+    it, `ended_by` who ended it early.
+    """
+
+    lane: ClassVar[Lane] = Lane.CHAT
+    incident: None = None
+    number: int
+    news: SilenceNews
+    match: str
+    by: str
+    reason: str
+    until: datetime
+    ended_by: str | None = None
+    ended_because: str = ""
+    kept: Kept = NOTHING_KEPT
+
+
 @dataclass(frozen=True, slots=True)
 class RaiseAlarm:
     """Tell the people who run this bot that something of its own is wrong, and how to mend it."""
@@ -290,6 +319,7 @@ Effect = (
     | ShowAnnouncement
     | Say
     | AnnounceAlert
+    | AnnounceSilence
     | RaiseAlarm
     | PostDigest
     | PostDraft

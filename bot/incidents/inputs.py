@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bot.alerts.alert import Alert
+from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
+from bot.alerts.routing import Matcher
 from bot.alerts.source import PagerReport
 from bot.incidents.incident import Role, Severity, Status
 
@@ -174,6 +176,44 @@ class GivePageFeedback:
     incident: int
     by: str
     actionable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceAlerts:
+    """Keep alerts that fit `match` quiet for as long as it `lasts`.
+
+    `number` and `worst` (the SEV1 incidents that are open) are filled in by the door.
+    """
+
+    match: Matcher
+    lasts: timedelta
+    reason: str
+    by: str
+    number: int | None = None
+    worst: tuple["Incident", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmSilence:
+    """Yes, although it may swallow a SEV1: the silence of that number, or the last one that `by` was asked about.
+
+    `silence` is loaded by the door.
+    """
+
+    number: int | None
+    by: str
+    silence: Silence | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSilence:
+    """End a silence early. `silence`, and what it `kept` quiet, are loaded by the door."""
+
+    number: int
+    by: str
+    reason: str = ""
+    silence: Silence | None = None
+    kept: Kept = NOTHING_KEPT
 
 
 # --- reported by the world --------------------------------------------------------------------
@@ -455,6 +495,15 @@ class DigestDue:
     due_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceExpired:
+    """The time of a silence is over. `silence`, and what it `kept` quiet, are loaded by the door."""
+
+    number: int
+    silence: Silence | None = None
+    kept: Kept = NOTHING_KEPT
+
+
 Asked = (
     Declare
     | Acknowledge
@@ -473,6 +522,9 @@ Asked = (
     | Close
     | RequestDraft
     | GivePageFeedback
+    | SilenceAlerts
+    | ConfirmSilence
+    | EndSilence
 )
 Reported = (
     AlertReported
@@ -496,5 +548,7 @@ Reported = (
     | EffectParked
     | TroubleSeen
 )
-Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | CalmPassed | HeartbeatMissed | DigestDue
+Passed = (
+    ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | CalmPassed | HeartbeatMissed | SilenceExpired | DigestDue
+)
 Input = Asked | Reported | Passed

@@ -27,6 +27,7 @@ from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.flapping import Flapping
 from bot.alerts.limits import Rate, rate
 from bot.alerts.matching import Flood, Grouping
+from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
 from bot.alerts.registry import sources
 from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, choose_route, wrong_with
@@ -79,16 +80,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _known_zone(zone: str | None) -> str | None:
+    if zone is not None and zone not in available_timezones():
+        raise ValueError(f"{zone!r} is not an IANA time zone; write one like Europe/Lisbon")
+    return zone
+
+
 class Team(Strict):
     name: str = "Platform"
     zone: str = "UTC"
 
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        if zone not in available_timezones():
-            raise ValueError(f"{zone!r} is not an IANA time zone; write one like Europe/Lisbon")
-        return zone
+    _known_zone = field_validator("zone")(_known_zone)
 
     @property
     def zoneinfo(self) -> ZoneInfo:
@@ -228,6 +230,17 @@ def _matcher(match: Mapping[str, Any]) -> Matcher:
     return Matcher(fields, {name: _patterns(value) for name, value in match.get("labels", {}).items()})
 
 
+def _whole_days(days: tuple[str, ...]) -> tuple[str, ...]:
+    whole = tuple(next((one for one in DAYS if len(day) >= 3 and one.startswith(day.lower())), "") for day in days)
+    if not days or not all(whole):
+        raise ValueError(f"days are {', '.join(DAYS)}, or their first three letters")
+    return whole
+
+
+def _two_digits(at: object) -> object:
+    return "00:00" if at == "24:00" else f"0{at}" if isinstance(at, str) and at[1:2] == ":" else at
+
+
 class HoursRule(Strict):
     """A part of the week, by the clock in the team's zone. One that ends before it begins lasts over midnight."""
 
@@ -237,18 +250,8 @@ class HoursRule(Strict):
     start: time = Field(default=time(0), alias="from")
     end: time = Field(default=time(0), alias="to")
 
-    @field_validator("days")
-    @classmethod
-    def _known_days(cls, days: tuple[str, ...]) -> tuple[str, ...]:
-        whole = tuple(next((one for one in DAYS if len(day) >= 3 and one.startswith(day.lower())), "") for day in days)
-        if not days or not all(whole):
-            raise ValueError(f"days are {', '.join(DAYS)}, or their first three letters")
-        return whole
-
-    @field_validator("start", "end", mode="before")
-    @classmethod
-    def _two_digits(cls, at: object) -> object:
-        return "00:00" if at == "24:00" else f"0{at}" if isinstance(at, str) and at[1:2] == ":" else at
+    _known_days = field_validator("days")(_whole_days)
+    _two_digits = field_validator("start", "end", mode="before")(_two_digits)
 
     def built(self, zone: ZoneInfo) -> Hours:
         """As the matching rules use it."""
@@ -358,6 +361,76 @@ class HeartbeatRule(Strict):
     def matcher(self) -> Matcher:
         """As the matching rules use it."""
         return _matcher(self.match)
+
+
+class MaintenanceRule(Strict):
+    """When alerts that fit `match` are quiet: once, `from` a day and an hour `until` another; or on `days` of each week,
+    `from` an hour `to` another, over midnight where that is the earlier one. By the clock in `zone`, or in the team's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: str = Field(min_length=1, max_length=100)
+    match: dict[str, Any]
+    reason: str = Field(min_length=1)
+    zone: str | None = None
+    days: Words = DAYS
+    start: datetime | time = Field(default=time(0), alias="from")
+    end: time = Field(default=time(0), alias="to")
+    until: datetime | time | None = None
+
+    _known_fields = field_validator("match")(_known_fields)
+    _patterns_only = field_validator("match")(_patterns_only)
+    _known_days = field_validator("days")(_whole_days)
+    _known_zone = field_validator("zone")(_known_zone)
+    _two_digits = field_validator("end", mode="before")(_two_digits)
+
+    @field_validator("match")
+    @classmethod
+    def _names_something(cls, match: dict[str, Any]) -> dict[str, Any]:
+        if not match or match == {"labels": {}}:
+            raise ValueError("an empty match would keep every alert quiet; name what is worked on, such as a service")
+        return match
+
+    @field_validator("start", "until", mode="before")
+    @classmethod
+    def _by_the_clock(cls, at: object) -> object:
+        if not isinstance(at, str):
+            return at
+        try:
+            found = time.fromisoformat(str(_two_digits(at))) if len(at) <= len("22:00") else datetime.fromisoformat(at)
+        except ValueError:
+            raise ValueError(f"expected an hour like 22:00, or a day and an hour like 2026-06-13 22:00, not {at!r}") from None
+        if found.tzinfo is not None:
+            raise ValueError("is by the clock on the wall: leave its offset out, and name the `zone`")
+        return found
+
+    @model_validator(mode="after")
+    def _once_or_each_week(self) -> "MaintenanceRule":
+        given = self.model_fields_set
+        if self.until is not None:
+            if not isinstance(self.start, datetime) or not isinstance(self.until, datetime):
+                raise ValueError("one that has an `until` happens once: it and `from` need a day, like 2026-06-13 22:00")
+            if given & {"days", "end"}:
+                raise ValueError("one that has an `until` happens once: `days` and `to` are for each week")
+            if self.until <= self.start:
+                raise ValueError("`until` is not after `from`")
+        elif isinstance(self.start, datetime):
+            raise ValueError("one that is from a day needs an `until`, like 2026-06-14 02:00")
+        elif not given & {"days", "start", "end"}:
+            raise ValueError("say when: `from` and `until` a day and an hour, or `days`, `from` and `to` of each week")
+        return self
+
+    def built(self, team: ZoneInfo) -> Window:
+        """As the matching rules use it."""
+        zone = ZoneInfo(self.zone) if self.zone else team
+        when: Hours | Once
+        if isinstance(self.start, datetime):
+            assert isinstance(self.until, datetime)
+            when = Once.by_the_clock(self.start, self.until, zone)
+        else:
+            when = Hours(zone, frozenset(DAYS.index(one) for one in self.days), self.start, self.end)
+        return Window(self.name, _matcher(self.match), self.reason, when)
 
 
 class GroupingRule(Strict):
@@ -513,6 +586,7 @@ class Policy(Strict):
     services: dict[str, Service] = Field(default_factory=dict)
     routes: tuple[RouteRule, ...] = ()
     heartbeats: tuple[HeartbeatRule, ...] = ()
+    maintenance: tuple[MaintenanceRule, ...] = ()
     grouping: GroupingRule = GroupingRule()
     storm: StormRule = StormRule()
     limits: LimitsRule = LimitsRule()
@@ -551,6 +625,15 @@ class Policy(Strict):
                     raise ValueError(f"services {seen[alias.lower()]} and {name} are both called {alias}")
         return self
 
+    @field_validator("maintenance")
+    @classmethod
+    def _counted_by_name(cls, windows: tuple[MaintenanceRule, ...]) -> tuple[MaintenanceRule, ...]:
+        names = [one.name for one in windows]
+        twice = next((one for one in names if names.count(one) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two are called “{twice}”: what each keeps quiet is counted under its name")
+        return windows
+
     def rule(self, severity: Severity) -> SeverityRule:
         """What `severity` asks for."""
         return self.severities[severity]
@@ -567,7 +650,15 @@ class Policy(Strict):
         """The routes in order, closed by one that takes everything: announced, never dropped in silence."""
         return self._routes
 
+    def windows(self) -> tuple[Window, ...]:
+        """The maintenance windows."""
+        return self._windows
+
     # Asked for with every alert, and always the same.
+
+    @cached_property
+    def _windows(self) -> tuple[Window, ...]:
+        return tuple(one.built(self.team.zoneinfo) for one in self.maintenance)
 
     @cached_property
     def _aliases(self) -> Mapping[str, str]:

@@ -52,6 +52,9 @@ SUBS = (
     Sub("postmortem", "postmortem [INC-7] [template]", "draft it anew from the timeline", "postmortem INC-7",
         ("pm", "post-mortem", "retro", "draft")),
     Sub("runbook", "runbook [INC-7]", "what to do about it", "runbook", ("rb", "playbook")),
+    Sub("silence", "silence matchers 2h reason | end 3 | confirm 3", "keep alerts quiet for a while, for a reason; end it early",
+        "silence service=checkout severity=low|medium 2h moving the database", ("mute", "snooze", "quiet"), takes_text=True),
+    Sub("silences", "silences", "what is quiet now, why, and what it kept quiet", "silences", ("silenced", "muted", "maintenance")),
     Sub("metrics", "metrics [2026-W24]", "the week's numbers, with what they mean", "metrics", ("stats", "numbers", "mttr")),
     Sub("digest", "digest [2026-W24]", "the weekly digest, for you alone", "digest", ("weekly", "report-week")),
     Sub("help", "help [subcommand]", "this", "help page", ("?", "h", "usage")),
@@ -124,7 +127,7 @@ def read(text: str) -> Request | Unknown:
     request = _request(sub, number, left, words, typed, text)
     if _key(words[position]) == "lead" and role_in(request.words)[0] is None:
         request = replace(request, words=(Role.COMMANDER.value, *request.words))
-    closes = sub.takes_text and sub.name != "declare" and number is None and left and REFERENCE.match(words[left[-1]])
+    closes = sub.takes_text and sub.name not in OF_NO_INCIDENT and number is None and left and REFERENCE.match(words[left[-1]])
     if not closes:
         return request
     named = number_in(words[left[-1]].rstrip(":,"))
@@ -150,7 +153,7 @@ def _request(
 
 def _taken(sub: Sub, words: Sequence[str], left: list[int], position: int) -> tuple[int | None, list[int]]:
     """The incident that is named, and the words without it. Inside a text a reference stays where it is."""
-    if sub.name in ("declare", "merge", "help"):
+    if sub.name in OF_NO_INCIDENT or sub.name == "merge":
         return None, left
     for index in left:
         is_named = bool(REFERENCE.match(words[index])) or (index < position and _is_bare(words[index]) and sub.name != "sev")
@@ -169,6 +172,8 @@ def _taken(sub: Sub, words: Sequence[str], left: list[int], position: int) -> tu
     return int(words[bare[0]]), [one for one in left if one != bare[0]]
 
 
+OF_NO_INCIDENT = frozenset({"declare", "help", "silence", "silences"})
+"""Subcommands that name none: what looks like a number of one belongs to what is said."""
 HEADED = frozenset({"status", "cancel", "reopen"})
 """Subcommands whose text begins with a word of ours, or has none to speak of."""
 POLITE = frozenset({"please", "pls"})

@@ -12,6 +12,7 @@ from bot.incidents.changes import ChangeRecord, before_the_start
 from bot.incidents.effects import (
     AddBookmarks,
     AnnounceAlert,
+    AnnounceSilence,
     Attempt,
     Effect,
     InvitePeople,
@@ -31,7 +32,7 @@ from bot.incidents.inputs import AnnouncementPosted, ChannelNotOpened, ChannelOp
 from bot.incidents.policy import Policy
 from bot.slack import ids
 from bot.slack.client import Slack, error_in
-from bot.slack.views import answers, card, messages
+from bot.slack.views import answers, card, messages, silences
 from bot.slack.views.blocks import Message
 from bot.slack.views.text import is_person
 from bot.store import Store
@@ -109,6 +110,8 @@ class SlackDeliverer:
                 self._say(effect, attempt)
             case AnnounceAlert():
                 self._post_to(self._policy().channels.announce, messages.announced(effect), attempt)
+            case AnnounceSilence():
+                self._post_to(self._policy().channels.announce, silences.announced(effect), attempt)
             case RaiseAlarm():
                 self._post_to(self._policy().channels.operations, messages.alarm(effect), attempt)
             case PostDigest():

@@ -22,7 +22,9 @@ from bot.incidents.inputs import (
     ChangeSeverity,
     ChangeStatus,
     Close,
+    ConfirmSilence,
     Declare,
+    EndSilence,
     Escalate,
     GivePageFeedback,
     Input,
@@ -33,16 +35,18 @@ from bot.incidents.inputs import (
     Reopen,
     RequestDraft,
     Resolve,
+    SilenceAlerts,
 )
 from bot.runbooks import Runbook
-from bot.slack import commands, ids
+from bot.slack import commands, ids, silencing
 from bot.slack.commands import Request, Unknown
 from bot.slack.views import answers, forms
+from bot.slack.views import silences as silence_views
 from bot.slack.views.blocks import Message, View, context, link, said, section
 from bot.slack.views.text import as_typed, clean, defused, escape, fit, reason
 from bot.store import Store
 
-LOOKS = frozenset({"help", "list", "who", "timeline", "runbook"})
+LOOKS = frozenset({"help", "list", "who", "timeline", "runbook", "silences"})
 """What guests of the workspace may do: look, as far as the buttons let them."""
 MOST_NAMED = 5
 """Open incidents that are named where it is not clear which is meant."""
@@ -89,6 +93,7 @@ class Desk:
             "update": self._update, "timeline": self._timeline, "who": self._who, "list": self._list,
             "merge": self._merge, "resolve": self._resolve, "reopen": self._reopen, "cancel": self._cancel,
             "close": self._simple(Close), "postmortem": self._postmortem, "runbook": self._runbook,
+            "silence": self._silence, "silences": self._silences,
             "metrics": self._digest, "digest": self._digest, "help": self._help,
         }  # fmt: skip
 
@@ -271,6 +276,29 @@ class Desk:
         worst, total = self._store.worst_open(answers.MOST_LISTED)
         return Reply(answers.listed(worst, total, self._now()))
 
+    def _silence(self, request: Request, asker: Asker) -> Reply:
+        asked = request.words[0].lower() if request.words else "list"
+        if asked in ("list", "ls") and len(request.words) <= 1:
+            return self._silences(request, asker)
+        if asked in ("end", "stop", "expire"):
+            number = silencing.number_of(request.words)
+            if number is None:
+                raise Refused(f"Which one? `{self._command} silence end 3`; `{self._command} silences` shows those in force.")
+            return self._handled(EndSilence(number=number, by=asker.person, reason=" ".join(request.words[2:])), asker)
+        if asked == "confirm":
+            number = silencing.number_of(request.words)
+            if number is None and len(request.words) > 1:
+                raise Refused(f"Confirm it by its number, `{self._command} silence confirm 3`, or with nothing behind it.")
+            return self._handled(ConfirmSilence(number=number, by=asker.person), asker)
+        wish = silencing.read(request.text)
+        return self._handled(SilenceAlerts(match=wish.match, lasts=wish.lasts, reason=wish.reason, by=asker.person), asker)
+
+    def _silences(self, request: Request, asker: Asker) -> Reply:
+        now, windows = self._now(), self._policy().windows()
+        open_ = [one for one in windows if one.time.has(now)]
+        shown = silence_views.listed(self._store.silences(now), open_, self._store.quieted(), now, self._command)
+        return Reply(shown)
+
     def _runbook(self, request: Request, asker: Asker) -> Reply:
         incident = self._meant(request.number, asker, only_open=False)
         return Reply(self._runbook_of(incident))
@@ -313,6 +341,8 @@ class Desk:
             self._refuse_guest(asker.person)
         if action == ids.DECLARE:
             return self._declare_announced(value)
+        if action in (ids.CONFIRM_SILENCE, ids.END_SILENCE):
+            return self._handled(_about_silence(action, value, asker), asker)
         number, _, page = value.partition(":")
         incident = self._seen(self._numbered(number), asker)
         shown = self._shown(action, incident, int(page) if page.isdigit() else 0)
@@ -447,7 +477,8 @@ class Desk:
 
     def answer(self, outcome: Outcome) -> Message:
         """What to tell who asked, as a message."""
-        return said(reason(self.sentence(outcome), self._command))
+        below = silence_views.below_the_answer(outcome.decision.silence)
+        return said(reason(self.sentence(outcome), self._command), below)
 
     def refusal(self, error: Refused) -> Message:
         """Why not, as a message."""
@@ -525,6 +556,14 @@ def _chosen(value: Callable[[str], str], name: str, kind: type[StrEnum]) -> str:
     if value(name) not in {one.value for one in kind}:
         raise FieldRefused("Choose one of these.", name)
     return value(name)
+
+
+def _about_silence(action: str, value: str, asker: Asker) -> Input:
+    """A press on a silence: its number is what the button carries."""
+    number = int(value) if value.isascii() and value.isdigit() and len(value) <= 9 else 0
+    if action == ids.END_SILENCE:
+        return EndSilence(number=number, by=asker.person)
+    return ConfirmSilence(number=number, by=asker.person)
 
 
 def _runbook_message(book: Runbook, why: str) -> Message:

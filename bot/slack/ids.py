@@ -25,6 +25,8 @@ PAGE_USEFUL = "page_useful"
 PAGE_USELESS = "page_useless"
 POSTMORTEM = "postmortem"
 WHO = "who"
+CONFIRM_SILENCE = "confirm_silence"
+END_SILENCE = "end_silence"
 MORE = "more"
 """The overflow menu of the card: its options carry `action:incident`."""
 
@@ -54,6 +56,8 @@ BUTTONS = frozenset(
         PAGE_USELESS,
         POSTMORTEM,
         WHO,
+        CONFIRM_SILENCE,
+        END_SILENCE,
         MORE,
         LINK,
     }

@@ -21,7 +21,8 @@ from bot.incidents.inputs import Input
 from bot.runbooks import Choice
 
 TRANSIENT = {"Merge": ("target",), "AlertReported": ("placement", "runbook", "record"), "Declare": ("record", "twin"),
-             "CalmPassed": ("record",), "HeartbeatMissed": ("is_unread",)}  # fmt: skip
+             "CalmPassed": ("record",), "HeartbeatMissed": ("is_unread",), "SilenceAlerts": ("worst",),
+             "ConfirmSilence": ("silence",), "EndSilence": ("silence", "kept"), "SilenceExpired": ("silence", "kept")}  # fmt: skip
 """Fields that the door fills in for one decision; never stored."""
 
 NAMES: dict[str, type] = {one.__name__: one for one in (*get_args(inputs.Input), *get_args(effects.Effect))}

@@ -1,6 +1,7 @@
 """The change log and the findings log: one row for each change and each finding, as it was last told."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,12 +10,16 @@ from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy import Row as SqlRow
 
 from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
+from bot.alerts.quiet import MAINTENANCE
 from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, ChangeRecord, FindingRecord
+from bot.incidents.decision import Quieted
 from bot.store.codec import decode, encode
 from bot.store.database import upsert
 from bot.store.tables import changes, findings, notes
 
 DROPPED = "dropped/"
+QUIETED = "quieted/"
+BY_SILENCES = "silences"
 MOST_READ = 500
 MOVED = timedelta(hours=1)
 COUNTED = (Severity.CRITICAL, Severity.UNKNOWN)
@@ -76,17 +81,37 @@ def counted_findings(connection: Connection) -> tuple[FindingRecord, ...] | None
 
 
 def count_dropped(connection: Connection, dropped: Mapping[str, int]) -> None:
-    """Count alerts that routes drop, by route. In the order of their names: two who count the same wait in one line."""
-    for route, more in sorted(dropped.items()):
-        name = f"{DROPPED}{route}"
+    """Count alerts that routes drop, by route."""
+    _count(connection, DROPPED, dropped)
+
+
+def count_quieted(connection: Connection, reports: Sequence[Quieted]) -> None:
+    """Count alerts that are kept quiet: by maintenance window, and by silences all together."""
+    new = (one.key for one in reports if one.is_new)
+    _count(connection, QUIETED, Counter(key if key.startswith(MAINTENANCE) else BY_SILENCES for key in new))
+
+
+def _count(connection: Connection, prefix: str, counted: Mapping[str, int]) -> None:
+    # In the order of their names: two who count the same wait in one line.
+    for what, more in sorted(counted.items()):
+        name = f"{prefix}{what}"
         known = connection.scalar(select(notes.c.value).where(notes.c.name == name).with_for_update()) or 0
         upsert(connection, notes, [{"name": name, "value": known + more}], ("name",))
 
 
 def dropped(connection: Connection) -> dict[str, int]:
     """How many alerts each route has dropped, ever."""
-    rows = connection.execute(select(notes).where(notes.c.name.startswith(DROPPED, autoescape=True)))
-    return {row.name.removeprefix(DROPPED): int(row.value) for row in rows}
+    return _counted(connection, DROPPED)
+
+
+def quieted(connection: Connection) -> dict[str, int]:
+    """How many alerts each maintenance window has kept quiet, and all silences together, ever."""
+    return _counted(connection, QUIETED)
+
+
+def _counted(connection: Connection, prefix: str) -> dict[str, int]:
+    rows = connection.execute(select(notes).where(notes.c.name.startswith(prefix, autoescape=True)))
+    return {row.name.removeprefix(prefix): int(row.value) for row in rows}
 
 
 def _values(record: ChangeRecord | FindingRecord) -> dict[str, Any]:

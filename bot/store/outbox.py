@@ -33,6 +33,7 @@ from sqlalchemy import Row as SqlRow
 from bot.incidents.effects import (
     LATEST_WINS,
     AnnounceAlert,
+    AnnounceSilence,
     Attempt,
     Effect,
     Lane,
@@ -82,7 +83,7 @@ class Row:
 
 
 def lane_of(effect: Effect) -> str:
-    """The lane an effect waits in. Alarms, digests and announced alerts have their own: no incident holds them up."""
+    """The lane an effect waits in. Alarms, digests, silences and announced alerts have their own: no incident holds them up."""
     match effect:
         case RaiseAlarm():
             return "alarms"
@@ -90,6 +91,8 @@ def lane_of(effect: Effect) -> str:
             return "digest"
         case AnnounceAlert():
             return f"announce/{effect.fingerprint}"
+        case AnnounceSilence():
+            return f"silence/{effect.number}"
         case _:
             return f"{effect.incident}/{effect.lane.value}"
 

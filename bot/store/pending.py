@@ -14,13 +14,15 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, lite
 
 from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Candidate
+from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
-from bot.incidents.decision import AlertRecord, Timer
+from bot.incidents.decision import AlertRecord, Quieted, Timer
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity, Status
 from bot.incidents.timeline import Entry
 from bot.store import logs
 from bot.store import outbox as outbox_rows
+from bot.store import silences as silence_rows
 from bot.store.codec import decode, encode, encode_tagged
 from bot.store.database import Conflict, upsert
 from bot.store.tables import ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
@@ -100,6 +102,9 @@ class Pending:
     findings: list[FindingRecord] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     """Alerts that routes drop, by route."""
+    quieted: list[Quieted] = field(default_factory=list)
+    silences: tuple[Silence, ...] | None = None
+    """Those in force, once they were asked for."""
     keys: dict[str, datetime] = field(default_factory=dict)
     candidates: dict[str, dict[int, Candidate]] = field(default_factory=dict)
     """The open incidents of each service that was asked for, as they are in the database."""
@@ -153,7 +158,7 @@ class Pending:
             record = AlertRecord(
                 row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
                 row.is_announced, Severity(row.severity) if row.severity else None, row.started_at, row.fires,
-                decode(Flaps, row.flaps) or STEADY,
+                decode(Flaps, row.flaps) or STEADY, row.quiet_under,
             )  # fmt: skip
             self.alerts[row.fingerprint] = Line(record, row.id, row.incident)
 
@@ -173,6 +178,7 @@ class Pending:
         """Read again, when it is next asked for, what may have changed meanwhile."""
         self.candidates.clear()
         self.openings.clear()
+        self.silences = None
         # One that closed is not in the database as it is here, either.
         changed = {line.record.fingerprint for line in self.lines}
         self.alerts = {key: line for key, line in self.alerts.items() if key in changed}
@@ -238,11 +244,14 @@ class Pending:
         for finding in self.findings:
             logs.save_finding(connection, finding)
         logs.count_dropped(connection, self.dropped)
+        silence_rows.save_quieted(connection, self.quieted)
+        logs.count_quieted(connection, self.quieted)
         if self.keys:
             connection.execute(insert(handled), [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
         for gathered in (
-            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.dropped, self.keys, self.settled
+            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.dropped, self.quieted, self.keys,
+            self.settled,
         ):  # fmt: skip
             gathered.clear()
 
@@ -317,6 +326,7 @@ def _alert_values(line: Line) -> dict[str, Any]:
         "is_firing": record.is_firing, "title": record.title, "severity": record.severity, "started_at": record.started_at,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
         "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
+        "quiet_under": record.quiet_under,
     }  # fmt: skip
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
+from bot.alerts.quiet import Kept, Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Lane
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
 from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
-from bot.store import arrivals, inbox, logs, outbox, queues, reports
+from bot.store import arrivals, inbox, logs, outbox, queues, reports, silences
 from bot.store.codec import decode, decode_tagged, encode
 from bot.store.database import connect, reading, upsert, writes_alone, writing
 from bot.store.pending import read
@@ -195,6 +196,16 @@ class Store:
         """How many alerts each route of the policy has dropped, ever."""
         with reading(self.engine) as connection:
             return logs.dropped(connection)
+
+    def quieted(self) -> dict[str, int]:
+        """How many alerts each maintenance window has kept quiet, and all silences together, ever."""
+        with reading(self.engine) as connection:
+            return logs.quieted(connection)
+
+    def silences(self, now: datetime) -> tuple[tuple[Silence, Kept], ...]:
+        """The silences in force and those that ended within a day, newest first, and what each kept quiet."""
+        with reading(self.engine) as connection:
+            return tuple((one, silences.kept_by(connection, one)) for one in silences.lately(connection, now))
 
     def open_findings(self) -> tuple[FindingRecord, ...]:
         """The security findings that are neither fixed nor dismissed, oldest first."""

@@ -113,6 +113,7 @@ class AlertRow(SQLModel, table=True):
     reports: int
     fires: int = Field(sa_column=Column(Integer, nullable=False, server_default="1"))
     flaps: dict[str, Any] | None = json_value(nullable=True)
+    quiet_under: str | None = None
 
 
 class InboxRow(SQLModel, table=True):
@@ -264,6 +265,37 @@ class FindingRow(SQLModel, table=True):
     fixed_before: list[list[str]] = json_value(server_default="[]")
 
 
+class SilenceRow(SQLModel, table=True):
+    """A silence. `until` is empty while whoever asked for it is asked once more."""
+
+    __tablename__ = "silences"
+    __table_args__ = (Index("silences_in_force", "number", sqlite_where=text("is_in_force"), postgresql_where=text("is_in_force")),)
+    number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    match: dict[str, Any] = json_value()
+    by: str
+    reason: str = long_text()
+    asked_at: datetime = moment()
+    lasts_seconds: int
+    until: datetime | None = moment(nullable=True)
+    is_in_force: bool
+    ended_at: datetime | None = moment(nullable=True)
+    ended_by: str | None
+    ended_because: str = long_text()
+
+
+class QuietedRow(SQLModel, table=True):
+    """An alert that the silence or maintenance window of that key has kept quiet: one row each."""
+
+    __tablename__ = "quieted"
+    key: str = Field(primary_key=True)
+    fingerprint: str = Field(primary_key=True)
+    title: str = long_text()
+    severity: str | None
+    reports: int
+    first_at: datetime = moment()
+    last_at: datetime = moment()
+
+
 class NoteRow(SQLModel, table=True):
     """A single value by its name: counters, and the parts of an imported journal that are no entries."""
 
@@ -285,11 +317,14 @@ drafts = SQLModel.metadata.tables["drafts"]
 digests = SQLModel.metadata.tables["digests"]
 changes = SQLModel.metadata.tables["changes"]
 findings = SQLModel.metadata.tables["findings"]
+silences = SQLModel.metadata.tables["silences"]
+quieted = SQLModel.metadata.tables["quieted"]
 notes = SQLModel.metadata.tables["notes"]
 
 ALERT_IS_OPEN: ColumnElement[bool] = literal_column("alerts.is_open")
 INCIDENT_IS_OPEN: ColumnElement[bool] = literal_column("incidents.is_open")
 INCIDENT_IS_STORM: ColumnElement[bool] = literal_column("incidents.storm")
+SILENCE_IS_IN_FORCE: ColumnElement[bool] = literal_column("silences.is_in_force")
 """Written out, not compared: SQLite uses a partial index only where it sees that the query stays within it.
 
 https://www.sqlite.org/partialindex.html#queries_using_partial_indexes

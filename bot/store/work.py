@@ -7,17 +7,20 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from bot.alerts.matching import Candidate, Known
+from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
 from bot.incidents.decision import AlertRecord, Decision, Timer
-from bot.incidents.incident import Incident
+from bot.incidents.incident import Incident, Severity
 from bot.incidents.timeline import Entry
 from bot.store import inbox as inbox_rows
 from bot.store import outbox as outbox_rows
+from bot.store import silences as silence_rows
 from bot.store.database import Conflict, alone, notify
 from bot.store.pending import Pending, read
 from bot.store.tables import INCIDENT_IS_OPEN, INCIDENT_IS_STORM, handled, inbox, incidents, notes, timers
 
 NUMBER = "last incident number"
 NUMBER_LOCK = 7_105_001
+SILENCES_LOCK = 7_105_003
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
 LAST_NUMBER = select(notes.c.value).where(notes.c.name == NUMBER)
 NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam("last"))
@@ -58,6 +61,15 @@ class Work:
         """Every open incident, newest first."""
         rows = self.connection.execute(
             select(incidents.c.body, incidents.c.version).where(INCIDENT_IS_OPEN).order_by(incidents.c.number.desc())
+        )
+        return tuple(read(row.body, row.version) for row in rows)
+
+    def open_of(self, severity: Severity) -> tuple[Incident, ...]:
+        """The open incidents of a severity, newest first."""
+        rows = self.connection.execute(
+            select(incidents.c.body, incidents.c.version)
+            .where(INCIDENT_IS_OPEN, incidents.c.severity == severity.value)
+            .order_by(incidents.c.number.desc())
         )
         return tuple(read(row.body, row.version) for row in rows)
 
@@ -112,6 +124,24 @@ class Work:
         incident = None if record.incident is None else self.incident(record.incident)
         return Known(record.incident, record.is_announced, incident.resolved_at if incident and not incident.is_open else None)
 
+    def silences(self) -> tuple[Silence, ...]:
+        """The silences in force: read once, after nobody else can open anything before this transaction does."""
+        if self.pending.silences is None:
+            self.pending.silences = silence_rows.in_force(self.connection)
+        return self.pending.silences
+
+    def silence(self, number: int) -> Silence | None:
+        """The silence of that number, in force or not."""
+        return silence_rows.silence(self.connection, number)
+
+    def silence_asked(self, by: str) -> Silence | None:
+        """The last silence that somebody was asked to confirm."""
+        return silence_rows.last_asked(self.connection, by)
+
+    def kept_by(self, silence: Silence | None) -> Kept:
+        """What a silence has kept quiet so far."""
+        return NOTHING_KEPT if silence is None else silence_rows.kept_by(self.connection, silence)
+
     def look_up(self, fingerprints: Iterable[str]) -> None:
         """Read several alerts at once, for when they are asked for."""
         self.pending.look_up(self.connection, fingerprints)
@@ -142,6 +172,14 @@ class Work:
         self.pending.opens_alone = True
         # What was read before that may be old.
         self.pending.forget_unchanged()
+
+    def silences_alone(self) -> None:
+        """From here to the end of the transaction nobody else begins or ends a silence."""
+        alone(self.connection, SILENCES_LOCK)
+
+    def next_silence(self) -> int:
+        """The number of the next silence."""
+        return silence_rows.next_number(self.connection)
 
     def next_number(self) -> int:
         """The next incident's number: no gaps, no two alike."""
@@ -175,6 +213,10 @@ class Work:
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]
         pending.changes += [one for one in (decision.change,) if one is not None]
+        pending.quieted += [one for one in (decision.quieted,) if one is not None]
+        if decision.silence is not None:
+            silence_rows.save(self.connection, decision.silence)
+            pending.silences = None
         if decision.dropped:
             pending.dropped[decision.dropped] += 1
         pending.findings += [one for one in (decision.finding,) if one is not None]

@@ -42,6 +42,10 @@ class Measures:
             "firstfive_alerts_dropped", "Alerts that a route of the policy has dropped, ever, by route.", ["route"],
             registry=self.registry,
         )  # fmt: skip
+        self._quieted = Gauge(
+            "firstfive_alerts_quieted", "Alerts kept quiet, ever: by silences, and by each maintenance window.", ["by"],
+            registry=self.registry,
+        )  # fmt: skip
         self._depth = Gauge(
             "firstfive_queue_depth", "Rows that wait or are parked, by queue and state.", ["queue", "state"],
             registry=self.registry,
@@ -76,20 +80,24 @@ class Measures:
         depths: Callable[[], dict[str, dict[str, int]]],
         ages: Callable[[], dict[str, float]],
         dropped: Callable[[], dict[str, int]] = dict,
+        quieted: Callable[[], dict[str, int]] = dict,
     ) -> bytes:
         """Everything, in Prometheus' text format. Without the database: what is counted here, and no depth at all."""
         self._depth.clear()
         self._dropped.clear()
+        self._quieted.clear()
         try:
-            found, oldest, routes = depths(), ages(), dropped()
+            found, oldest, routes, quiet = depths(), ages(), dropped(), quieted()
         except DatabaseDown:
-            found, oldest, routes = None, {}, {}
+            found, oldest, routes, quiet = None, {}, {}, {}
         self._up.set(found is not None)
         for queue, states in (found or {}).items():
             for state, number in states.items():
                 self._depth.labels(queue, state).set(number)
         for route, number in routes.items():
             self._dropped.labels(route).set(number)
+        for what, number in quiet.items():
+            self._quieted.labels(what).set(number)
         for queue, gauge in self._ages.items():
             gauge.set(oldest.get(queue, math.nan))
         return generate_latest(self.registry)

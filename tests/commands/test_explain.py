@@ -1,12 +1,16 @@
 """`explain`: what a payload would do, and nothing done."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.alerts.quiet import Silence
 from bot.alerts.registry import OURS
+from bot.alerts.routing import Matcher
 from bot.alerts.source import VouchedFor
+from bot.incidents.decision import Decision
+from bot.store import Store
 from tests.commands.terminal import Terminal
 
 NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
@@ -83,6 +87,32 @@ def test_alerts_of_one_payload_join_the_incident_that_the_first_opens(bot):
 
     assert [one["outcome"] for one in told["decisions"]] == ["open", "open"]
     assert told["decisions"][1]["reason"] == "joins the incident that “Errors 1” of this payload opens"
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+def test_what_is_under_maintenance_says_so_and_what_it_would_have_been(bot, has_record):
+    window = "{name: move, match: {service: checkout}, reason: planned, days: [mon, tue, wed, thu, fri, sat, sun]}"
+    policy = bot.file(f"routes: [{{name: all, severity: SEV2}}]\nmaintenance: [{window}]\n", "quiet.yaml")
+    more = {} if has_record else {"database_url": f"sqlite:///{bot.folder}/nowhere/firstfive.db"}
+    body = bot.file('{"title": "Errors", "service": "checkout"}', "body.json")
+    (decision,) = bot.here("explain", "generic", body, "--json", policy_file=policy, **more).json()["decisions"]
+
+    assert (decision["outcome"], decision["quiet"], decision["incident"]) == ("record", "maintenance/move", None)
+    assert decision["reason"].startswith("under maintenance “move” (service=checkout; mon, tue, wed")
+    assert "else route “all” takes it" in decision["reason"]
+
+
+def test_what_is_silenced_says_by_which_silence_and_why(bot):
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    silence = Silence(3, Matcher({"service": ("checkout",)}), "U0ANA", "moving it", NOW, timedelta(hours=1), ends)
+    store = Store.at(f"sqlite:///{bot.folder / 'firstfive.db'}")
+    with store.writing() as work:
+        work.save(Decision(silence=silence), NOW)
+    store.close()
+    (decision,) = explained(bot, "generic", b'{"title": "Errors", "service": "checkout", "severity": "critical"}')["decisions"]
+
+    assert (decision["outcome"], decision["quiet"]) == ("record", "silence/3")
+    assert decision["reason"].startswith("under silence 3 until ")
 
 
 def test_standard_input_is_read_too(bot):

@@ -68,6 +68,20 @@ def test_it_can_be_read_by_machines(bot, table):
     assert [one["wrong"] for one in told["tests"]] == [[]] * 5
 
 
+def test_a_maintenance_window_is_tried_too(bot, table):
+    policy = policy_of(bot, POLICY + """
+maintenance:
+  - {name: move, match: {service: checkout}, reason: planned, from: "2026-06-10 11:00", until: "2026-06-10 13:00"}
+""")  # fmt: skip
+    text = TABLE.replace("expect: {route: critical, outcome: open", "expect: {maintenance: move, outcome: record")
+    assert bot.here("policy", "test", table(text), policy_file=policy).code == 0
+
+    told = bot.here("policy", "test", table(), policy_file=policy)
+    assert told.code == 1
+    assert "outcome is record, not open" in told.out
+    assert "because under maintenance “move” (service=checkout; 2026-06-10 10:00 to 2026-06-10 12:00 UTC): planned; else" in told.out
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

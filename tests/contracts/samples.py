@@ -1,17 +1,20 @@
 """Every message and every form the bot can send, with ordinary words and with the worst that may come in."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from bot.alerts.quiet import NOTHING_KEPT, Kept, Once, Silence, Still, Window
+from bot.alerts.routing import Matcher
 from bot.digest import Digest, Row
-from bot.incidents.effects import AnnounceAlert, RaiseAlarm, Say, Topic
+from bot.incidents.effects import AnnounceAlert, AnnounceSilence, RaiseAlarm, Say, SilenceNews, Topic
 from bot.incidents.incident import AlertState, Channel, Incident, PageState, Role, Status, Update
 from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.incidents.policy import Policy, Service, default_severities
 from bot.incidents.timeline import Entry
 from bot.slack.commands import SUBS
-from bot.slack.views import answers, blocks, card, forms, messages
+from bot.slack.views import answers, blocks, card, forms, messages, silences
 from bot.slack.views.blocks import Message, View
 from bot.slack.views.text import reason
 from tests.builders import ANA, BEN, NOON, acknowledged, after, incident
@@ -85,6 +88,28 @@ def alerted() -> Iterator[tuple[str, Message]]:
         )  # fmt: skip
         yield f"announced, {kind}", messages.announced(alert)
         yield f"alarm, {kind}", messages.alarm(RaiseAlarm(7, words, words))
+        for news in SilenceNews:
+            for name, kept in (("nothing", NOTHING_KEPT), ("much", kept_of(words))):
+                effect = AnnounceSilence(
+                    number=999_999_999, news=news, match=words, by=ANA, reason=words, until=after(60), ended_by=BEN,
+                    ended_because=words, kept=kept,
+                )  # fmt: skip
+                yield f"silence {news.value}, {name}, {kind}", silences.announced(effect)
+
+
+def kept_of(words: str) -> Kept:
+    """Many alerts that are called that, and one that nobody may read."""
+    still = tuple(Still(f"{number}" * 64, words) for number in range(4))
+    return Kept(99_999, 9, words, NOON, 5_000, (*still, Still("f" * 64, "")))
+
+
+def silences_of(words: str) -> list[tuple[Silence, Kept]]:
+    """More than are listed, and some that are over."""
+    match = Matcher({"title": (words,)}, {words[:100]: (words, words)})
+    one = Silence(1, match, ANA, words, NOON, timedelta(hours=2), after(120))
+    over = [replace(one, number=number, ended_at=after(9), ended_by=by) for number, by in ((7, "bot"), (8, BEN))]
+    held = [replace(one, number=number) for number in range(100, 130)]
+    return [(each, kept) for each in (*held, *over) for kept in (NOTHING_KEPT, kept_of(words))]
 
 
 def incidents(words: str, kind: str) -> Iterator[tuple[str, Incident]]:
@@ -155,6 +180,14 @@ def answered() -> Iterator[tuple[str, Message]]:
         entries = entries_of(words)[-answers.PAGE_LINES :]
         for page in (0, 3, 99):
             yield f"timeline page {page}, {kind}", answers.timeline(incident(), entries, 60, page)
+        windows = [Window(words, Matcher({"title": (words,)}), words, Once(NOON, after(9)))] * 30
+        yield f"silences, {kind}", silences.listed(silences_of(words), windows, {}, after(10), "/incident")
+        asked = replace(silences_of(words)[0][0], until=None)
+        yield (
+            f"a silence asked about twice, {kind}",
+            blocks.said(reason(f"That may swallow a SEV1: {words}"), silences.below_the_answer(asked)),
+        )
+    yield "no silences", silences.listed([], [], {}, NOON, "/incident")
     yield "an empty timeline", answers.timeline(incident(), [], 0)
     yield "an empty digest", answers.digest(Digest("2026-W24", "Incident week 24", "Nothing."))
 

@@ -137,7 +137,10 @@ def posted(rig: Rig) -> Iterator[Wrong]:
             yield Wrong("message", f"the message of effect {id_} is there {times} times")
     with rig.store.engine.connect() as connection:
         said = connection.execute(
-            text("SELECT id, kind FROM outbox WHERE state = 'done' AND kind IN ('Say', 'AnnounceAlert', 'RaiseAlarm')")
+            text(
+                "SELECT id, kind FROM outbox WHERE state = 'done' "
+                "AND kind IN ('Say', 'AnnounceAlert', 'AnnounceSilence', 'RaiseAlarm')"
+            )
         )
         for id_, kind in said:
             if id_ not in ids:

@@ -42,6 +42,9 @@ STORED_INPUTS = {
     "Close": "incident by",
     "RequestDraft": "incident by template",
     "GivePageFeedback": "incident by actionable",
+    "SilenceAlerts": "match lasts reason by number",
+    "ConfirmSilence": "number by",
+    "EndSilence": "number by reason",
     # reported
     "AlertReported": "alert route number",
     "PagerReported": "incident report person assignees",
@@ -72,6 +75,7 @@ STORED_TIMERS = {
     "HoldPassed": "incident cleared_at",
     "CalmPassed": "fingerprint",
     "HeartbeatMissed": "alert source route within due_at",
+    "SilenceExpired": "number",
     "DigestDue": "week due_at",
 }
 STORED_EFFECTS = {
@@ -92,6 +96,7 @@ STORED_EFFECTS = {
     "ShowAnnouncement": "incident",
     "Say": "incident topic facts place people",
     "AnnounceAlert": "incident fingerprint title source severity service reason started_at url filled_in",
+    "AnnounceSilence": "incident number news match by reason until ended_by ended_because kept",
     "RaiseAlarm": "incident text mend",
     "PostDigest": "week incident",
     # documents
@@ -104,6 +109,7 @@ STORED_WORDS = {
     incidents.PageState: "not_needed requested delayed accepted refused dropped",
     effects.Lane: "pager chat document",
     effects.Place: "incident announce operations",
+    effects.SilenceNews: "begun ended expired",
     effects.Topic: (
         "ack_reminder ack_breached acknowledged ack_delayed unacknowledged page_delayed page_refused page_not_shown "
         "level_asked level_delayed level_not_asked "

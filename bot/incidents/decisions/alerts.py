@@ -9,7 +9,7 @@ from bot.alerts.matching import Placement
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
-from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decision import AlertRecord, Decision, Quieted, Timer
 from bot.incidents.decisions.flapping import flapped, remembered
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
 from bot.incidents.decisions.resolving import opened_again
@@ -57,6 +57,8 @@ def _placed(incident: Incident | None, report: AlertReported, placement: Placeme
 
 def _without_incident(report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     alert = report.alert
+    if placement.quiet is not None:
+        return _kept_quiet(report, placement, now, policy)
     if placement.outcome is Outcome.OPEN and alert.status is Status.FIRING:
         return opened_by_alert(report, now, policy)
     if placement.outcome is Outcome.DROP:
@@ -68,6 +70,17 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
         record = replace(_record(alert, placement, None, now), is_announced=True)
         return Decision(effects=(_announcement(alert, placement, now),), alert=record, reason=placement.reason)
     return _remembered(alert, placement, None, now)
+
+
+def _kept_quiet(report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    """Remembered and counted as what it would have been; nobody is told."""
+    alert, known = report.alert, report.record
+    assert placement.quiet is not None
+    key, severity = placement.quiet.key, _asked(alert, placement, policy)
+    record = replace(_record(alert, placement, None, now), severity=severity, started_at=min(alert.started_at, now), quiet_under=key)
+    is_new = known is None or not known.is_firing or known.quiet_under != key
+    title = "" if placement.route.private else alert.title
+    return Decision(alert=record, quieted=Quieted(key, placement.fingerprint, title, severity, now, is_new), reason=placement.reason)
 
 
 def _remembered(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> Decision:

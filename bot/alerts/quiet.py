@@ -1,0 +1,171 @@
+"""What keeps alerts quiet: silences that people ask for, and maintenance windows of the policy. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from bot.alerts.alert import Alert
+from bot.alerts.routing import Hours, Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """What somebody asked to be quiet about, for a while. It waits without `until` where they are asked once more.
+
+    `by` and `ended_by` are Slack user ids; one that expired was ended by “bot”.
+    """
+
+    number: int
+    match: Matcher
+    by: str
+    reason: str
+    asked_at: datetime
+    lasts: timedelta
+    until: datetime | None = None
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+    ended_because: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is called in an alert's record."""
+        return f"silence/{self.number}"
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it was begun, and nobody has ended it yet."""
+        return self.until is not None and self.ended_at is None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it keeps alerts quiet at that moment, also where nobody has said yet that it expired."""
+        return self.until is not None and self.ended_at is None and now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A time that does not come back."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def by_the_clock(cls, start: datetime, end: datetime, zone: ZoneInfo) -> "Once":
+        """From when the clock of a zone first shows `start` to when it last shows `end`, neither of which has a zone.
+
+        Set back, the clock shows an hour twice: all of both is within. What it skips begins, or ends, where it jumps.
+        """
+        return cls(_shown(start, zone, fold=0), _shown(end, zone, fold=1))
+
+    def has(self, at: datetime) -> bool:
+        """Whether that moment is within."""
+        return self.start <= at < self.end
+
+    @property
+    def said(self) -> str:
+        """In words."""
+        return f"{self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A maintenance window of the policy: at these times, what fits is quiet."""
+
+    name: str
+    match: Matcher
+    reason: str
+    time: Hours | Once
+
+    @property
+    def key(self) -> str:
+        """What it is called in an alert's record."""
+        return f"{MAINTENANCE}{self.name}"
+
+
+MAINTENANCE = "maintenance/"
+
+
+@dataclass(frozen=True, slots=True)
+class Quieting:
+    """Everything that may keep an alert quiet now."""
+
+    silences: Sequence[Silence] = ()
+    windows: Sequence[Window] = ()
+
+
+NOTHING_QUIET = Quieting()
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Why an alert is quiet. `key` says what keeps it so, in its record."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """An alert that fires, and that nobody was told of. `title` is empty where others must not read it."""
+
+    fingerprint: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a silence has kept quiet so far: how many alerts, how many of them would have been SEV1, and the last one.
+
+    `firing` are some of the `firing_count` that still fire and belong to no incident.
+    """
+
+    alerts: int = 0
+    worst: int = 0
+    last_title: str = ""
+    last_at: datetime | None = None
+    firing_count: int = 0
+    firing: tuple[Still, ...] = ()
+
+
+NOTHING_KEPT = Kept()
+
+
+def quiet_under(alert: Alert, endpoint: str, service: str | None, quieting: Quieting, now: datetime) -> Quiet | None:
+    """What keeps an alert quiet, or None. Of several silences it is the one that lasts longest: it answers for the alert.
+
+    A matcher's service may be the one that the sender names, or `service`, under which the alert is placed.
+    """
+    holding = [one for one in quieting.silences if one.holds(now) and _fits(one.match, alert, endpoint, service)]
+    if holding:
+        longest = max(holding, key=lambda one: (one.until or now, one.number))
+        until = f"{longest.until:%Y-%m-%d %H:%M} UTC"
+        return Quiet(longest.key, f"under silence {longest.number} until {until} ({longest.match.said}): {longest.reason}")
+    for one in quieting.windows:
+        if one.time.has(now) and _fits(one.match, alert, endpoint, service):
+            return Quiet(one.key, f"under maintenance “{one.name}” ({one.match.said}; {one.time.said}): {one.reason}")
+    return None
+
+
+def _fits(match: Matcher, alert: Alert, endpoint: str, service: str | None) -> bool:
+    if not match.misfit(alert, endpoint):
+        return True
+    if "service" not in match.fields or service == alert.service:
+        return False
+    return not match.misfit(replace(alert, service=service), endpoint)
+
+
+def _shown(wall: datetime, zone: ZoneInfo, fold: int) -> datetime:
+    """When the clock shows that: the first time, or with `fold` the last; where it never does, when it jumps over it."""
+    at = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+    if at.astimezone(zone).replace(tzinfo=None) == wall:
+        return at
+    # Skipped: read with the offset of either side it lies beyond the jump, and before it.
+    early, late = sorted(wall.replace(tzinfo=zone, fold=one).astimezone(UTC) for one in (0, 1))
+    before = early.astimezone(zone).utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        if middle.astimezone(zone).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return late.replace(microsecond=0)

@@ -1,0 +1,128 @@
+"""Whether a silence could swallow a SEV1, and how: what asks people twice. Pure.
+
+To ask for each silence would teach people to say yes. So the policy is read: only an alert that fits the silence, that a
+route would take, and that this route grades SEV1 counts; and an open SEV1, because what would join it stays quiet, too.
+What cannot be told apart (two globs, an expression, a label of an open incident) counts.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.routing import Matcher, Outcome, Route, fits, is_plain, with_earlier
+from bot.incidents.incident import Incident, Severity
+from bot.incidents.policy import Policy
+
+ANY = ("*",)
+MOST_SAID = 3
+
+
+def sev1_under(match: Matcher, open_sev1: Sequence[Incident], policy: Policy) -> tuple[str, ...]:
+    """How alerts that fit `match` could be SEV1, in words; empty where none can be. `open_sev1` are open SEV1 incidents."""
+    routes = {name: None for severity in _severities(match) for name in _routes_to_sev1(match, severity, policy)}
+    found = [f"route “{name}” opens a SEV1 for what fits {match.said}" for name in routes]
+    by_severity = Matcher({"severity": match.fields.get("severity", ANY)})
+    if any(True for one in _severities(match) for _ in _routes_to_sev1(by_severity, one, policy)):
+        found += [f"{one.ref} is a SEV1 and open, and its alerts may fit" for one in open_sev1 if _may_fit(one, match, policy)]
+    return tuple(found[:MOST_SAID])
+
+
+def _severities(match: Matcher) -> Iterator[AlertSeverity]:
+    return (one for one in AlertSeverity if fits(one.value, match.fields.get("severity", ANY)))
+
+
+def _routes_to_sev1(match: Matcher, severity: AlertSeverity, policy: Policy) -> Iterator[str]:
+    """The routes that may take an alert of that severity that fits `match`, and would open a SEV1 for it."""
+    earlier: list[Route] = []
+    for route in policy.built_routes():
+        if not _may_take(route, match, severity, policy):
+            continue
+        if route.goes_on:
+            earlier.append(route)
+            continue
+        made = (route, *(with_earlier([one], route) for one in earlier))
+        if route.outcome is Outcome.OPEN and any(policy.severity_for(one, severity) is Severity.SEV1 for one in made):
+            yield route.name
+        if _takes_all(route, match, severity, policy):
+            return
+
+
+def _may_take(route: Route, match: Matcher, severity: AlertSeverity, policy: Policy) -> bool:
+    """Whether one alert may fit the silence and take the route."""
+    if not fits(severity.value, route.match.fields.get("severity", ANY)):
+        return False
+    if route.unless is not None and _is_covered(route.unless, match, severity, policy):
+        return False
+    if "service" in match.fields and not _services_meet(route, match, policy):
+        return False
+    fields = ((one, match.fields[name]) for name, one in route.match.fields.items() if name in match.fields and name != "service")
+    labels = ((one, match.labels[name]) for name, one in route.match.labels.items() if name in match.labels)
+    return all(_meet(*both) for both in (*fields, *labels))
+
+
+def _services_meet(route: Route, match: Matcher, policy: Policy) -> bool:
+    """A silence holds for a service by any of its names, and for what the route itself puts under it.
+
+    A route that names its service is taken to be about no other, unless the silence names what the route looks at.
+    """
+    wanted, of_route = match.fields["service"], route.match.fields.get("service")
+    if route.service is not None and fits(route.service, wanted):
+        return True
+    if of_route is not None:
+        by_alias = any(fits(alias, of_route) and fits(own, wanted) for alias, own in policy.aliases().items())
+        return by_alias or _meet(of_route, wanted)
+    looked_at = route.match.fields.keys() & match.fields.keys() - {"severity"} or route.match.labels.keys() & match.labels.keys()
+    return route.service is None or bool(looked_at)
+
+
+def _takes_all(route: Route, match: Matcher, severity: AlertSeverity, policy: Policy) -> bool:
+    """Whether no route after it sees any alert that fits."""
+    return route.unless is None and route.hours is None and _is_covered(route.match, match, severity, policy)
+
+
+def _is_covered(matcher: Matcher, match: Matcher, severity: AlertSeverity, policy: Policy) -> bool:
+    """Whether whatever fits `match` fits `matcher`, as far as words can tell."""
+    fields = (
+        fits(severity.value, patterns) if name == "severity" else _all_fit(_words_of(name, match, policy), patterns)
+        for name, patterns in matcher.fields.items()
+    )
+    labels = (_all_fit(match.labels.get(name, ANY), patterns) for name, patterns in matcher.labels.items())
+    return all(fields) and all(labels)
+
+
+def _words_of(name: str, match: Matcher, policy: Policy) -> Sequence[str]:
+    """What a silence asks of a field: of a service by all its names, and those that a route gives may have any other."""
+    wanted = match.fields.get(name, ANY)
+    if name != "service":
+        return wanted
+    if any(one.service is not None and fits(one.service, wanted) for one in policy.built_routes()):
+        return ANY
+    return (*wanted, *(alias for alias, own in policy.aliases().items() if fits(own, wanted)))
+
+
+def _all_fit(wanted: Sequence[str], patterns: Sequence[str]) -> bool:
+    return tuple(patterns) == ANY or all(is_plain(one) and fits(one, patterns) for one in wanted)
+
+
+def _meet(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether a value may fit both."""
+    return any(_may_both(one, other) for one in some for other in others)
+
+
+def _may_both(one: str, other: str) -> bool:
+    if is_plain(one):
+        return fits(one, (other,))
+    return not is_plain(other) or fits(other, (one,))
+
+
+def _may_fit(incident: Incident, match: Matcher, policy: Policy) -> bool:
+    """Whether an alert of an open incident may fit, as far as the incident knows them; one that was declared has a service."""
+    services = {alias for alias, own in policy.aliases().items() if own == incident.service} | {incident.service}
+    if incident.service is not None and not any(fits(str(one), match.fields.get("service", ANY)) for one in services):
+        return False
+    if not incident.alerts:
+        return incident.service is not None
+    known = [{"source": one.source, "title": one.title, "name": one.name} for one in incident.alerts]
+    labels = match.labels.get("alertname", ANY)
+    return any(
+        all(fits(value, match.fields.get(name, ANY)) for name, value in one.items()) and fits(one["name"], labels) for one in known
+    )

@@ -1,0 +1,124 @@
+"""What `/incident silence …` asks for: matchers, how long, and why. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+
+from bot.alerts.alert import Kind, Severity, Status
+from bot.alerts.routing import FIELDS, REGEX, Matcher, is_plain, wrong_with
+from bot.errors import Refused
+from bot.slack.views.text import defused
+
+EXAMPLE = "`/incident silence service=checkout 2h moving the database`"
+TOKEN = re.compile(r'(?:[^\s"]|"[^"]*")+')
+MATCHER = re.compile(r"([A-Za-z_][\w./-]*)(=~|!=|!~|==|=)(.*)", re.DOTALL)
+PATTERN = re.compile(r'(?:[^|,"]|"[^"]*")+')
+LENGTH = re.compile(r"(?i)(?:\d{1,6}(?:s|m|min|h|d|w)){1,5}")
+PART = re.compile(r"(?i)(\d+)(s|min|m|h|d|w)")
+SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+LABEL = re.compile(r"(?i)labels?\.(.+)")
+CURLY = str.maketrans("“”„‟«»", '""""""')
+"""Some keyboards make these of straight quotes."""
+LINKED = re.compile(r"<((?:https?://|mailto:)[^|>\s]*)(?:\|([^>]*))?>")
+"""What Slack makes of a word that looks like an address."""
+WORDS = {
+    "severity": tuple(one.value for one in Severity),
+    "kind": tuple(one.value for one in Kind),
+    "status": tuple(one.value for one in Status),
+    "no_data": ("true", "false"),
+}
+SHORT = {"sev": "severity", "env": "environment", "svc": "service", "alert": "name"}
+FOR = frozenset({"for", "because"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A silence as it is asked for."""
+
+    match: Matcher
+    lasts: timedelta
+    reason: str
+
+
+def read(text: str) -> Wish:
+    """What is to be silenced, for how long, and why. Raises `Refused` with what is missing, or wrong."""
+    text = LINKED.sub(lambda found: found[2] or found[1], text).translate(CURLY)
+    fields: dict[str, tuple[str, ...]] = {}
+    labels: dict[str, tuple[str, ...]] = {}
+    lasts: timedelta | None = None
+    reason = ""
+    for token in TOKEN.finditer(text):
+        word = token[0]
+        if LENGTH.fullmatch(word) and lasts is None:
+            lasts = sum((timedelta(seconds=int(number) * SECONDS[unit.lower()]) for number, unit in PART.findall(word)), timedelta())
+        elif (found := MATCHER.fullmatch(word)) is not None:
+            if text[token.end() :].startswith('"'):
+                raise Refused('A quote is opened and not closed: write `title="Disk full"`.')
+            _add(found[1], found[2], found[3], fields, labels)
+        elif word.lower() not in FOR:
+            reason = text[token.start() :].strip()
+            break
+    return _whole(Matcher(fields, labels), lasts, reason)
+
+
+def number_of(words: Sequence[str]) -> int | None:
+    """The number of a silence in `end 3`, `end #3`."""
+    word = words[1].lstrip("#").rstrip(".,:") if len(words) > 1 else ""
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 9 else None
+
+
+def _whole(match: Matcher, lasts: timedelta | None, reason: str) -> Wish:
+    if not match.fields and not match.labels:
+        raise Refused(f"Which alerts? A silence needs at least one matcher, such as `service=checkout`: {EXAMPLE}")
+    patterns = [one for many in (*match.fields.values(), *match.labels.values()) for one in many]
+    if all(set(one) <= {"*"} for one in patterns):
+        raise Refused("That fits every alert there is. Name what is to be quiet, such as `service=checkout`.")
+    if lasts is None:
+        first = reason.split(maxsplit=1)[0] if reason else ""
+        if first.isdigit():
+            raise Refused(f"{first} what? Write `{first}m`, `{first}h` or `{first}d`.")
+        raise Refused(f"For how long? Write it before the reason, such as `30m`, `2h` or `1d`: {EXAMPLE}")
+    if not reason:
+        raise Refused(f"Why? Add the reason at the end; whoever misses an alert reads it: {EXAMPLE}")
+    return Wish(match, lasts, reason)
+
+
+def _add(name: str, sign: str, value: str, fields: dict[str, tuple[str, ...]], labels: dict[str, tuple[str, ...]]) -> None:
+    if sign in ("!=", "!~"):
+        raise Refused(f"A silence has no `{sign}`: say what is to be quiet, not what is not. `{name}=a|b` is either of two.")
+    if sign == "=~":
+        value = value if value.startswith(REGEX) else f"{REGEX}{value}"
+    as_label = LABEL.fullmatch(name)
+    field = name.lower()
+    into, key = (labels, as_label[1]) if as_label else (fields, field) if field in FIELDS else (labels, name)
+    if into is labels and not as_label:
+        _refuse_misspelt(name)
+    if key in into:
+        raise Refused(f"{key} stands here twice. Several patterns are written `{key}=one|other`.")
+    into[key] = _patterns(key, value, is_field=into is fields)
+
+
+def _refuse_misspelt(name: str) -> None:
+    """A label may be called anything; one that looks like a field is more likely that field."""
+    near = [SHORT[name.lower()]] if name.lower() in SHORT else get_close_matches(name.lower()[:40], FIELDS, n=1, cutoff=0.75)
+    if near:
+        raise Refused(f"An alert has no field {name}. Did you mean {near[0]}? For a label of that name write `label.{name}=…`.")
+
+
+def _patterns(name: str, value: str, *, is_field: bool) -> tuple[str, ...]:
+    # Of an expression, `|` and `,` are its own.
+    parts = [value] if value.startswith(REGEX) else [one.strip() for one in PATTERN.findall(value)]
+    patterns = tuple(dict.fromkeys(one.replace('"', "") for one in parts))
+    if not value or not all(patterns):
+        raise Refused(f"{name}= what? Write a word, a glob such as `{name}=check*`, or `{name}=re:` and an expression.")
+    wrong = next(filter(None, map(wrong_with, patterns)), "")
+    if wrong:
+        raise Refused(f"{name}: {defused(wrong)}")
+    known = WORDS.get(name, ()) if is_field else ()
+    for one in patterns:
+        if known and is_plain(one) and one.lower() not in known:
+            more = " SEV1 to SEV5 is what routes make of it." if name == "severity" else ""
+            raise Refused(f"{name} is one of {', '.join(known)}, not {defused(one[:40])}.{more}")
+    return tuple(one.lower() if known and is_plain(one) else one for one in patterns)

@@ -1,0 +1,243 @@
+"""`/incident silence …`: how it is read, what is missing said in one line, asked twice, seen, ended."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from bot.alerts.source import Delivery
+from bot.errors import Refused
+from bot.slack import ids
+from bot.slack.silencing import read
+from tests.slack.office import ANA, BEN, EVE
+
+TWO_HOURS = timedelta(hours=2)
+
+
+def matched(text):
+    wish = read(f"{text} 2h a reason")
+    return dict(wish.match.fields), dict(wish.match.labels)
+
+
+# --- how it is read ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "fields", "labels"),
+    [
+        ("service=checkout", {"service": ("checkout",)}, {}),
+        ("Service=checkout severity=LOW", {"service": ("checkout",), "severity": ("low",)}, {}),
+        ("service=checkout|cart", {"service": ("checkout", "cart")}, {}),
+        ("service=checkout,cart", {"service": ("checkout", "cart")}, {}),
+        ("service==checkout", {"service": ("checkout",)}, {}),
+        ('title="Disk full"', {"title": ("Disk full",)}, {}),
+        ('title="Disk full"|"CPU, high"', {"title": ("Disk full", "CPU, high")}, {}),
+        ("title=“Disk full”", {"title": ("Disk full",)}, {}),
+        ("name=Disk*", {"name": ("Disk*",)}, {}),
+        ("title=re:time(out|d)", {"title": ("re:time(out|d)",)}, {}),
+        ("title=~timeout|refused", {"title": ("re:timeout|refused",)}, {}),
+        ('title=re:"slow disk"', {"title": ("re:slow disk",)}, {}),
+        ("alertname=DiskFull team=payments", {}, {"alertname": ("DiskFull",), "team": ("payments",)}),
+        ("label.service=x service=y", {"service": ("y",)}, {"service": ("x",)}),
+        ("labels.app.kubernetes.io/name=x", {}, {"app.kubernetes.io/name": ("x",)}),
+        ("no_data=true", {"no_data": ("true",)}, {}),
+        ("severity=re:low|medium", {"severity": ("re:low|medium",)}, {}),
+        ("instance=<http://db1.example.com|db1.example.com>", {}, {"instance": ("db1.example.com",)}),
+        ("url=<https://example.com/a>", {"url": ("https://example.com/a",)}, {}),
+    ],
+)
+def test_matchers_are_those_of_a_route(typed, fields, labels):
+    assert matched(typed) == (fields, labels)
+
+
+@pytest.mark.parametrize(
+    ("typed", "lasts", "why"),
+    [
+        ("service=a 2h why not", TWO_HOURS, "why not"),
+        ("2h service=a why not", TWO_HOURS, "why not"),
+        ("service=a for 2h because why not", TWO_HOURS, "why not"),
+        ("service=a 90m x", timedelta(minutes=90), "x"),
+        ("service=a 1h30m x", timedelta(minutes=90), "x"),
+        ("service=a 45min x", timedelta(minutes=45), "x"),
+        ("service=a 3D x", timedelta(days=3), "x"),
+        ("service=a 1w x", timedelta(days=7), "x"),
+        ("service=a 2h set team=b in INC-7", TWO_HOURS, "set team=b in INC-7"),
+        ("service=a 2h 30m more would do", TWO_HOURS, "30m more would do"),
+        ('service=a 2h the "new" disk', TWO_HOURS, 'the "new" disk'),
+    ],
+)
+def test_how_long_and_why(typed, lasts, why):
+    wish = read(typed)
+
+    assert (wish.lasts, wish.reason) == (lasts, why)
+    assert wish.match.fields == {"service": ("a",)}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("2h moving it", "Which alerts? A silence needs at least one matcher"),
+        ("checkout 2h moving it", "Which alerts?"),
+        ("service=* 2h moving it", "That fits every alert there is"),
+        ("service=a", "For how long?"),
+        ("service=a moving it 2h", "For how long? Write it before the reason"),
+        ("service=a 2 moving it", "2 what? Write `2m`, `2h` or `2d`."),
+        ("service=a 2h", "Why? Add the reason at the end"),
+        ("servce=a 2h x", "An alert has no field servce. Did you mean service? For a label of that name write `label.servce=…`."),
+        ("sev=low 2h x", "Did you mean severity?"),
+        ("severity=SEV1 2h x", "severity is one of critical, high, medium, low, info, unknown, not SEV1. SEV1 to SEV5 is what"),
+        ("status=fring 2h x", "status is one of firing"),
+        ("service= 2h x", "service= what?"),
+        ('service="" 2h x', "service= what?"),
+        ("service=a service=b 2h x", "service stands here twice. Several patterns are written `service=one|other`."),
+        ("service!=a 2h x", "A silence has no `!=`"),
+        ("service!~a 2h x", "A silence has no `!~`"),
+        ("title=re:( 2h x", "is no regular expression"),
+        ('title="Disk full 2h x', "A quote is opened and not closed"),
+        ("", "Which alerts?"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said_in_one_line(typed, said):
+    with pytest.raises(Refused) as refused:
+        read(typed)
+
+    assert said in refused.value.reason
+    assert "\n" not in refused.value.reason
+
+
+# --- in Slack ---------------------------------------------------------------------------------
+
+
+def fires(office, name="Checkout is slow", service="search", severity="low", status="firing"):
+    body = json.dumps({"title": name, "service": service, "severity": severity, "status": status, "dedup_key": name}).encode()
+    writer = office.store.inbox_writer(lambda: None)
+    writer.put("generic", Delivery(body, {}, "main", office.world.clock()), f"{name}{office.world.clock()}").result(10)
+    writer.close()
+    office.settle()
+
+
+def buttons(answer):
+    blocks = json.loads(answer.body)["blocks"]
+    return [(one["action_id"], one["value"]) for block in blocks for one in block.get("elements", []) if one["type"] == "button"]
+
+
+def announced(office):
+    office.settle()
+    return [one["text"] for one in office.messages("incidents")]
+
+
+def test_a_silence_begins_and_everybody_is_told(offices):
+    said = offices.types("silence service=search 2h moving the index")
+
+    assert said == "Silence 1 holds for 2 h: service=search. `/incident silence end 1` ends it early."
+    (told,) = announced(offices)
+    assert told.startswith(f"🔕 <@{ANA}> silenced `service=search` until <!date^")
+    assert told.endswith(": moving the index")
+    fires(offices)
+    assert len(announced(offices)) == 1
+
+
+@pytest.mark.parametrize("typed", ["silence", "silence list", "silences", "muted"])
+def test_what_is_quiet_is_listed_with_what_it_kept(office, typed):
+    assert office.types(typed) == "🔔 No silence is in force"
+    office.types("silence service=search 2h moving the index")
+    fires(office)
+    answer = office.sends(office.command(typed))
+    shown = str(json.loads(answer.body)["blocks"])
+
+    assert json.loads(answer.body)["text"] == "🔕 1 silence in force"
+    assert "`service=search`" in shown
+    assert f"<@{ANA}>: moving the index" in shown
+    assert "1 alert kept quiet, the last “Checkout is slow” 0 s ago · 1 firing" in shown
+    assert "'action_id': 'end_silence'" in shown
+
+
+def test_it_is_ended_early_by_anybody_by_word_or_by_button(office):
+    for service in ("search", "web"):
+        office.types(f"silence service={service} 2h x")
+
+    assert office.types("silence end 1 it is done", BEN) == "Silence 1 is ended. It kept nothing quiet."
+    assert office.presses(ids.END_SILENCE, 2, BEN) == "Silence 2 is ended. It kept nothing quiet."
+    assert f"🔔 <@{BEN}> ended silence 1 early: it is done" in announced(office)
+    assert "Silence 1 was ended by" in office.types("silence end #1")
+    assert "There is no silence 9" in office.types("silence end 9")
+    assert "Which one? `/incident silence end 3`" in office.types("silence end")
+    assert "There is no silence 0" in office.presses(ids.END_SILENCE, "x")
+
+
+def test_one_that_may_swallow_a_sev1_asks_twice(office):
+    answer = office.sends(office.command("silence service=checkout 2h moving it"))
+
+    assert "may swallow a SEV1: route “checkout is losing orders” opens a SEV1" in json.loads(answer.body)["text"]
+    assert buttons(answer) == [(ids.CONFIRM_SILENCE, "1")]
+    assert announced(office) == []
+    assert "No silence is in force" in office.types("silences")
+    assert f"was asked for by <@{ANA}>: only they can confirm it" in office.presses(ids.CONFIRM_SILENCE, 1, BEN)
+    assert "You were not asked to confirm" in office.types("silence confirm", BEN)
+    assert "Silence 1 holds for 2 h" in office.presses(ids.CONFIRM_SILENCE, 1)
+    assert len(announced(office)) == 1
+    assert "was confirmed already" in office.presses(ids.CONFIRM_SILENCE, 1)
+
+
+@pytest.mark.parametrize("typed", ["silence confirm", "silence confirm 1", "mute confirm #1"])
+def test_the_second_yes_can_be_typed(office, typed):
+    office.types("silence service=checkout 2h moving it")
+
+    assert "Silence 1 holds for 2 h: service=checkout" in office.types(typed)
+
+
+def test_another_text_is_asked_about_anew_and_a_late_yes_is_none(office):
+    office.types("silence service=checkout 2h moving it")
+    office.types("silence service=checkout 3h moving it")
+    assert "Silence 2 holds for 3 h" in office.types("silence confirm")
+    office.types("silence service=checkout 4h moving it")
+    assert "Confirm it by its number" in office.types("silence confirm service=checkout 4h moving it")
+    office.world.clock.advance(11 * 60)
+
+    assert "more than 10 minutes ago" in office.types("silence confirm 3")
+
+
+def test_the_same_request_that_slack_sends_twice_is_one_silence(office):
+    body = office.command("silence service=search 2h x")
+    office.sends(body)
+    office.sends(body)
+
+    assert [one.number for one, _ in office.store.silences(office.world.clock())] == [1]
+
+
+def test_a_guest_sees_what_is_quiet_and_silences_nothing(office):
+    assert "Guests of this workspace" in office.types("silence service=search 2h x", EVE)
+    assert "No silence is in force" in office.types("silences", EVE)
+
+
+@pytest.mark.parametrize("text", ["silence service=search 1m x", "silence service=search 30d x"])
+def test_it_may_last_a_minute_or_a_month(office, text):
+    assert "holds for" in office.types(text)
+
+
+@pytest.mark.parametrize("text", ["silence service=search 59s x", "silence service=search 31d x", "silence service=search 999999w x"])
+def test_and_neither_less_nor_more(office, text):
+    assert "from 1 minute to 30 days" in office.types(text)
+
+
+def test_what_still_fires_when_it_ends_can_be_declared(office):
+    office.types("silence service=search 1h moving the index")
+    fires(office)
+    office.world.clock.advance(61 * 60)
+    office.settle()
+
+    message = office.messages("incidents")[-1]
+    assert message["text"].startswith("🔔 Silence 1 has expired.")
+    assert "It kept 1 alert quiet. The last was “Checkout is slow”" in str(message["blocks"])
+    (press,) = (one for block in message["blocks"] for one in block.get("elements", []) if one["type"] == "button")
+    assert press["text"]["text"] == "Declare: Checkout is slow"
+    assert office.presses(press["action_id"], press["value"]) == ""
+    assert office.view_of()["callback_id"] == ids.DECLARE_FORM
+
+
+def test_a_reason_names_people_and_calls_nobody_else(office):
+    office.types(f"silence service=search 2h ask <@{BEN}|ben> &lt;!channel&gt;")
+
+    (told,) = announced(office)
+    assert f"ask <@{BEN}>" in told
+    assert "<!channel>" not in told
