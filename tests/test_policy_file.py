@@ -33,7 +33,7 @@ SHIPPED = (TOP / "policy.yaml").read_text(encoding="utf-8")
         ("routes:\n  - name: x\n    outcom: drop", ":3: routes.0.outcom: this key is unknown here; did you mean outcome?"),
         ("services:\n  web:\n    alias: [x]", ":3: services.web.alias: this key is unknown here; did you mean aliases?"),
         ("severities:\n  SEV1:\n    means: x\n    pages: true\n    page: no", ":5: severities.SEV1.page: this key"),
-        ("xyzzy: 1", ":1: xyzzy: this key is unknown here; known are channels, digest, generic, grouping, heartbeats"),
+        ("xyzzy: 1", ":1: xyzzy: this key is unknown here; known are channels, digest, flapping, generic, grouping"),
         ("team: {name: x}\nchannels: {}\nteam: {zone: UTC}", ":3: team: stands here twice, first on line 1"),
         ("services:\n  web: {}\n  search: {}\n  web: {}", ":4: web: stands here twice, first on line 2"),
         ("1: x", ":1: 1: "),
