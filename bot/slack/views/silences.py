@@ -63,7 +63,7 @@ def kept_words(kept: Kept) -> str:
     if kept.firing_count > len(names):
         names.append(f"and {kept.firing_count - len(names)} more")
     still = f"*{kept.firing_count} still fire{'s' * (kept.firing_count == 1)}*: {'; '.join(names)}."
-    return f"{line}\n{still} What does is told with its next report, as if it were new."
+    return f"{line}\n{still} Each is taken with its next report as if it were new."
 
 
 def listed(
