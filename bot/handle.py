@@ -9,17 +9,29 @@ import structlog
 
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Placement, gathered, may_open, place, service_of
+from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by
 from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.opening import severity_of, title_of
+from bot.incidents.decisions.splitting import left_behind, opens_one
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
 from bot.incidents.heartbeats import silence
 from bot.incidents.incident import Incident
-from bot.incidents.inputs import AlertReported, Declare, DigestDue, EffectParked, HeartbeatMissed, Input, Merge, TroubleSeen
+from bot.incidents.inputs import (
+    AlertReported,
+    Declare,
+    DigestDue,
+    EffectParked,
+    HeartbeatMissed,
+    Input,
+    Merge,
+    RelatedLeft,
+    Split,
+    TroubleSeen,
+)
 from bot.incidents.policy import Policy
 from bot.runbooks import Runbook, choose
 from bot.store import Conflict, Store, Work
@@ -160,6 +172,13 @@ class Door:
                 return None, replace(input, number=work.next_number(), record=record, twin=_twin(work, input, now))
             case Merge():
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
+            case Split():
+                return _to_split(work, input)
+            case RelatedLeft():
+                work.openings_alone()
+                incident, records = work.incident(input.incident), work.alerts_of(input.incident)
+                number = work.next_number() if left_behind(incident, records) else None
+                return incident, replace(input, records=records, number=number)
             case HeartbeatMissed():
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
@@ -192,7 +211,8 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
     reports = [one for one in inputs if isinstance(one, AlertReported)]
     fingerprints = [one.alert.fingerprint(one.route) for one in reports]
     work.look_up(fingerprints)
-    if any(isinstance(one, HeartbeatMissed) for one in inputs) or any(_may_open(work, one, policy, now) for one in reports):
+    is_due = any(isinstance(one, HeartbeatMissed | RelatedLeft) for one in inputs)
+    if is_due or any(_may_open(work, one, policy, now) for one in reports):
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)
@@ -217,6 +237,15 @@ def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:
     return None
 
 
+def _to_split(work: Work, wish: Split) -> tuple[Incident | None, Input]:
+    """The incident, and the alerts that may be taken out of it, or, where it was merged, out of what took them in."""
+    work.openings_alone()
+    incident = work.incident(wish.incident)
+    into = incident.merged_into if incident is not None else None
+    wish = replace(wish, records=work.alerts_of(into or wish.incident), target=None if into is None else work.incident(into))
+    return incident, replace(wish, number=work.next_number()) if opens_one(incident, wish) else wish
+
+
 def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:
     if finish is not None:
         finish(work)
@@ -237,20 +266,15 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     return gathered(placement, source, opened, work.storm_of(source, pager, is_private=route.private), pager, flood)
 
 
-def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
-    """Where the record and the policy put an alert, and why. Changes nothing."""
-    routes, aliases = policy.built_routes(), policy.aliases()
-    known = work.known_alert(report.alert.fingerprint(report.route))
-    service = service_of(report.alert, report.route, routes, aliases, now) if known is None or known.incident is None else None
-    candidates = work.candidates(service) if service is not None else ()
-    placement = place(
-        report.alert,
-        report.route,
-        routes,
-        aliases,
-        policy.grouping_rule(),
-        known,
-        candidates,
-        now,
-    )
+def placement_of(
+    work: Work, report: AlertReported, now: datetime, policy: Policy, others: Callable[[Sought], Sequence[Candidate]] | None = None
+) -> Placement:
+    """Where the record and the policy put an alert, and why. Changes nothing. `others` are incidents that are not in it."""
+    alert, routes, aliases, grouping = report.alert, policy.built_routes(), policy.aliases(), policy.grouping_rule()
+    known = work.known_alert(alert.fingerprint(report.route))
+    candidates: Sequence[Candidate] = ()
+    if known is None or known.incident is None:
+        sought = sought_by(alert, report.route, routes, aliases, grouping, now)
+        candidates = (*work.candidates(sought), *(others(sought) if others is not None else ()))
+    placement = place(alert, report.route, routes, aliases, grouping, known, candidates, now)
     return _in_a_storm(work, report, placement, now, policy)

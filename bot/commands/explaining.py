@@ -6,12 +6,13 @@ import sys
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from bot.alerts.alert import Alert, Kind, Status
-from bot.alerts.matching import Placement, place
+from bot.alerts.matching import Candidate, Placement, Sought, place, sought_by
 from bot.alerts.reading import as_json
 from bot.alerts.registry import source_named
 from bot.alerts.routing import Outcome
@@ -126,35 +127,50 @@ def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[b
 
 def _decisions(reading: Reading, route: str, policy: Policy, settings: Settings) -> list[tuple[Alert, Placement, str]]:
     """What would become of each alert, as the record stands; as if it were empty where it cannot be read."""
-    found: list[tuple[Alert, Placement, str]] = []
+    now = wall_clock()
     try:
         with open_store(settings) as store, store.reading() as work:
-            for alert in reading.alerts:
-                found.append((alert, placement_of(work, AlertReported(alert, route), wall_clock(), policy), ""))
+            opened = Opened(policy, now)
+            return [
+                (alert, opened.told(alert, placement_of(work, AlertReported(alert, route), now, policy, opened.candidates)), "")
+                for alert in reading.alerts
+            ]
     except DatabaseDown:
         note = "no record to compare with: as if nothing were open"
-        found = [(alert, _placed_alone(alert, route, policy), note) for alert in reading.alerts]
-    return _together(found)
+        opened = Opened(policy, now)
+        return [(alert, opened.told(alert, _placed_alone(alert, route, policy, opened)), note) for alert in reading.alerts]
 
 
-def _placed_alone(alert: Alert, route: str, policy: Policy) -> Placement:
-    return place(alert, route, policy.built_routes(), policy.aliases(), policy.grouping_rule(), None, (), wall_clock())
+def _placed_alone(alert: Alert, route: str, policy: Policy, opened: "Opened") -> Placement:
+    given = policy.built_routes(), policy.aliases(), policy.grouping_rule()
+    there = opened.candidates(sought_by(alert, route, *given, opened.now))
+    return place(alert, route, *given, None, there, opened.now)
 
 
-def _together(found: list[tuple[Alert, Placement, str]]) -> list[tuple[Alert, Placement, str]]:
-    """Alerts of one payload that would open incidents of one service share the first one's."""
-    opened: dict[str, str] = {}
-    told: list[tuple[Alert, Placement, str]] = []
-    for alert, placement, note in found:
-        is_new = placement.outcome is Outcome.OPEN and placement.incident is None and alert.status is Status.FIRING
-        if is_new and placement.service is not None:
-            first = opened.get(placement.service)
-            if first is None:
-                opened[placement.service] = alert.title
-            else:
-                placement = replace(placement, reason=f"joins the incident that “{first}” of this payload opens")
-        told.append((alert, placement, note))
-    return told
+class Opened:
+    """The incidents that alerts of this payload would open: what comes after them may join those. They are numbered below zero."""
+
+    def __init__(self, policy: Policy, now: datetime) -> None:
+        self.policy, self.now = policy, now
+        self._incidents: list[tuple[Candidate, str | None, str]] = []
+
+    def candidates(self, sought: Sought) -> list[Candidate]:
+        """Those that an alert might join."""
+        found = (replace(one, has_group=sought.group is not None and group == sought.group) for one, group, _ in self._incidents)
+        return [one for one in found if one.has_group or one.service in sought.services]
+
+    def told(self, alert: Alert, placement: Placement) -> Placement:
+        """A placement in words that do not name what is not there; what it opens is remembered."""
+        if placement.incident is not None and placement.incident < 0:
+            title = self._incidents[-placement.incident - 1][2]
+            reason = placement.reason.replace(f"INC-{placement.incident}", f"the incident that “{title}” of this payload opens")
+            return replace(placement, incident=None, reason=reason)
+        if placement.outcome is Outcome.OPEN and placement.incident is None and alert.status is Status.FIRING:
+            severity = self.policy.severity_for(placement.route, alert.severity).rank
+            number = -len(self._incidents) - 1
+            opened = Candidate(number, placement.service, self.now, placement.route.private, severity, is_firing=True)
+            self._incidents.append((opened, placement.group, alert.title))
+        return placement
 
 
 def _as_json(source: str, verified: bool | None, reading: Reading, decisions: list[tuple[Alert, Placement, str]]) -> dict[str, Any]:
@@ -171,6 +187,7 @@ def _as_json(source: str, verified: bool | None, reading: Reading, decisions: li
                 "incident": f"INC-{placement.incident}" if placement.incident else None,
                 "service": placement.service,
                 "fingerprint": placement.fingerprint,
+                "related": placement.is_related,
                 "reason": "; ".join(part for part in (placement.reason, note) if part),
             }
             for alert, placement, note in decisions
@@ -179,6 +196,8 @@ def _as_json(source: str, verified: bool | None, reading: Reading, decisions: li
 
 
 def _outcome(alert: Alert, placement: Placement) -> str:
+    if placement.is_related:
+        return "relate"
     if placement.incident is not None:
         return "join" if alert.status is Status.FIRING else "update"
     return placement.outcome.value

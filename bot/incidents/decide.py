@@ -15,6 +15,7 @@ from bot.incidents.decisions import (
     reminders,
     resolving,
     responding,
+    splitting,
 )
 from bot.incidents.effects import PostDigest, RaiseAlarm
 from bot.incidents.heartbeats import waited_for
@@ -54,12 +55,14 @@ from bot.incidents.inputs import (
     PagerReported,
     PageSomeone,
     PostUpdate,
+    RelatedLeft,
     ReminderDue,
     Reopen,
     RequestDraft,
     Resolve,
     SomeoneAsked,
     SomeoneNotAsked,
+    Split,
     SummaryAged,
     SummaryPosted,
     TargetPassed,
@@ -117,6 +120,7 @@ def _of_incident(
     | AddNote
     | PostUpdate
     | Merge
+    | Split
     | Resolve
     | KeepOpen
     | Reopen
@@ -145,7 +149,8 @@ def _of_incident(
     | TargetPassed
     | SummaryAged
     | UpdateDue
-    | HoldPassed,
+    | HoldPassed
+    | RelatedLeft,
     now: datetime,
     policy: Policy,
 ) -> Decision:
@@ -168,6 +173,8 @@ def _of_incident(
             return responding.post_update(incident, input, now, policy)
         case Merge():
             return merging.merge(incident, input, now, policy)
+        case Split():
+            return splitting.split(incident, input, now, policy)
         case Resolve():
             return resolving.resolve(incident, input, now, policy)
         case KeepOpen():
@@ -226,5 +233,7 @@ def _of_incident(
             return reminders.update_due(incident, input, now)
         case HoldPassed():
             return resolving.hold_passed(incident, input, now, policy)
+        case RelatedLeft():
+            return splitting.related_left(incident, input, now, policy)
         case _:
             assert_never(input)

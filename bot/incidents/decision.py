@@ -40,6 +40,9 @@ class AlertRecord:
     """The worst that its route made of it while it fires; None where it opens nothing by itself."""
     started_at: datetime | None = None
     """When it began to fire, as its sender says; None where nobody kept it."""
+    group: str | None = None
+    """What it shares with the alerts of its group (`alerts/matching.py`)."""
+    is_related: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -60,6 +63,8 @@ class Decision:
     timers: tuple[Timer, ...] = ()
     cancels: tuple[str, ...] = ()
     alert: AlertRecord | None = None
+    moved: tuple[AlertRecord, ...] = ()
+    """Alerts that leave the incident they belonged to: for another, or, where they fire no more, for none."""
     others: tuple[Incident, ...] = ()
     change: ChangeRecord | None = None
     finding: FindingRecord | None = None

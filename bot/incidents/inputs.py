@@ -122,6 +122,23 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """An alert is not of this incident: it gets one of its own. `alert` is the beginning of its fingerprint, or its title.
+
+    Without it: what was merged is an incident of its own again. `records` (what is known of the alerts), `target` (what it
+    was merged into) and `number` (of the new incident) are filled in by the door.
+    """
+
+    incident: int
+    alert: str
+    by: str
+    reason: str = ""
+    number: int | None = None
+    target: "Incident | None" = None
+    records: "tuple[AlertRecord, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Resolve:
     incident: int
     by: str
@@ -422,6 +439,18 @@ class HoldPassed:
 
 
 @dataclass(frozen=True, slots=True)
+class RelatedLeft:
+    """What explained the related alerts of other services is over. Those that fire on get incidents of their own.
+
+    `records` (what is known of its alerts) and `number` (of the next new incident) are filled in by the door.
+    """
+
+    incident: int
+    number: int | None = None
+    records: "tuple[AlertRecord, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatMissed:
     """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source and route.
 
@@ -458,6 +487,7 @@ Asked = (
     | AddNote
     | PostUpdate
     | Merge
+    | Split
     | Resolve
     | KeepOpen
     | Reopen
@@ -488,5 +518,5 @@ Reported = (
     | EffectParked
     | TroubleSeen
 )
-Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | HeartbeatMissed | DigestDue
+Passed = ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | RelatedLeft | HeartbeatMissed | DigestDue
 Input = Asked | Reported | Passed

@@ -82,7 +82,7 @@ def test_alerts_of_one_payload_join_the_incident_that_the_first_opens(bot):
     told = explained(bot, "generic", body.encode())
 
     assert [one["outcome"] for one in told["decisions"]] == ["open", "open"]
-    assert told["decisions"][1]["reason"] == "joins the incident that “Errors 1” of this payload opens"
+    assert "joins the incident that “Errors 1” of this payload opens: checkout" in told["decisions"][1]["reason"]
 
 
 def test_standard_input_is_read_too(bot):

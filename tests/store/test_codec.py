@@ -35,6 +35,7 @@ STORED_INPUTS = {
     "AddNote": "incident text by link at",
     "PostUpdate": "incident text by next_minutes",
     "Merge": "incident into by",
+    "Split": "incident alert by reason",
     "Resolve": "incident by text",
     "KeepOpen": "incident by",
     "Reopen": "incident by text",
@@ -70,6 +71,7 @@ STORED_TIMERS = {
     "SummaryAged": "incident episode",
     "UpdateDue": "incident promised_at is_late",
     "HoldPassed": "incident cleared_at",
+    "RelatedLeft": "incident",
     "HeartbeatMissed": "alert source route within due_at",
     "DigestDue": "week due_at",
 }
@@ -102,12 +104,13 @@ STORED_WORDS = {
     incidents.Role: "commander deputy scribe communications expert",
     incidents.PageState: "not_needed requested delayed accepted refused dropped",
     effects.Lane: "pager chat document",
-    effects.Place: "incident announce operations",
+    effects.Place: "incident announce operations service",
     effects.Topic: (
         "ack_reminder ack_breached acknowledged ack_delayed unacknowledged page_delayed page_refused page_not_shown "
         "level_asked level_delayed level_not_asked "
         "someone_asked someone_not_asked escalated severity_changed status_changed role_assigned note_added update_posted "
-        "update_soon update_late alert_joined alerts_cleared resolve_proposed resolved reopened cancelled merged absorbed runbook"
+        "update_soon update_late alert_joined alerts_cleared resolve_proposed resolved reopened cancelled merged absorbed runbook "
+        "alert_related only_related split split_off unmerged opened"
     ),
     alerts.Kind: "alert incident_update deployment change security_finding quality_gate heartbeat test control",
     alerts.Status: "firing resolved acknowledged suppressed info",

@@ -10,8 +10,9 @@ from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
-from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
-from bot.incidents.effects import AnnounceAlert, Effect, Topic
+from bot.incidents.decisions.paging import service_page
+from bot.incidents.decisions.writing import BOT, entry, hold_key, left_timers, refreshed, related_key, say
+from bot.incidents.effects import AnnounceAlert, Effect, PageService, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed
 from bot.incidents.policy import Policy
@@ -73,7 +74,7 @@ def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, 
     """An alert that is acknowledged or muted where it comes from: it fires until it clears, or it would never clear here."""
     record, known = _record(report.alert, placement, incident.number, now), _state_of(incident, report)
     if known is not None:
-        record = replace(record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at)
+        record = replace(_like(record, known), is_firing=known.is_firing)
     return Decision(alert=record, reason=placement.reason)
 
 
@@ -85,21 +86,32 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     asked = _asked(alert, placement, policy)
     record = _record(alert, placement, incident.number, now)
     if known is not None and known.is_firing and not is_later:
-        record = replace(record, severity=known.severity, started_at=known.started_at)
-        return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
-    state = _fired_state(alert, placement.fingerprint, known, asked, now)
-    record = replace(record, severity=state.severity, started_at=state.started_at)
+        return _repeated(incident, known, alert, asked, now, policy, Decision(alert=_like(record, known), reason=placement.reason))
+    state = _fired_state(alert, placement, known, asked, now)
+    is_outgrown = _has_outgrown(incident, state)
+    state = replace(state, is_related=state.is_related and not is_outgrown)
     changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
-    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
+    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy, state.service if is_outgrown else None)
+    why = state.why if known is None else ""
     return Decision(
         incident=changed,
-        entries=(alert_started(changed, alert, placement.fingerprint, now), *entries),
-        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *_joined(changed, alert, placement)),
-        timers=timers,
-        cancels=(hold_key(incident),),
-        alert=record,
+        entries=(alert_started(changed, alert, placement.fingerprint, now, why, is_related=state.is_related), *entries),
+        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *_joined(changed, alert, placement, state)),
+        timers=(*timers, *(() if changed.is_firing else left_timers(changed, now + policy.resolve.hold))),
+        cancels=(hold_key(incident), *((related_key(incident),) if changed.is_firing else ())),
+        alert=_like(record, state),
         reason=placement.reason,
     )
+
+
+def _has_outgrown(incident: Incident, state: AlertState) -> bool:
+    """Whether a related alert is worse than the incident that is to explain it: then it is that no more."""
+    return state.is_related and state.severity is not None and state.severity.rank < incident.severity.rank
+
+
+def _like(record: AlertRecord, state: AlertState) -> AlertRecord:
+    """The record with what its incident knows of the alert."""
+    return replace(record, severity=state.severity, started_at=state.started_at, is_related=state.is_related)
 
 
 def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | None:
@@ -118,27 +130,34 @@ def _repeated(
     if asked is None or asked.rank >= (known.severity or incident.severity).rank:
         return quiet
     assert quiet.alert is not None
-    changed = _with_state(incident, known, replace(known, severity=asked, changed_at=now))
-    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
+    state = replace(known, severity=asked, changed_at=now)
+    is_outgrown = _has_outgrown(incident, state)
+    state = replace(state, is_related=state.is_related and not is_outgrown)
+    changed = _with_state(incident, known, state)
+    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy, state.service if is_outgrown else None)
     shown = refreshed(changed) if entries else ()
     reason = f"{quiet.reason}, worse than before: {asked.value}"
-    record = replace(quiet.alert, severity=asked)
+    record = _like(quiet.alert, state)
     return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers, alert=record)
 
 
-def _joined(incident: Incident, alert: Alert, placement: Placement) -> tuple[Effect, ...]:
+def _joined(incident: Incident, alert: Alert, placement: Placement, state: AlertState) -> tuple[Effect, ...]:
     """A message for each alert, up to a number: Slack takes one a second, and what matters would wait behind them."""
     count = incident.alert_count
     if count > MOST_SAID:
         return ()
     reason = placement.reason if count < MOST_SAID else f"{placement.reason}. Any more are counted on the card."
-    return (say(incident, Topic.ALERT_JOINED, title=alert.title, reason=reason, url=alert.url),)
+    topic = Topic.ALERT_RELATED if state.is_related else Topic.ALERT_JOINED
+    return (say(incident, topic, title=alert.title, reason=reason, url=alert.url),)
 
 
 def _raised(
-    incident: Incident, alert: Alert, severity: Severity | None, now: datetime, policy: Policy
+    incident: Incident, alert: Alert, severity: Severity | None, now: datetime, policy: Policy, outgrown: str | None
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
-    """A worse alert makes the incident worse, and pages where the old severity did not."""
+    """A worse alert makes the incident worse, and pages where the old severity did not.
+
+    Where it was only related so far, as one of the service `outgrown`: its on-call is asked for, too. Nobody woke them.
+    """
     if severity is None or severity.rank >= incident.severity.rank:
         return incident, (), (), ()
     reason = f"alert {name_of(alert)}"
@@ -151,20 +170,29 @@ def _raised(
     )
     told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT, reason=reason)
     incident = replace(incident, severity=severity)
+    theirs = _other_on_call(incident, outgrown, policy)
+    asked = tuple(entry(incident, now, "responder_requested", BOT, who=one.service) for one in theirs)
     if incident.episode.pages or incident.episode.acknowledged_at:
-        return incident, (note,), (told,), ()
+        return incident, (note, *asked), (*theirs, told), ()
     incident, page_entries, page, timers = start_clock(incident, now, policy)
-    return incident, (note, *page_entries), (*page, told), timers
+    return incident, (note, *page_entries, *asked), (*page, *theirs, told), timers
+
+
+def _other_on_call(incident: Incident, service: str | None, policy: Policy) -> tuple[PageService, ...]:
+    """The page of another service's on-call, for an alert that this incident explained until it got worse."""
+    if service in (None, incident.service) or service not in policy.services or not policy.rule(incident.severity).pages:
+        return ()
+    return (service_page(incident, service, BOT, policy),)
 
 
 def _cleared(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     alert, known = report.alert, _state_of(incident, report)
     record = _record(alert, placement, incident.number, now)
     if known is None or not known.is_firing:
+        record = record if known is None else _like(record, known)
         return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
     at = min(alert.ended_at or now, now)
     at = max(at, known.started_at)
-    record = replace(record, severity=known.severity, started_at=known.started_at)
     changed = _with_state(incident, known, replace(known, is_firing=False, changed_at=now))
     cleared = entry(
         changed,
@@ -175,26 +203,36 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
         fingerprint=placement.fingerprint,
         received_at=now,
     )
-    effects: tuple[Effect, ...] = refreshed(changed, everywhere=False)
-    timers: tuple[Timer, ...] = ()
-    if changed.is_clear:
-        changed = replace(changed, cleared_at=at)
-        hold = policy.resolve.hold
-        effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=hold.total_seconds()),)
-        timers = (Timer(hold_key(changed), now + hold, HoldPassed(changed.number, at)),)
+    changed, told, timers = when_quiet(incident, changed, at, now, policy)
     return Decision(
         incident=changed,
         entries=(cleared,),
-        effects=effects,
+        effects=(*refreshed(changed, everywhere=False), *told),
         timers=timers,
-        alert=record,
+        alert=_like(record, known),
         reason=placement.reason,
     )
 
 
-def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime) -> AlertState:
+def when_quiet(
+    before: Incident, incident: Incident, at: datetime, now: datetime, policy: Policy
+) -> tuple[Incident, tuple[Effect, ...], tuple[Timer, ...]]:
+    """What begins where one alert less fires than `before`: the hold after the last of all, or after the last of its own."""
+    hold = policy.resolve.hold
+    if incident.is_clear:
+        incident = replace(incident, cleared_at=at)
+        told = say(incident, Topic.ALERTS_CLEARED, hold_seconds=hold.total_seconds())
+        return incident, (told,), (Timer(hold_key(incident), now + hold, HoldPassed(incident.number, at)),)
+    timers = () if incident.is_firing or not before.is_firing else left_timers(incident, now + hold)
+    told_too = (say(incident, Topic.ONLY_RELATED, hold_seconds=hold.total_seconds()),) if timers else ()
+    return incident, told_too, timers
+
+
+def _fired_state(
+    alert: Alert, placement: Placement, known: AlertState | None, severity: Severity | None, now: datetime
+) -> AlertState:
     return AlertState(
-        fingerprint=fingerprint,
+        fingerprint=placement.fingerprint,
         name=name_of(alert),
         title=alert.title,
         is_firing=True,
@@ -206,6 +244,9 @@ def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, sever
         severity=severity,
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
+        service=placement.service,
+        why=known.why if known else placement.why,
+        is_related=known.is_related if known else placement.is_related,
     )
 
 
@@ -219,18 +260,32 @@ def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
     started = record.started_at or record.at
     return AlertState(
         record.fingerprint, name_of(report.alert), record.title, record.is_firing, record.source, started, record.at,
-        severity=record.severity,
+        severity=record.severity, service=record.service, is_related=record.is_related,
     )  # fmt: skip
 
 
 def _with_state(incident: Incident, known: AlertState | None, state: AlertState) -> Incident:
     """The incident with an alert as it stands now: in its value, or counted where that has as many as it holds."""
-    incident = replace(incident, last_alert_at=state.changed_at)
+    if not state.is_related:
+        # What is only related keeps nothing open for more of the same.
+        incident = replace(incident, last_alert_at=state.changed_at)
     others = tuple(one for one in incident.alerts if one.fingerprint != state.fingerprint)
     if len(others) < len(incident.alerts) or (known is None and len(others) < HELD):
         return replace(incident, alerts=(*others, state))
-    was_firing = known is not None and known.is_firing
-    return replace(incident, more=incident.more + (known is None), more_firing=incident.more_firing + state.is_firing - was_firing)
+    counted = incident if known is None else with_counted(incident, known, -1)
+    return with_counted(counted, state, 1)
+
+
+def with_counted(incident: Incident, state: AlertState, by: int) -> Incident:
+    """The incident with one alert more, or less, of those that it only counts."""
+    is_firing, is_related = state.is_firing, state.is_related
+    return replace(
+        incident,
+        more=incident.more + by,
+        more_firing=incident.more_firing + by * is_firing,
+        more_related=incident.more_related + by * is_related,
+        more_related_firing=incident.more_related_firing + by * (is_firing and is_related),
+    )
 
 
 def _record(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> AlertRecord:
@@ -242,6 +297,8 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
         source=alert.source,
         service=placement.service,
         at=now,
+        group=placement.group,
+        is_related=placement.is_related,
     )
 
 
