@@ -85,6 +85,20 @@ def test_alerts_of_one_payload_join_the_incident_that_the_first_opens(bot):
     assert "joins the incident that “Errors 1” of this payload opens: checkout" in told["decisions"][1]["reason"]
 
 
+def test_an_alert_that_another_of_the_payload_explains_is_related_to_it(bot):
+    alerts = (
+        {"title": "Payments", "severity": "critical", "service": "payments"},
+        {"title": "Orders", "severity": "high", "service": "checkout"},
+    )
+    told = explained(bot, "generic", json.dumps(alerts).encode())
+
+    assert [(one["outcome"], one["related"]) for one in told["decisions"]] == [("open", False), ("relate", True)]
+    assert (
+        "related to the incident that “Payments” of this payload opens, which fires: checkout depends on payments"
+        in (told["decisions"][1]["reason"])
+    )
+
+
 def test_standard_input_is_read_too(bot):
     told = bot("explain", "generic", "-", stdin=b'{"title": "Disk full", "service": "web"}')
 

@@ -96,7 +96,10 @@ def test_a_map_of_severities_may_be_changed_in_part():
 
 
 def test_the_ways_to_what_a_service_depends_on_are_the_shortest_and_end_somewhere():
-    services = "a: {depends_on: [b, c]}\n  b: {depends_on: [see]}\n  c: {aliases: [see], depends_on: d}\n  d: {depends_on: e}\n  e: {depends_on: f}\n  f: {}"
+    services = (
+        "a: {depends_on: [b, c]}\n  b: {depends_on: [see]}\n  c: {aliases: [see], depends_on: d}\n"
+        "  d: {depends_on: e}\n  e: {depends_on: f}\n  f: {}"
+    )
     ways = read(f"services:\n  {services}").grouping_rule().upstreams
 
     assert ways["a"] == (("a", "b"), ("a", "c"), ("a", "c", "d"), ("a", "c", "d", "e"))

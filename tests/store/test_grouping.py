@@ -489,7 +489,8 @@ def _holds(bot, firing):
     """Each alert is in one open incident, which holds it, is as bad as it asks for, and asks for a page where that pages."""
     for name, severity in firing.items():
         home = bot.store.incident(bot.home(name))
-        assert home is not None and home.is_open, name
+        assert home is not None, name
+        assert home.is_open, name
         [state] = [one for one in home.alerts if one.title == name]
         assert state.is_firing
         assert home.severity.rank <= BY_SENDER[severity].rank

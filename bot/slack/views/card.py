@@ -207,7 +207,7 @@ def _listed(alerts: Sequence[AlertState], more: int, more_firing: int, now: date
         leads = " ".join(filter(None, (link(one.url, "source"), link(one.trace, "trace"))))
         lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {leads}".rstrip())
         lines.append(filled_in(one.filled_in))
-        lines.append(f"      _{escape(one.why, 200)}_" if one.why else "")
+        lines.append(f"↳ _{escape(one.why, 200)}_" if one.why else "")
     rest = newest[MOST_ALERTS:]
     if rest or more:
         firing = sum(one.is_firing for one in rest) + more_firing
