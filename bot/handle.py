@@ -175,10 +175,7 @@ class Door:
             case Split():
                 return _to_split(work, input)
             case RelatedLeft():
-                work.openings_alone()
-                incident, records = work.incident(input.incident), work.alerts_of(input.incident)
-                number = work.next_number() if left_behind(incident, records) else None
-                return incident, replace(input, records=records, number=number)
+                return _to_leave(work, input)
             case HeartbeatMissed():
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
@@ -244,6 +241,26 @@ def _to_split(work: Work, wish: Split) -> tuple[Incident | None, Input]:
     into = incident.merged_into if incident is not None else None
     wish = replace(wish, records=work.alerts_of(into or wish.incident), target=None if into is None else work.incident(into))
     return incident, replace(wish, number=work.next_number()) if opens_one(incident, wish) else wish
+
+
+def _to_leave(work: Work, due: RelatedLeft) -> tuple[Incident | None, Input]:
+    """The incident, the alerts that may have to leave it, and where to: the newest open one of their service, or a new one."""
+    work.openings_alone()
+    incident = work.incident(due.incident)
+    due = replace(due, records=work.alerts_of(due.incident))
+    leaving = left_behind(incident, due.records)
+    if incident is None or not leaving or leaving[0].service is None:
+        return incident, due
+    prints = {one.fingerprint for one in leaving}
+    open_ = (
+        one.number
+        for one in work.candidates(Sought((leaving[0].service,)))
+        if one.private == incident.private and not one.is_apart and not prints.intersection(one.split_off)
+    )
+    number = next(open_, None)
+    if number is None:
+        return incident, replace(due, number=work.next_number())
+    return incident, replace(due, target=work.incident(number))
 
 
 def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:

@@ -442,11 +442,13 @@ class HoldPassed:
 class RelatedLeft:
     """What explained the related alerts of other services is over. Those that fire on get incidents of their own.
 
-    `records` (what is known of its alerts) and `number` (of the next new incident) are filled in by the door.
+    `records` (what is known of its alerts), `target` (the open incident of their service) and `number` (of a new one, where
+    there is none) are filled in by the door.
     """
 
     incident: int
     number: int | None = None
+    target: "Incident | None" = None
     records: "tuple[AlertRecord, ...]" = ()
 
 

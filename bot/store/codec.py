@@ -20,7 +20,7 @@ from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
 from bot.runbooks import Choice
 
-TRANSIENT = {"Merge": ("target",), "Split": ("number", "target", "records"), "RelatedLeft": ("number", "records"),
+TRANSIENT = {"Merge": ("target",), "Split": ("number", "target", "records"), "RelatedLeft": ("number", "target", "records"),
              "AlertReported": ("placement", "runbook", "record"), "Declare": ("record", "twin"),
              "HeartbeatMissed": ("is_unread",)}  # fmt: skip
 """Fields that the door fills in for one decision; never stored."""

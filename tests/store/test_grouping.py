@@ -173,6 +173,22 @@ def test_what_fires_on_when_its_upstream_is_well_gets_an_incident_of_its_own_aft
     assert bot.store.timer_set("INC-1/hold") is not None
 
 
+def test_what_leaves_goes_to_the_open_incident_of_its_service_and_raises_it(bot):
+    bot.fires("Old", "checkout", "low")
+    bot.passes(30)
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout", "high")
+    assert (bot.home("Old"), bot.home("Errors")) == (1, 2)
+    bot.clears("PaymentsDown")
+    bot.passes(6)
+    one = bot.store.incident(1)
+
+    assert (bot.home("Errors"), len(bot.store.incidents())) == (1, 2)
+    assert (one.severity, one.episode.page) == (Severity.SEV2, PageState.REQUESTED)
+    assert [state.is_related for state in one.alerts] == [False, False]
+    assert bot.store.incident(2).is_clear
+
+
 def test_an_upstream_that_fires_again_within_the_hold_keeps_what_it_explains(bot):
     bot.fires("PaymentsDown")
     bot.fires("Errors", "checkout")

@@ -91,7 +91,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     is_outgrown = _has_outgrown(incident, state)
     state = replace(state, is_related=state.is_related and not is_outgrown)
     changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
-    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy, state.service if is_outgrown else None)
+    changed, entries, effects, timers = raised(changed, name_of(alert), asked, now, policy, state.service if is_outgrown else None)
     why = state.why if known is None else ""
     return Decision(
         incident=changed,
@@ -134,7 +134,7 @@ def _repeated(
     is_outgrown = _has_outgrown(incident, state)
     state = replace(state, is_related=state.is_related and not is_outgrown)
     changed = _with_state(incident, known, state)
-    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy, state.service if is_outgrown else None)
+    changed, entries, effects, timers = raised(changed, name_of(alert), asked, now, policy, state.service if is_outgrown else None)
     shown = refreshed(changed) if entries else ()
     reason = f"{quiet.reason}, worse than before: {asked.value}"
     record = _like(quiet.alert, state)
@@ -151,8 +151,8 @@ def _joined(incident: Incident, alert: Alert, placement: Placement, state: Alert
     return (say(incident, topic, title=alert.title, reason=reason, url=alert.url),)
 
 
-def _raised(
-    incident: Incident, alert: Alert, severity: Severity | None, now: datetime, policy: Policy, outgrown: str | None
+def raised(
+    incident: Incident, name: str, severity: Severity | None, now: datetime, policy: Policy, outgrown: str | None
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
     """A worse alert makes the incident worse, and pages where the old severity did not.
 
@@ -160,7 +160,7 @@ def _raised(
     """
     if severity is None or severity.rank >= incident.severity.rank:
         return incident, (), (), ()
-    reason = f"alert {name_of(alert)}"
+    reason = f"alert {name}"
     note = entry(
         incident,
         now,

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Timer
-from bot.incidents.decisions.alerts import when_quiet, with_counted
+from bot.incidents.decisions.alerts import raised, when_quiet, with_counted
 from bot.incidents.decisions.opening import opened_apart, start_clock, update_timers
-from bot.incidents.decisions.writing import BOT, entry, quoted, refreshed, related_key, say
+from bot.incidents.decisions.writing import BOT, entry, hold_key, quoted, refreshed, related_key, say
 from bot.incidents.effects import Topic
-from bot.incidents.incident import AlertState, Episode, Incident, Severity, Status, dedup_key
+from bot.incidents.incident import HELD, AlertState, Episode, Incident, Severity, Status, dedup_key
 from bot.incidents.inputs import RelatedLeft, Split
 from bot.incidents.lifecycle import check_open
 from bot.incidents.policy import Policy
@@ -105,15 +105,18 @@ def left_behind(incident: Incident | None, records: Sequence[AlertRecord]) -> tu
 def related_left(incident: Incident, due: RelatedLeft, now: datetime, policy: Policy) -> Decision:
     """What explained these alerts is over, and they fire on: now they have an incident of their own, and wake somebody."""
     leaving = left_behind(incident, due.records)
-    if not leaving:
+    if not leaving or (due.number is None and due.target is None):
         return Decision(reason=f"nothing of {incident.ref} has to leave it")
-    assert due.number is not None
     states = tuple(_state(incident, one) for one in leaving)
     over = "has cleared" if incident.is_open else f"is {incident.status.value}"
     reason = f"{incident.ref}, which explained it, {over}, and it fires on"
     # What is over stays as it was.
     left = _without(incident, states) if incident.is_open else incident
-    decision = _apart(incident, left, leaving, BOT, due.number, reason, now, policy)
+    if due.target is not None:
+        decision = _handed_over(incident, left, leaving, due.target, reason, now, policy)
+    else:
+        assert due.number is not None
+        decision = _apart(incident, left, leaving, BOT, due.number, reason, now, policy)
     names = {one.fingerprint for one in leaving}
     others = [one for one in due.records if one.fingerprint not in names]
     again = (Timer(related_key(incident), now, RelatedLeft(incident.number)),) if left_behind(left, others) else ()
@@ -136,6 +139,44 @@ def _apart(
     decision = opened_apart(incident, states, number, by, details, now, policy)
     child = decision.incident
     assert child is not None
+    decision = replace(decision, effects=(*decision.effects, say(child, Topic.SPLIT, parent=left.number, by=by, reason=reason)))
+    return _parted(decision, child, incident, left, leaving, by, reason, now, policy)
+
+
+def _handed_over(
+    incident: Incident, left: Incident, leaving: Sequence[AlertRecord], target: Incident, reason: str, now: datetime, policy: Policy
+) -> Decision:
+    """To the incident of their own service that is open: the same people would be woken twice. It becomes as bad as they are."""
+    states = tuple(replace(_state(incident, one), is_related=False, why=f"left {incident.ref}") for one in leaving)
+    room = max(0, HELD - len(target.alerts))
+    changed = replace(target, alerts=(*target.alerts, *states[:room]), cleared_at=None, proposed_at=None)
+    for state in states[room:]:
+        changed = with_counted(changed, state, 1)
+    changed, entries, effects, timers = raised(changed, states[0].name, states[0].severity, now, policy, None)
+    told = (say(changed, Topic.ALERT_JOINED, title=one.title, reason=reason, url=one.url) for one in states[:MOST_NAMED])
+    decision = Decision(
+        incident=changed,
+        entries=entries,
+        effects=(*effects, *refreshed(changed), *told),
+        timers=timers,
+        cancels=(hold_key(target), related_key(target)),
+    )
+    return _parted(decision, changed, incident, left, leaving, BOT, reason, now, policy)
+
+
+def _parted(
+    decision: Decision,
+    child: Incident,
+    incident: Incident,
+    left: Incident,
+    leaving: Sequence[AlertRecord],
+    by: str,
+    reason: str,
+    now: datetime,
+    policy: Policy,
+) -> Decision:
+    """The decision on where alerts go, with what becomes of the incident they leave."""
+    states = tuple(_state(incident, one) for one in leaving)
     left, quiet, timers = when_quiet(incident, left, now, now, policy) if incident.is_open else (left, (), ())
     names, prints = ", ".join(one.name for one in states), ", ".join(one.fingerprint for one in states)
     told = {"alert": names, "fingerprint": prints, "reason": reason or None}
@@ -144,20 +185,17 @@ def _apart(
         entry(child, now, "split_from", by, **{"from": incident.ref}, **told),
     )
     titles = "; ".join(one.title for one in states)
-    parent_told = say(left, Topic.SPLIT_OFF, child=number, title=titles, by=by, reason=reason)
-    child_told = say(child, Topic.SPLIT, parent=left.number, by=by, reason=reason)
+    parent_told = say(left, Topic.SPLIT_OFF, child=child.number, title=titles, by=by, reason=reason)
     shown = refreshed(left) if incident.is_open else ()
     return replace(
         decision,
         others=(left,) if incident.is_open else (),
         entries=(*decision.entries, *notes),
-        effects=(*decision.effects, child_told, parent_told, *shown, *quiet),
+        effects=(*decision.effects, parent_told, *shown, *quiet),
         timers=(*decision.timers, *timers),
-        moved=tuple(
-            replace(one, incident=number, is_related=False, severity=_severity(incident, one)) for one in leaving
-        ),
-        reason=f"{child.ref} opened: {reason}",
-    )  # fmt: skip
+        moved=tuple(replace(one, incident=child.number, is_related=False, severity=_severity(incident, one)) for one in leaving),
+        reason=f"{names} of {incident.ref} went to {child.ref}: {reason}",
+    )
 
 
 def _let_go(
