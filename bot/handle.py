@@ -9,7 +9,7 @@ import structlog
 
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Placement, gathered, may_open, place, service_of
+from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by
 from bot.alerts.quiet import NOTHING_QUIET, Quieting
 from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
@@ -17,6 +17,7 @@ from bot.errors import Refused
 from bot.incidents.decide import decide
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.opening import severity_of, title_of
+from bot.incidents.decisions.splitting import left_behind, opens_one
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
 from bot.incidents.heartbeats import silence
 from bot.incidents.incident import Incident, Severity
@@ -31,8 +32,10 @@ from bot.incidents.inputs import (
     HeartbeatMissed,
     Input,
     Merge,
+    RelatedLeft,
     SilenceAlerts,
     SilenceExpired,
+    Split,
     TroubleSeen,
 )
 from bot.incidents.policy import Policy
@@ -175,6 +178,10 @@ class Door:
                 return None, replace(input, number=work.next_number(), record=record, twin=_twin(work, input, now))
             case Merge():
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
+            case Split():
+                return _to_split(work, input)
+            case RelatedLeft():
+                return _to_leave(work, input)
             case HeartbeatMissed():
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
@@ -224,7 +231,8 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
     reports = [one for one in inputs if isinstance(one, AlertReported)]
     fingerprints = [one.alert.fingerprint(one.route) for one in reports]
     work.look_up(fingerprints)
-    if any(isinstance(one, HeartbeatMissed) for one in inputs) or any(_may_open(work, one, policy, now) for one in reports):
+    is_due = any(isinstance(one, HeartbeatMissed | RelatedLeft) for one in inputs)
+    if is_due or any(_may_open(work, one, policy, now) for one in reports):
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)
@@ -249,6 +257,35 @@ def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:
     return None
 
 
+def _to_split(work: Work, wish: Split) -> tuple[Incident | None, Input]:
+    """The incident, and the alerts that may be taken out of it, or, where it was merged, out of what took them in."""
+    work.openings_alone()
+    incident = work.incident(wish.incident)
+    into = incident.merged_into if incident is not None else None
+    wish = replace(wish, records=work.alerts_of(into or wish.incident), target=None if into is None else work.incident(into))
+    return incident, replace(wish, number=work.next_number()) if opens_one(incident, wish) else wish
+
+
+def _to_leave(work: Work, due: RelatedLeft) -> tuple[Incident | None, Input]:
+    """The incident, the alerts that may have to leave it, and where to: the newest open one of their service, or a new one."""
+    work.openings_alone()
+    incident = work.incident(due.incident)
+    due = replace(due, records=work.alerts_of(due.incident))
+    leaving = left_behind(incident, due.records)
+    if incident is None or not leaving or leaving[0].service is None:
+        return incident, due
+    prints = {one.fingerprint for one in leaving}
+    open_ = (
+        one.number
+        for one in work.candidates(Sought((leaving[0].service,)))
+        if one.private == incident.private and not one.is_apart and not prints.intersection(one.split_off)
+    )
+    number = next(open_, None)
+    if number is None:
+        return incident, replace(due, number=work.next_number())
+    return incident, replace(due, target=work.incident(number))
+
+
 def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:
     if finish is not None:
         finish(work)
@@ -269,24 +306,18 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     return gathered(placement, why, work.storm_of(source, pager, is_private=route.private), pager)
 
 
-def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
-    """Where the record and the policy put an alert, and why. Changes nothing."""
-    routes, aliases = policy.built_routes(), policy.aliases()
-    known = work.known_alert(report.alert.fingerprint(report.route))
-    is_in_hand = known is not None and known.is_in_hand
-    service = None if is_in_hand else service_of(report.alert, report.route, routes, aliases, now)
-    candidates = work.candidates(service) if service is not None else ()
-    is_new = report.alert.status is AlertStatus.FIRING and not is_in_hand
-    quieting = Quieting(work.silences(), policy.windows()) if is_new else NOTHING_QUIET
-    placement = place(
-        report.alert,
-        report.route,
-        routes,
-        aliases,
-        policy.grouping_rule(),
-        known,
-        candidates,
-        now,
-        quieting,
-    )
+def placement_of(
+    work: Work, report: AlertReported, now: datetime, policy: Policy, others: Callable[[Sought], Sequence[Candidate]] | None = None
+) -> Placement:
+    """Where the record and the policy put an alert, and why. Changes nothing. `others` are incidents that are not in it."""
+    alert, routes, aliases, grouping = report.alert, policy.built_routes(), policy.aliases(), policy.grouping_rule()
+    known = work.known_alert(alert.fingerprint(report.route))
+    candidates: Sequence[Candidate] = ()
+    quieting = NOTHING_QUIET
+    if known is None or not known.is_in_hand:
+        sought = sought_by(alert, report.route, routes, aliases, grouping, now)
+        candidates = (*work.candidates(sought), *(others(sought) if others is not None else ()))
+        if alert.status is AlertStatus.FIRING:
+            quieting = Quieting(work.silences(), policy.windows())
+    placement = place(alert, report.route, routes, aliases, grouping, known, candidates, now, quieting)
     return _in_a_storm(work, report, placement, now, policy)

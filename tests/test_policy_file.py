@@ -135,6 +135,8 @@ def test_a_service_and_a_route_are_paged_by_a_key_or_by_an_escalation_policy():
     by = "escalation_policy:PT20YPA@PWIXJZS"
     assert [policy.service(name).pager for name in ("web", "api", "cron", "nobody")] == [by, "api", "default", "default"]
     assert [one.pager for one in policy.built_routes()] == [by, "k", None]
+
+
 # --- maintenance windows ----------------------------------------------------------------------
 
 WORK = "{name: move, match: {service: checkout}, reason: planned"

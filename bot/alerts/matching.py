@@ -1,22 +1,34 @@
 """Where an alert belongs: which route takes it, and which open incident, if any. Every answer has its reason. Pure."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from bot.alerts.alert import Alert, Kind, Status
 from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
-from bot.alerts.routing import Outcome, Route, choose_route
+from bot.alerts.routing import Outcome, Route, choose_route, severity_of
 
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How alerts share an incident: those of one service within `window` of its newest alert, zero switches it off; the
-    same alert for as long as it is open, and for `reopens_within` after it was resolved.
+    """What makes alerts share an incident.
+
+    Those of one service, and those with the same values of the `group_by` labels, within `window` of the newest alert
+    there; zero switches that off. Those of a service within `related_for` of an incident of what it depends on. The same
+    alert for as long as its incident is open, and for `reopens_within` after it was resolved.
+    `upstreams` has for each service the ways to what it depends on, nearest first, each from the service itself on.
     """
 
     window: timedelta = timedelta(minutes=10)
     reopens_within: timedelta = timedelta(hours=24)
+    related_for: timedelta = timedelta(hours=1)
+    group_by: tuple[str, ...] = ()
+    across_services: bool = False
+    upstreams: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    severities: Mapping[str, str] = field(default_factory=dict)
+    """What a sender's severity means where the route does not say: SEV1 to SEV5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +56,43 @@ class Known:
     is_announced: bool = False
     resolved_at: datetime | None = None
     """When that incident was resolved; None while it is open."""
+    is_related: bool = False
+    """Something else in that incident explained it."""
 
     @property
     def is_in_hand(self) -> bool:
         """Whether it belongs to an incident that is open."""
         return self.incident is not None and self.resolved_at is None
 
+    def may_open_again(self, now: datetime, within: timedelta) -> bool:
+        """Whether that incident is open again with it: one that only explained it has nothing to do with it any more."""
+        return self.resolved_at is not None and not self.is_related and now - self.resolved_at <= within
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Whose open incidents an alert might join: those of these services, and those with an alert of its group."""
+
+    services: tuple[str, ...] = ()
+    group: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An open incident that an alert of the same service might join."""
+    """An open incident that an alert might join. `severity` is 1 for the worst; `is_firing` says that an alert of its own is."""
 
     number: int
     service: str | None
     last_alert_at: datetime | None
     private: bool = False
+    severity: int = 3
+    is_firing: bool = False
+    has_group: bool = False
+    """An alert of the group that was sought is part of it."""
+    split_off: tuple[str, ...] = ()
+    """Fingerprints that people took out of it."""
+    is_apart: bool = False
+    """People took it out of another: it takes nothing in but what they merge into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +119,22 @@ class Placement:
     """The incident that it belonged to before, where that is over for too long to be opened again."""
     quiet: Quiet | None = None
     """What keeps it from opening anything, or being announced."""
+    group: str | None = None
+    """What it shares with the alerts of its group; None where it has none."""
+    why: str = ""
+    """In few words, why it joins; empty where it does not."""
+    is_related: bool = False
+    """What it joins explains it: it is counted and listed apart, and makes nothing worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """The open incident that an alert joins, or None, and why."""
+
+    incident: int | None
+    reason: str
+    why: str = ""
+    is_related: bool = False
 
 
 def place(
@@ -110,7 +160,7 @@ def place(
         return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, "a test: recorded, never paged")
     over = None if known is None or known.is_in_hand else known.incident
     if known is not None and known.incident is not None and (known.is_in_hand or alert.status is not Status.FIRING):
-        return _in_its_incident(alert, route, service, fingerprint, known.incident)
+        return _in_its_incident(alert, route, service, fingerprint, known.incident, group_of(alert, route, service, grouping))
     if alert.status is not Status.FIRING:
         reason = f"{alert.status.value}, and nothing open waits for it"
         return Placement(route, Outcome.RECORD, service, fingerprint, None, False, reason)
@@ -122,13 +172,18 @@ def place(
         return _kept_quiet(route, service, fingerprint, None if over else known, quiet, why_route)
     if route.outcome is not Outcome.OPEN:
         return _without_incident(route, service, fingerprint, None if over else known, why_route)
-    if known is not None and known.resolved_at is not None and now - known.resolved_at <= grouping.reopens_within:
+    if known is not None and known.may_open_again(now, grouping.reopens_within):
+        assert known.resolved_at is not None
         again = f"{why_route}; the same alert was in INC-{over}, resolved {_ago(now - known.resolved_at)} ago: it is opened again"
         return Placement(route, Outcome.OPEN, service, fingerprint, over, False, again, opens_again=True)
     # Whatever was announced or recorded of it before: it may have got worse since.
-    joined, why_joined = _join(service, route, grouping, candidates, now)
+    asked = int(severity_of(route, alert.severity, grouping.severities)[-1])
+    join = _join(fingerprint, service, asked, route, grouping, candidates, now)
     before = f"; it was in INC-{over} before" if over else ""
-    return Placement(route, Outcome.OPEN, service, fingerprint, joined, False, f"{why_route}; {why_joined}{before}", earlier=over)
+    return Placement(
+        route, Outcome.OPEN, service, fingerprint, join.incident, False, f"{why_route}; {join.reason}{before}", earlier=over,
+        group=group_of(alert, route, service, grouping), why=join.why, is_related=join.is_related,
+    )  # fmt: skip
 
 
 def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None, now: datetime) -> bool:
@@ -150,9 +205,27 @@ def gathered(placement: Placement, why: str, storm: int | None, pager: str) -> P
     )
 
 
-def service_of(alert: Alert, endpoint: str, routes: Sequence[Route], aliases: Mapping[str, str], now: datetime) -> str | None:
-    """The service that an alert will be placed under: only that service's incidents are candidates for it."""
-    return choose_route(alert, endpoint, routes, now)[0].service or canonical(alert.service, aliases)
+def sought_by(
+    alert: Alert, endpoint: str, routes: Sequence[Route], aliases: Mapping[str, str], grouping: Grouping, now: datetime
+) -> Sought:
+    """Whose incidents are candidates for an alert: those of its service, of what that depends on, and of its group."""
+    route, _ = choose_route(alert, endpoint, routes, now)
+    service = route.service or canonical(alert.service, aliases)
+    group = group_of(alert, route, service, grouping)
+    if service is None:
+        return Sought((), group)
+    return Sought((service, *(way[-1] for way in grouping.upstreams.get(service, ()))), group)
+
+
+def group_of(alert: Alert, route: Route, service: str | None, grouping: Grouping) -> str | None:
+    """The same for every alert with the same values of the labels to group by; None where one of them is missing."""
+    names = route.group_by or grouping.group_by
+    values = [alert.labels.get(name, "") for name in names]
+    if not names or not all(values):
+        return None
+    is_across = route.across_services if route.group_by else grouping.across_services
+    told = json.dumps([None if is_across else service or "", names, values])
+    return sha256(told.encode()).hexdigest()[:32]
 
 
 def canonical(service: str | None, aliases: Mapping[str, str]) -> str | None:
@@ -162,11 +235,13 @@ def canonical(service: str | None, aliases: Mapping[str, str]) -> str | None:
     return aliases.get(service.lower(), service)
 
 
-def _in_its_incident(alert: Alert, route: Route, service: str | None, fingerprint: str, incident: int) -> Placement:
+def _in_its_incident(
+    alert: Alert, route: Route, service: str | None, fingerprint: str, incident: int, group: str | None
+) -> Placement:
     is_firing = alert.status is Status.FIRING
     verb = "fires again" if is_firing else alert.status.value
     reason = f"the same alert is in INC-{incident}: {verb}"
-    return Placement(route, Outcome.OPEN, service, fingerprint, incident, is_firing, reason)
+    return Placement(route, Outcome.OPEN, service, fingerprint, incident, is_firing, reason, group=group)
 
 
 def _kept_quiet(route: Route, service: str | None, fingerprint: str, known: Known | None, quiet: Quiet, why_route: str) -> Placement:
@@ -182,26 +257,75 @@ def _without_incident(route: Route, service: str | None, fingerprint: str, known
 
 
 def _join(
-    service: str | None, route: Route, grouping: Grouping, candidates: Sequence[Candidate], now: datetime
-) -> tuple[int | None, str]:
+    fingerprint: str,
+    service: str | None,
+    asked: int,
+    route: Route,
+    grouping: Grouping,
+    candidates: Sequence[Candidate],
+    now: datetime,
+) -> Join:
+    """The first rule that finds an incident: held back, grouped, of the same service, explained by what it depends on."""
+    there = [one for one in candidates if one.private == route.private and not one.is_apart]
+    fit = [one for one in there if fingerprint not in one.split_off]
+    left = sorted(one.number for one in there if fingerprint in one.split_off)
+    notes = [f"people took it out of {', '.join(f'INC-{one}' for one in left)}"] if left else []
+    near = [one for one in fit if grouping.window and _is_within(one, grouping.window, now)]
+    names = ", ".join(route.group_by or grouping.group_by)
+    if service is not None and (found := _held_back(service, asked, fit, now)):
+        return found
+    if grouped := _newest([one for one in near if one.has_group], now):
+        why = f"the same {names}"
+        said = f"joins INC-{grouped.number}: an alert there has {why}, and its newest is of the last {_minutes(grouping.window)}"
+        return Join(grouped.number, said, why)
     if service is None:
-        return None, "no service is named, so it opens an incident of its own"
+        return Join(None, "; ".join(("no service is named, so it opens an incident of its own", *notes)))
+    if mine := _newest([one for one in near if one.service == service], now):
+        said = f"{service} had an alert there in the last {_minutes(grouping.window)}"
+        return Join(mine.number, f"joins INC-{mine.number}: {said}", f"{service} had another within {_minutes(grouping.window)}")
+    found, milder = _explained(service, asked, fit, grouping, now)
+    if found is not None:
+        return found
     if not grouping.window:
-        return None, "grouping is off, so it opens an incident of its own"
-    near = [one for one in candidates if _is_near(one, service, route, grouping, now)]
-    if not near:
-        return None, f"no open incident of {service} had an alert in the last {_minutes(grouping.window)}"
-    chosen = max(near, key=lambda one: (one.last_alert_at or now, one.number))
-    return (
-        chosen.number,
-        f"joins INC-{chosen.number}: {service} had an alert there in the last {_minutes(grouping.window)}",
-    )
+        return Join(None, "; ".join(("grouping is off, so it opens an incident of its own", *milder, *notes)))
+    none = f"no open incident of {service} had an alert in the last {_minutes(grouping.window)}"
+    return Join(None, "; ".join((none, *milder, *notes)))
 
 
-def _is_near(candidate: Candidate, service: str, route: Route, grouping: Grouping, now: datetime) -> bool:
-    if candidate.service != service or candidate.private != route.private or candidate.last_alert_at is None:
-        return False
-    return now - candidate.last_alert_at <= grouping.window
+def _held_back(service: str, asked: int, fit: Sequence[Candidate], now: datetime) -> Join | None:
+    """While a SEV1 of a service fires, whatever asks for less is of it, however long ago it began."""
+    worst = _newest([one for one in fit if one.service == service and one.severity == 1 and one.is_firing], now)
+    if worst is None or asked == 1:
+        return None
+    why = f"a SEV1 of {service} fires"
+    return Join(worst.number, f"related to INC-{worst.number}, which holds it back: {why}", why, is_related=True)
+
+
+def _explained(
+    service: str, asked: int, fit: Sequence[Candidate], grouping: Grouping, now: datetime
+) -> tuple[Join | None, list[str]]:
+    """The incident of the nearest service that it depends on; or why those that there are do not explain it.
+
+    One that is milder than what the alert asks for explains nothing: nobody would be woken for the worse one.
+    """
+    milder: list[str] = []
+    for way in grouping.upstreams.get(service, ()):
+        theirs = [one for one in fit if one.service == way[-1] and one.is_firing and _is_within(one, grouping.related_for, now)]
+        bad_enough = [one for one in theirs if one.severity <= asked]
+        why = f"{way[0]} depends on {', which depends on '.join(way[1:])}"
+        if grouping.related_for and bad_enough:
+            chosen = min(bad_enough, key=lambda one: (one.severity, now - (one.last_alert_at or now), -one.number))
+            return Join(chosen.number, f"related to INC-{chosen.number}, which fires: {why}", why, is_related=True), []
+        milder += [f"{why}, but INC-{one.number} is only SEV{one.severity}" for one in theirs]
+    return None, milder
+
+
+def _newest(some: Sequence[Candidate], now: datetime) -> Candidate | None:
+    return max(some, key=lambda one: (one.last_alert_at or now, one.number), default=None)
+
+
+def _is_within(candidate: Candidate, window: timedelta, now: datetime) -> bool:
+    return candidate.last_alert_at is not None and now - candidate.last_alert_at <= window
 
 
 def _minutes(span: timedelta) -> str:

@@ -110,6 +110,10 @@ class Route:
     roles: Mapping[str, str] = field(default_factory=dict)
     channel: str = ""
     """How the channels of its incidents are called."""
+    group_by: tuple[str, ...] = ()
+    """Labels: alerts that have the same values of all of them share an incident. Empty: as the policy says elsewhere."""
+    across_services: bool = False
+    """Whether they do so whatever their service."""
 
     def misfit(self, alert: Alert, endpoint: str, now: datetime) -> str:
         """Why it does not take the alert; empty where it does."""
@@ -161,8 +165,16 @@ def with_earlier(before: Sequence[Route], route: Route) -> Route:
             severity_map={**said, **whole.severity_map},
             roles={**one.roles, **whole.roles},
             channel=whole.channel or one.channel,
+            group_by=whole.group_by or one.group_by,
+            across_services=whole.across_services if whole.group_by else one.across_services,
         )
     return whole
+
+
+def severity_of(route: Route, alert_severity: Severity, severities: Mapping[str, str]) -> str:
+    """SEV1 to SEV5: the route's own, or its own map's, or that of `severities` for what the sender says."""
+    said = alert_severity.value
+    return route.severity or route.severity_map.get(said) or severities.get(said, "SEV3")
 
 
 def field_of(alert: Alert, endpoint: str, name: str) -> str:

@@ -1,11 +1,12 @@
 """What a payload means to a bot: what `explain` prints, and the sandbox's page shows. Changes nothing."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from bot.alerts.alert import Alert, Kind, Status
-from bot.alerts.matching import Placement, place
+from bot.alerts.matching import Candidate, Placement, Sought, place, sought_by
 from bot.alerts.quiet import Quieting
 from bot.alerts.reading import as_json
 from bot.alerts.routing import Outcome
@@ -33,9 +34,12 @@ class Explained:
 
     @property
     def outcome(self) -> str:
-        """One word: open, announce, record or drop; join or update where an incident has it; reopen where it had."""
+        """One word: open, announce, record or drop; join or update where an incident has it; reopen where it had; relate where
+        another explains it."""
         if self.placement.opens_again:
             return "reopen"
+        if self.placement.is_related:
+            return "relate"
         if self.placement.incident is not None:
             return "join" if self.alert.status is Status.FIRING else "update"
         return self.placement.outcome.value
@@ -111,6 +115,7 @@ class Explanation:
                     "service": one.placement.service,
                     "quiet": one.placement.quiet.key if one.placement.quiet else None,
                     "fingerprint": one.placement.fingerprint,
+                    "related": one.placement.is_related,
                     "reason": "; ".join(part for part in (one.placement.reason, self.note) if part),
                 }
                 for one in self.alerts
@@ -125,8 +130,7 @@ def explanation(source: Source, delivery: Delivery, settings: Settings, policy: 
     """
     verified, why = _verified(source, delivery, settings)
     reading = source.parse(delivery, policy.generic.get(delivery.route, {}))
-    placed = _placed(reading.alerts, delivery, policy, store)
-    alerts = _together(zip(reading.alerts, placed, strict=True), policy)
+    alerts = _explained(reading.alerts, delivery, policy, store)
     return Explanation(source, verified, why, reading, tuple(alerts), "" if store else NO_RECORD)
 
 
@@ -144,25 +148,45 @@ def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[b
     return True, "the signature holds"
 
 
-def _placed(alerts: Sequence[Alert], delivery: Delivery, policy: Policy, store: Store | None) -> list[Placement]:
-    """Where the record and the policy put each."""
-    route, now = delivery.route, delivery.received_at
+def _explained(alerts: Sequence[Alert], delivery: Delivery, policy: Policy, store: Store | None) -> list[Explained]:
+    """Where the record and the policy put each, and what those before it of the same payload open."""
+    route, opened = delivery.route, Opened(policy, delivery.received_at)
     if store is None:
-        rules, quieting = (policy.built_routes(), policy.aliases(), policy.grouping_rule()), Quieting(windows=policy.windows())
-        return [place(one, route, *rules, None, (), now, quieting) for one in alerts]
+        return [opened.told(one, _placed_alone(one, route, policy, opened)) for one in alerts]
     with store.reading() as work:
-        return [placement_of(work, AlertReported(one, route), now, policy) for one in alerts]
+        return [
+            opened.told(one, placement_of(work, AlertReported(one, route), opened.now, policy, opened.candidates)) for one in alerts
+        ]
 
 
-def _together(placed: Iterable[tuple[Alert, Placement]], policy: Policy) -> Iterator[Explained]:
-    """Alerts of one payload that would open incidents of one service share the first one's."""
-    opened: dict[str, str] = {}
-    for alert, placement in placed:
-        opens = placement.outcome is Outcome.OPEN and placement.incident is None and alert.status is Status.FIRING
-        first = opened.get(placement.service or "") if opens else None
-        if first is not None:
-            yield Explained(alert, replace(placement, reason=f"joins the incident that “{first}” of this payload opens"))
-            continue
-        if opens and placement.service:
-            opened[placement.service] = alert.title
-        yield Explained(alert, placement, policy.severity_for(placement.route, alert.severity).value if opens else None)
+def _placed_alone(alert: Alert, route: str, policy: Policy, opened: "Opened") -> Placement:
+    given = policy.built_routes(), policy.aliases(), policy.grouping_rule()
+    there = opened.candidates(sought_by(alert, route, *given, opened.now))
+    return place(alert, route, *given, None, there, opened.now, Quieting(windows=policy.windows()))
+
+
+class Opened:
+    """The incidents that alerts of this payload would open: what comes after them may join those. They are numbered below zero."""
+
+    def __init__(self, policy: Policy, now: datetime) -> None:
+        self.policy, self.now = policy, now
+        self._incidents: list[tuple[Candidate, str | None, str]] = []
+
+    def candidates(self, sought: Sought) -> list[Candidate]:
+        """Those that an alert might join."""
+        found = (replace(one, has_group=sought.group is not None and group == sought.group) for one, group, _ in self._incidents)
+        return [one for one in found if one.has_group or one.service in sought.services]
+
+    def told(self, alert: Alert, placement: Placement) -> Explained:
+        """A placement in words that do not name what is not there; what it opens is remembered."""
+        if placement.incident is not None and placement.incident < 0:
+            title = self._incidents[-placement.incident - 1][2]
+            reason = placement.reason.replace(f"INC-{placement.incident}", f"the incident that “{title}” of this payload opens")
+            return Explained(alert, replace(placement, incident=None, reason=reason))
+        if placement.outcome is not Outcome.OPEN or placement.incident is not None or alert.status is not Status.FIRING:
+            return Explained(alert, placement)
+        severity = self.policy.severity_for(placement.route, alert.severity)
+        number = -len(self._incidents) - 1
+        opened = Candidate(number, placement.service, self.now, placement.route.private, severity.rank, is_firing=True)
+        self._incidents.append((opened, placement.group, alert.title))
+        return Explained(alert, placement, severity.value)

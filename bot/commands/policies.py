@@ -2,8 +2,8 @@
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from bot.alerts.alert import Alert, Kind, Status
 from bot.alerts.alert import Severity as AlertSeverity
-from bot.alerts.matching import Placement, place
+from bot.alerts.matching import Candidate, Placement, group_of, place
 from bot.alerts.quiet import MAINTENANCE, Quieting
 from bot.alerts.reading import label_hash
 from bot.alerts.registry import source_named
@@ -21,7 +21,7 @@ from bot.clock import wall_clock
 from bot.commands.output import print_json, read_bytes
 from bot.errors import Broken, Refused, Unreadable
 from bot.incidents.incident import Severity
-from bot.incidents.policy import Policy, Strict, problems_in, read_as
+from bot.incidents.policy import Policy, Span, Strict, problems_in, read_as
 from bot.settings import Settings
 from bot.wiring import read_policy
 
@@ -37,6 +37,10 @@ Runs a table of example alerts against the policy: what each is expected to beco
         payload: payloads/disk.json        # beside this file
         at: "2026-06-13T03:00:00+01:00"    # for routes that have hours
         expect: {route: at night, outcome: announce}
+      - name: checkout is explained by payments
+        alert: {title: Errors, severity: high, service: checkout}
+        open: [{incident: 4, service: payments, severity: SEV2, ago: 20m}]
+        expect: {incident: 4, related: true}
 
 Exit 0: all as expected; 1: something is not; 2: the file cannot be read, with the line."""
 
@@ -60,8 +64,27 @@ class Given(Strict):
         return Alert(**given)
 
 
+class Open(Strict):
+    """An incident that is open when the alert comes. Its newest alert was so long `ago`, and had these `labels`."""
+
+    incident: int = Field(ge=1)
+    service: str | None = None
+    severity: Severity = Severity.SEV2
+    ago: Span = timedelta()
+    firing: bool = True
+    private: bool = False
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    def built(self, alert: Alert, placed: Placement, policy: Policy, now: datetime) -> Candidate:
+        """As the record would have it, for an alert that is looked at."""
+        theirs = group_of(replace(alert, labels=self.labels), placed.route, self.service, policy.grouping_rule())
+        has_group = theirs is not None and theirs == placed.group
+        at, rank = now - self.ago, self.severity.rank
+        return Candidate(self.incident, self.service, at, self.private, rank, self.firing, has_group)
+
+
 class Expected(Strict):
-    """What has to come of it; what is left out may be anything."""
+    """What has to come of it; what is left out may be anything. `incident` is the one it joins; 0 stands for one of its own."""
 
     route: str | None = None
     outcome: Outcome | None = None
@@ -71,6 +94,8 @@ class Expected(Strict):
     runbook: str | None = None
     private: bool | None = None
     maintenance: str | None = None
+    incident: int | None = None
+    related: bool | None = None
 
 
 class Case(Strict):
@@ -83,6 +108,7 @@ class Case(Strict):
     headers: dict[str, str] = Field(default_factory=dict)
     endpoint: str = "main"
     at: datetime | None = None
+    open: tuple[Open, ...] = ()
     expect: Expected
 
     @model_validator(mode="after")
@@ -107,6 +133,7 @@ class Result:
     name: str
     wrong: tuple[str, ...]
     reason: str
+    is_about_grouping: bool = False
 
 
 def add_to(commands: Any) -> None:
@@ -156,7 +183,7 @@ def run_tests(given: argparse.Namespace, settings: Settings) -> int:
         print(f"{'FAIL' if one.wrong else 'ok  '} {one.name}")
         for wrong in one.wrong:
             print(f"       {wrong}")
-        if one.wrong:
+        if one.wrong or one.is_about_grouping:
             print(f"       because {one.reason}")
     print(f"{len(results) - bad} of {len(results)} as expected.")
     return 1 if bad else 0
@@ -168,12 +195,14 @@ def tried(case: Case, policy: Policy, folder: Path) -> Iterator[Result]:
     alerts = [case.alert.built(now)] if case.alert is not None else _read(case, policy, folder, now)
     for number, alert in enumerate(alerts, start=1):
         name = f"{case.name} ({number} of {len(alerts)})" if len(alerts) > 1 else case.name
-        routes, quieting = policy.built_routes(), Quieting(windows=policy.windows())
-        found = place(alert, case.endpoint, routes, policy.aliases(), policy.grouping_rule(), None, (), now, quieting)
+        given = alert, case.endpoint, policy.built_routes(), policy.aliases(), policy.grouping_rule(), None
+        quieting = Quieting(windows=policy.windows())
+        found = place(*given, (), now, quieting)
+        found = place(*given, [one.built(alert, found, policy, now) for one in case.open], now, quieting)
         became = _became(alert, found, policy)
         wanted = case.expect.model_dump(mode="json", exclude_none=True)
         wrong = [f"{key} is {became[key]}, not {value}" for key, value in wanted.items() if became[key] != value]
-        yield Result(name, tuple(wrong), found.reason)
+        yield Result(name, tuple(wrong), found.reason, bool(case.open))
 
 
 def _became(alert: Alert, found: Placement, policy: Policy) -> dict[str, Any]:
@@ -187,6 +216,8 @@ def _became(alert: Alert, found: Placement, policy: Policy) -> dict[str, Any]:
         "runbook": found.route.runbook or service.runbook,
         "private": found.route.private,
         "maintenance": found.quiet.key.removeprefix(MAINTENANCE) if found.quiet else None,
+        "incident": found.incident or 0,
+        "related": found.is_related,
     }
 
 

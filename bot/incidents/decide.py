@@ -17,6 +17,7 @@ from bot.incidents.decisions import (
     resolving,
     responding,
     silencing,
+    splitting,
 )
 from bot.incidents.effects import PostDigest, RaiseAlarm
 from bot.incidents.heartbeats import waited_for
@@ -59,6 +60,7 @@ from bot.incidents.inputs import (
     PagerReported,
     PageSomeone,
     PostUpdate,
+    RelatedLeft,
     ReminderDue,
     Reopen,
     RequestDraft,
@@ -67,6 +69,7 @@ from bot.incidents.inputs import (
     SilenceExpired,
     SomeoneAsked,
     SomeoneNotAsked,
+    Split,
     SummaryAged,
     SummaryPosted,
     TargetPassed,
@@ -134,6 +137,7 @@ def _of_incident(
     | AddNote
     | PostUpdate
     | Merge
+    | Split
     | Resolve
     | KeepOpen
     | Reopen
@@ -162,7 +166,8 @@ def _of_incident(
     | TargetPassed
     | SummaryAged
     | UpdateDue
-    | HoldPassed,
+    | HoldPassed
+    | RelatedLeft,
     now: datetime,
     policy: Policy,
 ) -> Decision:
@@ -185,6 +190,8 @@ def _of_incident(
             return responding.post_update(incident, input, now, policy)
         case Merge():
             return merging.merge(incident, input, now, policy)
+        case Split():
+            return splitting.split(incident, input, now, policy)
         case Resolve():
             return resolving.resolve(incident, input, now, policy)
         case KeepOpen():
@@ -243,5 +250,7 @@ def _of_incident(
             return reminders.update_due(incident, input, now)
         case HoldPassed():
             return resolving.hold_passed(incident, input, now, policy)
+        case RelatedLeft():
+            return splitting.related_left(incident, input, now, policy)
         case _:
             assert_never(input)

@@ -47,6 +47,9 @@ class AlertRecord:
     flaps: Flaps = STEADY
     quiet_under: str | None = None
     """The key of the silence or maintenance window that keeps it quiet; None where none does."""
+    group: str | None = None
+    """What it shares with the alerts of its group (`alerts/matching.py`)."""
+    is_related: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -85,6 +88,8 @@ class Decision:
     alert: AlertRecord | None = None
     calmed: AlertRecord | None = None
     """An alert that flaps no more; no report of it came."""
+    moved: tuple[AlertRecord, ...] = ()
+    """Alerts that leave the incident they belonged to: for another, or, where they fire no more, for none."""
     others: tuple[Incident, ...] = ()
     change: ChangeRecord | None = None
     finding: FindingRecord | None = None

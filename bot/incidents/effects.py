@@ -21,11 +21,15 @@ class Lane(StrEnum):
 
 
 class Place(StrEnum):
-    """Where a message goes. INCIDENT is the incident's channel, or the announcement channel while there is none."""
+    """Where a message goes. INCIDENT is the incident's channel, or the announcement channel while there is none.
+
+    SERVICE is the channel that the policy names for the incident's service.
+    """
 
     INCIDENT = "incident"
     ANNOUNCE = "announce"
     OPERATIONS = "operations"
+    SERVICE = "service"
 
 
 class Topic(StrEnum):
@@ -62,6 +66,12 @@ class Topic(StrEnum):
     ABSORBED = "absorbed"
     RUNBOOK = "runbook"
     FLAPPING = "flapping"
+    ALERT_RELATED = "alert_related"
+    ONLY_RELATED = "only_related"
+    SPLIT = "split"
+    SPLIT_OFF = "split_off"
+    UNMERGED = "unmerged"
+    OPENED = "opened"
 
 
 class SilenceNews(StrEnum):

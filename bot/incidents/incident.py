@@ -160,6 +160,11 @@ class AlertState:
     """Where the trace is shown that it names."""
     flaps: Flaps = STEADY
     """When it fired lately, and since when it flaps."""
+    service: str | None = None
+    why: str = ""
+    """In few words, why it joined; empty where it opened the incident, or nobody kept it."""
+    is_related: bool = False
+    """Something else explains it: it is counted and listed apart, and makes nothing worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +223,21 @@ class Incident:
     more: int = 0
     more_firing: int = 0
     """How many of those have not cleared."""
+    more_related: int = 0
+    """How many of those are related, and how many of them have not cleared."""
+    more_related_firing: int = 0
     last_alert_at: datetime | None = None
-    """When one of its alerts last began or ceased to fire."""
+    """When one of its own alerts last began or ceased to fire."""
     source: str | None = None
     """The alert source that opened it; None where a person did."""
     channel_form: str = ""
     """How its route has its channel called; empty where as all others."""
     storm: bool = False
     """It gathers what a source sends beyond as many incidents as one source may open."""
+    split_from: int | None = None
+    """The incident that people took its alert out of. It takes no other in, but what they merge into it."""
+    split_off: tuple[str, ...] = ()
+    """The fingerprints of alerts that people took out of it: they do not come back by themselves."""
     roles: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
     channel: Channel | None = None
     channel_trouble: str = ""
@@ -274,8 +286,19 @@ class Incident:
 
     @property
     def is_clear(self) -> bool:
-        """Whether no alert of it fires, held here or not."""
+        """Whether no alert of it fires, held here or not, related or not."""
         return not self.more_firing and not self.firing
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether an alert of its own fires, held here or not. What is only related does not count."""
+        return self.more_firing > self.more_related_firing or any(not one.is_related for one in self.firing)
+
+    @property
+    def explains_others(self) -> bool:
+        """Whether related alerts fire that are of another service, as far as is known here."""
+        theirs = (one.is_related and one.service != self.service for one in self.firing)
+        return self.more_related_firing > 0 or any(theirs)
 
     @property
     def newest_alert_at(self) -> datetime | None:

@@ -124,6 +124,23 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """An alert is not of this incident: it gets one of its own. `alert` is the beginning of its fingerprint, or its title.
+
+    Without it: what was merged is an incident of its own again. `records` (what is known of the alerts), `target` (what it
+    was merged into) and `number` (of the new incident) are filled in by the door.
+    """
+
+    incident: int
+    alert: str
+    by: str
+    reason: str = ""
+    number: int | None = None
+    target: "Incident | None" = None
+    records: "tuple[AlertRecord, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Resolve:
     incident: int
     by: str
@@ -470,6 +487,20 @@ class CalmPassed:
 
 
 @dataclass(frozen=True, slots=True)
+class RelatedLeft:
+    """What explained the related alerts of other services is over. Those that fire on get incidents of their own.
+
+    `records` (what is known of its alerts), `target` (the open incident of their service) and `number` (of a new one, where
+    there is none) are filled in by the door.
+    """
+
+    incident: int
+    number: int | None = None
+    target: "Incident | None" = None
+    records: "tuple[AlertRecord, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatMissed:
     """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source and route.
 
@@ -515,6 +546,7 @@ Asked = (
     | AddNote
     | PostUpdate
     | Merge
+    | Split
     | Resolve
     | KeepOpen
     | Reopen
@@ -549,6 +581,15 @@ Reported = (
     | TroubleSeen
 )
 Passed = (
-    ReminderDue | TargetPassed | SummaryAged | UpdateDue | HoldPassed | CalmPassed | HeartbeatMissed | SilenceExpired | DigestDue
+    ReminderDue
+    | TargetPassed
+    | SummaryAged
+    | UpdateDue
+    | HoldPassed
+    | CalmPassed
+    | RelatedLeft
+    | HeartbeatMissed
+    | SilenceExpired
+    | DigestDue
 )
 Input = Asked | Reported | Passed

@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Severity as AlertSeverity
@@ -30,7 +31,7 @@ from bot.alerts.matching import Flood, Grouping
 from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
 from bot.alerts.registry import sources
-from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, choose_route, wrong_with
+from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, choose_route, severity_of, wrong_with
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
@@ -38,6 +39,8 @@ from bot.incidents.pagers import ID, ByPolicy
 
 Model = TypeVar("Model", bound=BaseModel)
 NOT_URGENT = 6
+MOST_STEPS = 3
+"""How far along `depends_on` an incident is looked for that explains an alert."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -98,6 +101,10 @@ class Team(Strict):
         return ZoneInfo(self.zone)
 
 
+def _bare(name: str) -> str:
+    return name.removeprefix("#")
+
+
 class Channels(Strict):
     """Channel names or ids. `prefix` starts the name of every incident's own channel."""
 
@@ -106,10 +113,7 @@ class Channels(Strict):
     digest: str = "incidents"
     prefix: str = Field(default="inc", pattern=r"^[a-z0-9][a-z0-9_-]{0,15}$")
 
-    @field_validator("announce", "operations", "digest")
-    @classmethod
-    def _bare(cls, name: str) -> str:
-        return name.removeprefix("#")
+    _bare = field_validator("announce", "operations", "digest")(_bare)
 
 
 class DigestTime(Strict):
@@ -181,14 +185,21 @@ class Pages(Strict):
 
 
 class Service(Pages):
-    """A service of the catalogue; `people` are invited to its incidents. Where it says nothing, the default key pages."""
+    """A service of the catalogue; `people` are invited to its incidents. Where it says nothing, the default key pages.
+
+    `channel` is told of them, too. While what it `depends_on` has an incident that fires, its own alerts are related to that.
+    """
 
     title: str = ""
     aliases: Words = ()
     owner: str = ""
+    channel: str = ""
     runbook: str | None = None
     dashboards: Words = ()
     people: Words = ()
+    depends_on: Words = ()
+
+    _bare = field_validator("channel")(_bare)
 
     @property
     def pager(self) -> str:
@@ -258,7 +269,20 @@ class HoursRule(Strict):
         return Hours(zone, frozenset(DAYS.index(one) for one in self.days), self.start, self.end)
 
 
-class RouteRule(Pages):
+class Groups(Strict):
+    """Alerts with the same values of these labels share an incident: those of one service, or `across_services`."""
+
+    group_by: Words = ()
+    across_services: bool = False
+
+    @model_validator(mode="after")
+    def _groups_by_something(self) -> Self:
+        if self.across_services and not self.group_by:
+            raise ValueError("`across_services` says how far `group_by` goes: name the labels to group by, too")
+        return self
+
+
+class RouteRule(Pages, Groups):
     """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it.
 
     `unless` leaves out some of what fits, `hours` all of it at other times. With `continue` what it says holds for the
@@ -335,6 +359,8 @@ class RouteRule(Pages):
             severity_map={one.value: other.value for one, other in self.severity_map.items()},
             roles={role.value: person for role, person in self.roles.items()},
             channel=self.channel,
+            group_by=self.group_by,
+            across_services=self.across_services,
         )
 
 
@@ -433,8 +459,14 @@ class MaintenanceRule(Strict):
         return Window(self.name, _matcher(self.match), self.reason, when)
 
 
-class GroupingRule(Strict):
+class GroupingRule(Groups):
+    """Alerts of one service, and those with the same values of the `group_by` labels, share an incident within `window`.
+
+    Alerts of what depends on a service are related to its incident for `related_for` after the newest alert of that.
+    """
+
     window: Span = timedelta(minutes=10)
+    related_for: Span = timedelta(hours=1)
 
 
 class StormRule(Strict):
@@ -634,6 +666,44 @@ class Policy(Strict):
             raise ValueError(f"two are called “{twice}”: what each keeps quiet is counted under its name")
         return windows
 
+    @model_validator(mode="after")
+    def _depends_on_what_there_is(self) -> "Policy":
+        aliases = self._aliases
+        wrong: list[InitErrorDetails] = []
+        for name, service in self.services.items():
+            for place, one in enumerate(service.depends_on):
+                if problem := self._wrong_with(name, one, aliases):
+                    said = PydanticCustomError("depends_on", "{problem}", {"problem": problem})
+                    wrong.append(InitErrorDetails(type=said, loc=("services", name, "depends_on", place), input=one))
+        if wrong:
+            raise ValidationError.from_exception_data("Policy", wrong)
+        return self
+
+    def _wrong_with(self, name: str, needs: str, aliases: Mapping[str, str]) -> str:
+        """Why a service cannot depend on another; empty where it can."""
+        found = aliases.get(needs.lower())
+        if found is None:
+            near = get_close_matches(needs.lower(), aliases, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(self.services))}"
+            return f"no service is called {needs!r}; {meant}"
+        way = self._way_to(found, name, aliases)
+        return f"a service cannot depend on itself: {' → '.join((name, *way))}; leave out one of these" if way else ""
+
+    def _way_to(self, start: str, end: str, aliases: Mapping[str, str]) -> tuple[str, ...]:
+        """The shortest way along `depends_on`, with both ends; empty where there is none."""
+        return next((way for way in self._ways(start, aliases, len(self.services)) if way[-1] == end), ())
+
+    def _ways(self, start: str, aliases: Mapping[str, str], most: int) -> Iterator[tuple[str, ...]]:
+        """The shortest way from a service to itself and to each that it depends on, nearest first, of at most `most` steps."""
+        seen = set[str]()
+        ways: list[tuple[str, ...]] = [(start,)]
+        for _ in range(most + 1):
+            new = {way[-1]: way for way in reversed(ways) if way[-1] not in seen}
+            seen |= set(new)
+            ways = list(reversed(new.values()))
+            yield from ways
+            ways = [(*way, aliases.get(one.lower(), one)) for way in ways for one in self.service(way[-1]).depends_on]
+
     def rule(self, severity: Severity) -> SeverityRule:
         """What `severity` asks for."""
         return self.severities[severity]
@@ -669,9 +739,22 @@ class Policy(Strict):
         rest = Route(name="anything else", match=Matcher(), outcome=Outcome.ANNOUNCE)
         return (*(one.built(self.team.zoneinfo) for one in self.routes), rest)
 
+    @cached_property
+    def _grouping(self) -> Grouping:
+        ways = {name: tuple(self._ways(name, self._aliases, MOST_STEPS))[1:] for name in self.services}
+        return Grouping(
+            window=self.grouping.window,
+            reopens_within=self.reopen.within,
+            related_for=self.grouping.related_for,
+            group_by=self.grouping.group_by,
+            across_services=self.grouping.across_services,
+            upstreams={name: some for name, some in ways.items() if some},
+            severities={one.value: other.value for one, other in self.severity_map.items()},
+        )
+
     def grouping_rule(self) -> Grouping:
-        """How alerts of one service share an incident."""
-        return Grouping(window=self.grouping.window, reopens_within=self.reopen.within)
+        """What makes alerts share an incident."""
+        return self._grouping
 
     def heartbeat_for(self, alert: Alert, endpoint: str) -> HeartbeatRule | None:
         """The dead-man's switch that an alert holds open; None where it holds none."""
@@ -694,8 +777,7 @@ class Policy(Strict):
 
     def severity_for(self, route: Route, alert_severity: AlertSeverity) -> Severity:
         """The route's own severity, or its own map's, or the map's for what the sender says."""
-        said = route.severity or route.severity_map.get(alert_severity.value)
-        return Severity(said) if said else self.severity_map[alert_severity]
+        return Severity(severity_of(route, alert_severity, self._grouping.severities))
 
 
 def read(text: str, file: str = "policy.yaml") -> Policy:

@@ -240,7 +240,7 @@ def _take(made: Folded, episode: Episode, entry: Entry) -> None:
         case "deploy_caused" if entry.by != "bot":
             made.deploys.append(str(facts.get("deploy")))
         case "reopened":
-            made.turn(entry.at, is_over=False)
+            _begin_again(made, episode, entry)
         case "postmortem_drafted" | "postmortem_published":
             made.has_draft = True
 
@@ -252,6 +252,15 @@ def _resolve(made: Folded, episode: Episode, entry: Entry, is_human: bool) -> No
     episode.ended_by_bot = is_auto
     if entry.fields.get("reason") == "false_positive":
         made.is_false_positive = True
+
+
+def _begin_again(made: Folded, episode: Episode, entry: Entry) -> None:
+    """Open again; where it was merged, an incident of its own again, whose page ended with the merge."""
+    made.turn(entry.at, is_over=False)
+    if made.merged_at is not None:
+        for earlier in made.episodes[: episode.number - 1]:
+            earlier.ended_at = earlier.ended_at or made.merged_at
+        made.merged_into = made.merged_at = made.merged_since = None
 
 
 def _close(made: Folded, episode: Episode, entry: Entry) -> None:

@@ -21,7 +21,7 @@ SHOWN = frozenset({
     "escalated", "escalation_delayed", "escalation_failed", "ack", "ack_delayed", "unack", "ack_breached", "role",
     "severity_changed", "status_changed", "status_update",
     "update_overdue", "note", "pin", "runbook_step", "rollback", "deploy_caused", "impact_started_set", "mitigated",
-    "resolved", "merged", "absorbed", "cancelled", "flapping_started", "flapping_ended",
+    "resolved", "merged", "absorbed", "split_from", "split_off", "cancelled", "flapping_started", "flapping_ended",
 })  # fmt: skip
 PHASES = frozenset({"opened", "reopened", "ack", "mitigated", "resolved", "ack_breached"})
 ENDS = ("resolved", "cancelled", "merged")
@@ -387,12 +387,13 @@ def _words(entry: Entry, said: Any) -> str:
     facts_, by = entry.fields, said(entry.by or "bot")
     text = said(facts_.get("text", ""))
     words = {
-        "alert_started": f"Alert {said(facts_.get('alert', ''))} fired{said(_guessed(entry))}",
+        "alert_started": f"{'Related alert' if facts_.get('related') else 'Alert'} {said(facts_.get('alert', ''))} fired"
+        f"{said(_guessed(entry))}",
         "alert_resolved": f"Alert {said(facts_.get('alert', ''))} cleared",
         "flapping_started": f"Alert {said(facts_.get('alert', ''))} began to flap",
         "flapping_ended": f"Alert {said(facts_.get('alert', ''))} was calm, after {said(facts_.get('fires', 'MISSING'))} fires",
         "opened": f"Opened as {said(facts_.get('severity', ''))} by {by}",
-        "reopened": f"Reopened by {by}",
+        "reopened": f"Reopened by {by}" + (f", out of {said(facts_['split_from'])} again" if facts_.get("split_from") else ""),
         "page_accepted": "PagerDuty took the page",
         "page_failed": f"The page was not taken: {said(facts_.get('reason', ''))}",
         "page_dropped": said(facts_.get("reason") or "The page was not sent"),
@@ -423,9 +424,17 @@ def _words(entry: Entry, said: Any) -> str:
         "channel_failed": f"No channel could be opened: {said(facts_.get('reason', ''))}",
         "merged": f"Merged into {said(facts_.get('into', ''))}",
         "absorbed": f"{said(facts_.get('child', ''))} merged into this",
+        "split_from": f"{said(facts_.get('alert', ''))} taken out of {said(facts_.get('from', ''))} by {by}{_why(facts_, said)}",
+        "split_off": f"{said(facts_.get('alert') or 'What was merged')} taken out by {by}"
+        + (f", now {said(facts_['into'])}" if facts_.get("into") else "")
+        + _why(facts_, said),
         "cancelled": f"Cancelled: {said(facts_.get('reason', ''))}",
     }
     return words.get(entry.type) or f"{said(entry.type.replace('_', ' '))} {text}".strip()
+
+
+def _why(facts_: Mapping[str, Any], said: Any) -> str:
+    return f": {said(facts_['reason'])}" if facts_.get("reason") else ""
 
 
 def _target(seconds: object) -> str:

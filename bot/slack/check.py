@@ -30,7 +30,8 @@ def check(slack: Slack, policy: Policy) -> list[Finding]:
     headers = {name.lower(): value for name, value in answer.headers.items()}
     found = [Finding("Slack token", True, f"works, as {answer.get('user')} in {answer.get('team')}")]
     found.append(_scopes({one.strip() for one in headers.get("x-oauth-scopes", "").split(",")}))
-    wanted = dict.fromkeys((policy.channels.announce, policy.channels.operations, policy.channels.digest))
+    theirs = (one.channel for one in policy.services.values() if one.channel)
+    wanted = dict.fromkeys((policy.channels.announce, policy.channels.operations, policy.channels.digest, *theirs))
     try:
         there = set(_channels(slack))
     except (TryLater, GaveUp) as error:

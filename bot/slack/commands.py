@@ -43,6 +43,9 @@ SUBS = (
         ("oncall", "on-call", "people")),
     Sub("list", "list", "the open incidents", "list", ("ls", "all")),
     Sub("merge", "merge INC-8 into INC-7", "two incidents that are one", "merge INC-8 into INC-7", ("duplicate",)),
+    Sub("split", "split [INC-7] ALERT [why], or INC-8 that was merged",
+        "an alert is not of this incident: it gets its own; or undo a merge; without words, a form",
+        'split "Search is slow" another cause', ("unmerge", "separate", "detach"), takes_text=True),
     Sub("resolve", "resolve [what ended it]", "it is over", "resolve rolled back", ("fix", "fixed", "resolved", "done"),
         takes_text=True),
     Sub("reopen", "reopen INC-7", "it is back", "reopen INC-7", ("re-open", "again"), takes_text=True),
@@ -163,7 +166,7 @@ def _taken(sub: Sub, words: Sequence[str], left: list[int], position: int) -> tu
         graded = next((one for one in left if SEVERITY.match(words[one])), None)
         bare = [one for one in left if graded not in (None, one) and _is_bare(words[one])]
     elif sub.takes_text:
-        is_alone = sub.name == "resolve" and len(left) == 1
+        is_alone = sub.name in ("resolve", "split") and len(left) == 1
         bare = [one for one in left[:1] if _is_bare(words[one]) and (sub.name in HEADED or is_alone)]
     else:
         bare = [one for one in left if _is_bare(words[one]) and sub.name not in ("metrics", "digest")]

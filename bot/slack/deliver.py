@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -264,14 +265,31 @@ class SlackDeliverer:
 
     def _say(self, effect: Say, attempt: Attempt) -> None:
         incident = self._incident(effect.incident)
-        shown = messages.about(effect, incident.ref, incident.number)
         home = _home(incident)
+        if effect.place is Place.SERVICE:
+            self._say_to_owners(effect, incident, attempt)
+            return
+        shown = messages.about(effect, incident.ref, incident.number)
         if effect.place is Place.INCIDENT and home is not None:
             self._post(home, shown, attempt)
         elif effect.place is Place.OPERATIONS:
             self._post_to(self._policy().channels.operations, shown, attempt)
         elif not incident.private:
             self._post_to(self._policy().channels.announce, shown, attempt)
+
+    def _say_to_owners(self, effect: Say, incident: Incident, attempt: Attempt) -> None:
+        """In the service's channel. Where the bot is not let in, nothing else of the incident waits for that."""
+        channel = self._policy().service(incident.service).channel
+        if incident.private or not channel:
+            return
+        effect = replace(effect, facts={**effect.facts, "channel": _home(incident)})
+        try:
+            self._post_to(channel, messages.about(effect, incident.ref, incident.number), attempt)
+        except TryLater as error:
+            if not error.mend:
+                raise
+            mend = f"/invite the bot to #{channel}, or name another channel for {incident.service} in policy.yaml"
+            raise GaveUp(error.reason, mend) from None
 
     def _digest(self, effect: PostDigest, attempt: Attempt) -> None:
         """Once a week and channel: a second delivery edits the message that is there."""

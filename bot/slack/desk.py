@@ -36,7 +36,9 @@ from bot.incidents.inputs import (
     RequestDraft,
     Resolve,
     SilenceAlerts,
+    Split,
 )
+from bot.incidents.lifecycle import check_open
 from bot.runbooks import Runbook
 from bot.slack import commands, ids, silencing
 from bot.slack.commands import Request, Unknown
@@ -91,7 +93,7 @@ class Desk:
             "declare": self._declare, "ack": self._simple(Acknowledge), "escalate": self._simple(Escalate),
             "page": self._page, "sev": self._sev, "status": self._status, "role": self._role, "note": self._note,
             "update": self._update, "timeline": self._timeline, "who": self._who, "list": self._list,
-            "merge": self._merge, "resolve": self._resolve, "reopen": self._reopen, "cancel": self._cancel,
+            "merge": self._merge, "split": self._split, "resolve": self._resolve, "reopen": self._reopen, "cancel": self._cancel,
             "close": self._simple(Close), "postmortem": self._postmortem, "runbook": self._runbook,
             "silence": self._silence, "silences": self._silences,
             "metrics": self._digest, "digest": self._digest, "help": self._help,
@@ -235,6 +237,19 @@ class Desk:
         child = self._meant(numbers[0] if len(numbers) > 1 else None, asker).number
         return self._handled(Merge(child, self._meant(numbers[-1], asker).number, asker.person), asker)
 
+    def _split(self, request: Request, asker: Asker) -> Reply:
+        incident = self._meant(request.number, asker, only_open=False)
+        if request.text or incident.status is Status.MERGED:
+            return self._handled(Split(incident.number, request.text, asker.person), asker)
+        return self._form_to_split(incident)
+
+    def _form_to_split(self, incident: Incident) -> Reply:
+        """The form; where there is nothing to choose from, why not."""
+        check_open(incident)
+        if len(incident.alerts) < 2:
+            raise Refused(f"{incident.ref} has no second alert: there is nothing to take out of it.")
+        return Reply(form=forms.split(incident))
+
     def _resolve(self, request: Request, asker: Asker) -> Reply:
         incident = self._meant(request.number, asker)
         return self._handled(Resolve(incident.number, asker.person, request.text), asker)
@@ -368,6 +383,7 @@ class Desk:
             ids.STATUS: lambda: Reply(form=forms.status(incident)),
             ids.RESOLVE: lambda: Reply(form=forms.resolve(incident)),
             ids.MERGE: lambda: Reply(form=forms.merge(incident)),
+            ids.SPLIT: lambda: self._form_to_split(incident),
             ids.PAGE: lambda: Reply(form=forms.page(incident, policy)),
             ids.WHO: lambda: Reply(answers.who(incident, self._now(), self._store.on_call())),
             ids.RUNBOOK: lambda: Reply(self._runbook_of(incident)),
@@ -436,6 +452,10 @@ class Desk:
                 if into is None:
                     raise FieldRefused("Write an incident's number, such as INC-7.", ids.INTO)
                 return Merge(number, into, by), ids.INTO
+            case ids.SPLIT_FORM:
+                if not value(ids.ALERT):
+                    raise FieldRefused("Choose an alert.", ids.ALERT)
+                return Split(number, value(ids.ALERT), by, value(ids.TEXT)), ids.ALERT
             case ids.PAGE_FORM:
                 person, service = value(ids.PERSON), value(ids.SERVICE)
                 if not person and not service:

@@ -14,6 +14,7 @@ STATUS = "status"
 RESOLVE = "resolve"
 REOPEN = "reopen"
 MERGE = "merge"
+SPLIT = "split"
 PAGE = "page"
 RUNBOOK = "runbook"
 TIMELINE = "timeline"
@@ -45,6 +46,7 @@ BUTTONS = frozenset(
         RESOLVE,
         REOPEN,
         MERGE,
+        SPLIT,
         PAGE,
         RUNBOOK,
         TIMELINE,
@@ -72,6 +74,7 @@ SEVERITY_FORM = "severity_form"
 STATUS_FORM = "status_form"
 RESOLVE_FORM = "resolve_form"
 MERGE_FORM = "merge_form"
+SPLIT_FORM = "split_form"
 PAGE_FORM = "page_form"
 
 FORMS = frozenset(
@@ -84,6 +87,7 @@ FORMS = frozenset(
         STATUS_FORM,
         RESOLVE_FORM,
         MERGE_FORM,
+        SPLIT_FORM,
         PAGE_FORM,
     }
 )
@@ -99,9 +103,10 @@ STATUS_FIELD = "status"
 ROLE = "role"
 PERSON = "person"
 INTO = "into"
+ALERT = "alert"
 NEXT = "next"
 
-FIELDS = frozenset({TITLE, TEXT, DETAILS, SEVERITY_FIELD, SERVICE, PRIVATE, STATUS_FIELD, ROLE, PERSON, INTO, NEXT})
+FIELDS = frozenset({TITLE, TEXT, DETAILS, SEVERITY_FIELD, SERVICE, PRIVATE, STATUS_FIELD, ROLE, PERSON, INTO, ALERT, NEXT})
 
 
 def base_of(action_id: str) -> str:

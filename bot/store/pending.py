@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal_column, select, update
 
 from bot.alerts.flapping import STEADY, Flaps
-from bot.alerts.matching import Candidate
+from bot.alerts.matching import Candidate, Sought
 from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.decision import AlertRecord, Quieted, Timer
@@ -106,8 +106,8 @@ class Pending:
     silences: tuple[Silence, ...] | None = None
     """Those in force, once they were asked for."""
     keys: dict[str, datetime] = field(default_factory=dict)
-    candidates: dict[str, dict[int, Candidate]] = field(default_factory=dict)
-    """The open incidents of each service that was asked for, as they are in the database."""
+    candidates: dict[Sought, dict[int, Candidate]] = field(default_factory=dict)
+    """The open incidents that were asked for, as they are in the database."""
     number: int | None = None
     """The last incident's number, once it was asked for; and as it is in the database."""
     written_number: int = 0
@@ -155,12 +155,7 @@ class Pending:
             return
         self.alerts |= dict.fromkeys(missing)
         for row in connection.execute(OPEN_ALERTS, {"fingerprints": missing}):
-            record = AlertRecord(
-                row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at,
-                row.is_announced, Severity(row.severity) if row.severity else None, row.started_at, row.fires,
-                decode(Flaps, row.flaps) or STEADY, row.quiet_under,
-            )  # fmt: skip
-            self.alerts[row.fingerprint] = Line(record, row.id, row.incident)
+            self.alerts[row.fingerprint] = Line(record_of(row), row.id, row.incident)
 
     def changed_incidents(self) -> Iterator[Incident]:
         """The incidents that this transaction changes, as it leaves them."""
@@ -169,6 +164,11 @@ class Pending:
     def new_incidents(self) -> Iterator[Incident]:
         """The incidents that this transaction opens."""
         return (held.now for held in self.incidents.values() if held.now is not None and held.is_changed and not held.written)
+
+    def with_group(self, group: str | None) -> set[int]:
+        """The incidents that this transaction gives an alert of that group."""
+        found = (line.record for line in self.lines if group is not None and line.record.group == group)
+        return {one.incident for one in found if one.incident is not None}
 
     def hands_alerts_over(self) -> bool:
         """Whether an incident ends for good or opens again: its alerts change hands with it."""
@@ -230,6 +230,19 @@ class Pending:
             self.lines.append(line)
         line.is_let_go, line.changed_at = True, now
 
+    def move_alert(self, connection: Connection, record: AlertRecord, now: datetime) -> None:
+        """Let an alert belong to another incident than so far, or to none. Written, it is still with whom it was read."""
+        self.open_alert(connection, record.fingerprint)
+        line = self.alerts[record.fingerprint]
+        if line is None:
+            if not record.is_open:
+                return
+            line = Line(record, None, record.incident)
+        if not any(line is one for one in self.lines):
+            self.lines.append(line)
+        line.record, line.changed_at = replace(record, is_announced=line.record.is_announced), now
+        self.alerts[record.fingerprint] = line if record.is_open else None
+
     # --- writing ------------------------------------------------------------------------------
 
     def write(self, connection: Connection) -> None:
@@ -277,6 +290,15 @@ class Pending:
             known.clear()
 
 
+def record_of(row: Row[Any]) -> AlertRecord:
+    """An alert as it was written."""
+    return AlertRecord(
+        row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at, row.is_announced,
+        Severity(row.severity) if row.severity else None, row.started_at, row.fires, decode(Flaps, row.flaps) or STEADY,
+        row.quiet_under, row.group_key, row.is_related,
+    )  # fmt: skip
+
+
 def read(body: dict[str, object], version: int) -> Incident:
     """An incident as it was written."""
     incident: Incident = decode(Incident, body)
@@ -298,7 +320,8 @@ def _incident_values(saved: Incident) -> dict[str, Any]:
         "severity": saved.severity.value, "service": saved.service,
         "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
         "private": saved.private, "opened_at": saved.opened_at, "last_alert_at": saved.newest_alert_at,
-        "source": saved.source, "storm": saved.storm, "body": encode(saved),
+        "source": saved.source, "storm": saved.storm, "is_firing": saved.is_firing, "split_from": saved.split_from,
+        "split_off": list(saved.split_off) or None, "body": encode(saved),
     }  # fmt: skip
 
 
@@ -324,6 +347,7 @@ def _alert_values(line: Line) -> dict[str, Any]:
     return {
         "incident": record.incident, "is_open": record.is_open and not line.is_let_go,
         "is_firing": record.is_firing, "title": record.title, "severity": record.severity, "started_at": record.started_at,
+        "group_key": record.group, "is_related": record.is_related,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
         "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
         "quiet_under": record.quiet_under,

@@ -70,6 +70,9 @@ class IncidentRow(SQLModel, table=True):
     last_alert_at: datetime | None = moment(nullable=True)
     source: str | None
     storm: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
+    is_firing: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
+    split_from: int | None
+    split_off: list[str] | None = json_value(nullable=True)
     body: dict[str, Any] = json_value()
 
 
@@ -96,6 +99,10 @@ class AlertRow(SQLModel, table=True):
             "alerts_open_fingerprint", "fingerprint", unique=True,
             sqlite_where=text("is_open"), postgresql_where=text("is_open"),
         ),
+        Index(
+            "alerts_open_group", "group_key",
+            sqlite_where=text("is_open AND group_key IS NOT NULL"), postgresql_where=text("is_open AND group_key IS NOT NULL"),
+        ),
     )  # fmt: skip
     id: int = row_id()
     fingerprint: str
@@ -108,6 +115,8 @@ class AlertRow(SQLModel, table=True):
     service: str | None
     severity: str | None
     started_at: datetime | None = moment(nullable=True)
+    group_key: str | None
+    is_related: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
     first_at: datetime = moment()
     changed_at: datetime = moment()
     reports: int

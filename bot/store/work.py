@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, exists, false, func, insert, or_, select, update
 
-from bot.alerts.matching import Candidate, Known
+from bot.alerts.matching import Candidate, Known, Sought
 from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.incident import Incident, Severity
@@ -15,8 +16,8 @@ from bot.store import inbox as inbox_rows
 from bot.store import outbox as outbox_rows
 from bot.store import silences as silence_rows
 from bot.store.database import Conflict, alone, notify
-from bot.store.pending import Pending, read
-from bot.store.tables import INCIDENT_IS_OPEN, INCIDENT_IS_STORM, handled, inbox, incidents, notes, timers
+from bot.store.pending import Pending, read, record_of
+from bot.store.tables import ALERT_IS_OPEN, INCIDENT_IS_OPEN, INCIDENT_IS_STORM, alerts, handled, inbox, incidents, notes, timers
 
 NUMBER = "last incident number"
 NUMBER_LOCK = 7_105_001
@@ -27,8 +28,23 @@ NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam(
 OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindparam("source"))).where(
     incidents.c.source.is_not(None), incidents.c.opened_at > bindparam("since")
 )
-OPEN_OF_SERVICE = select(incidents.c.number, incidents.c.private, incidents.c.last_alert_at).where(
-    INCIDENT_IS_OPEN, incidents.c.service == bindparam("service")
+CANDIDATE = (
+    incidents.c.number, incidents.c.service, incidents.c.last_alert_at, incidents.c.private, incidents.c.severity,
+    incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from,
+)  # fmt: skip
+THEIRS = incidents.c.service.in_(bindparam("services", expanding=True))
+WITH_GROUP = select(alerts.c.incident).where(ALERT_IS_OPEN, alerts.c.group_key == bindparam("group"))
+HAS_GROUP = incidents.c.number.in_(WITH_GROUP)
+OPEN_OF_SERVICES = select(*CANDIDATE, false().label("has_group")).where(INCIDENT_IS_OPEN, THEIRS)
+OPEN_OF_GROUP = select(*CANDIDATE, HAS_GROUP.label("has_group")).where(INCIDENT_IS_OPEN, or_(THEIRS, HAS_GROUP))
+NEWER = alerts.alias("newer")
+ALERTS_OF = (
+    select(alerts)
+    .where(
+        alerts.c.incident == bindparam("number"),
+        ~exists().where(NEWER.c.fingerprint == alerts.c.fingerprint, NEWER.c.id > alerts.c.id),
+    )
+    .order_by(alerts.c.id)
 )
 
 
@@ -73,24 +89,32 @@ class Work:
         )
         return tuple(read(row.body, row.version) for row in rows)
 
-    def candidates(self, service: str) -> tuple[Candidate, ...]:
-        """The open incidents of one service, newest first, as far as an alert that might join them needs to know.
+    def candidates(self, sought: Sought) -> tuple[Candidate, ...]:
+        """The open incidents that an alert might join, newest first, as far as it needs to know of them.
 
-        Asked for every alert that is new: an incident of hundreds of alerts is not read whole for it.
+        Asked for every alert that is new, in one statement: an incident of hundreds of alerts is not read whole for it.
         """
-        found = self.pending.candidates.get(service)
+        if not sought.services and sought.group is None:
+            return ()
+        found = self.pending.candidates.get(sought)
         if found is None:
-            rows = self.connection.execute(OPEN_OF_SERVICE, {"service": service})
-            found = {row.number: Candidate(row.number, service, row.last_alert_at, row.private) for row in rows}
-            self.pending.candidates[service] = found
+            given = {"services": list(sought.services)} | ({} if sought.group is None else {"group": sought.group})
+            rows = self.connection.execute(OPEN_OF_SERVICES if sought.group is None else OPEN_OF_GROUP, given)
+            found = self.pending.candidates[sought] = {row.number: _candidate(row) for row in rows}
         here = {one.number: one for one in self.pending.changed_incidents()}
+        grouped = self.pending.with_group(sought.group)
+        grouped |= {number for number, one in found.items() if one.has_group}
         ours = {
-            one.number: Candidate(one.number, service, one.newest_alert_at, one.private)
+            one.number: _candidate_of(one, has_group=one.number in grouped)
             for one in here.values()
-            if one.is_open and one.service == service
+            if one.is_open and (one.service in sought.services or one.number in grouped)
         }
         others = {number: one for number, one in found.items() if number not in here}
         return tuple(one for _, one in sorted((others | ours).items(), reverse=True))
+
+    def alerts_of(self, number: int) -> tuple[AlertRecord, ...]:
+        """What is remembered of the alerts of an incident, over or not, but for those that came again since elsewhere."""
+        return tuple(record_of(row) for row in self.connection.execute(ALERTS_OF, {"number": number}))
 
     def opened_by(self, source: str, since: datetime) -> tuple[int, int]:
         """How many incidents alerts of one source have opened since then, and those of all sources."""
@@ -122,7 +146,8 @@ class Work:
         if record is None:
             return None
         incident = None if record.incident is None else self.incident(record.incident)
-        return Known(record.incident, record.is_announced, incident.resolved_at if incident and not incident.is_open else None)
+        resolved_at = incident.resolved_at if incident and not incident.is_open else None
+        return Known(record.incident, record.is_announced, resolved_at, record.is_related)
 
     def silences(self) -> tuple[Silence, ...]:
         """The silences in force: read once, after nobody else can open anything before this transaction does."""
@@ -209,6 +234,8 @@ class Work:
             pending.save_alert(self.connection, decision.alert, now)
         if decision.calmed is not None:
             pending.save_alert(self.connection, decision.calmed, now, reports=0)
+        for moved in decision.moved:
+            pending.move_alert(self.connection, moved, now)
         pending.timers |= dict.fromkeys(decision.cancels)
         self.set_timers(decision.timers)
         pending.effects += [(effect, now) for effect in decision.effects]
@@ -292,3 +319,18 @@ class Work:
     def park_delivery(self, row: int, reason: str) -> None:
         """Put a delivery aside, with the reason: it is kept for somebody to look at."""
         inbox_rows.settle(self.connection, row, "parked", reason)
+
+
+def _candidate(row: Row[Any]) -> Candidate:
+    return Candidate(
+        row.number, row.service, row.last_alert_at, row.private, Severity(row.severity).rank, row.is_firing, bool(row.has_group),
+        tuple(row.split_off or ()), row.split_from is not None,
+    )  # fmt: skip
+
+
+def _candidate_of(one: Incident, *, has_group: bool) -> Candidate:
+    """The same, of an incident as this transaction leaves it."""
+    return Candidate(
+        one.number, one.service, one.newest_alert_at, one.private, one.severity.rank, one.is_firing, has_group, one.split_off,
+        one.split_from is not None,
+    )  # fmt: skip

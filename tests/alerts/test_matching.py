@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 
 from bot.alerts.alert import Kind, Severity, Status
-from bot.alerts.matching import Candidate, Flood, Grouping, Known, gathered, may_open, place
+from bot.alerts.matching import Candidate, Flood, Grouping, Known, gathered, group_of, may_open, place
 from bot.alerts.routing import Matcher, Outcome, Route, choose_route
 from tests.builders import NOON, after, alert
 
@@ -246,3 +246,119 @@ def test_beyond_as_many_incidents_as_a_source_may_open_one_more_gathers_the_rest
     assert (placement.incident, placement.is_storm) == (incident, is_storm)
     assert placement.pager == ("platform" if is_storm else None)
     assert f"alertmanager has opened {opened} incidents in 60 min" in placement.reason
+
+
+# --- what groups, relates and holds back ------------------------------------------------------
+
+CHAIN = Grouping(
+    upstreams={"checkout": (("checkout", "payments"), ("checkout", "payments", "database"))}, severities={"critical": "SEV2"}
+)
+PAYMENTS = Candidate(5, "payments", after(-30), severity=2, is_firing=True)
+DATABASE = Candidate(6, "database", after(-1), severity=1, is_firing=True)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "incident", "is_related", "says"),
+    [
+        ((PAYMENTS,), 5, True, "related to INC-5, which fires: checkout depends on payments"),
+        ((DATABASE,), 6, True, "checkout depends on payments, which depends on database"),
+        ((PAYMENTS, DATABASE), 5, True, "checkout depends on payments"),
+        ((replace(PAYMENTS, severity=3),), None, False, "checkout depends on payments, but INC-5 is only SEV3"),
+        ((replace(PAYMENTS, severity=3), DATABASE), 6, True, "which depends on database"),
+        ((replace(PAYMENTS, is_firing=False),), None, False, "no open incident of checkout"),
+        ((replace(PAYMENTS, last_alert_at=after(-61)),), None, False, "no open incident of checkout"),
+        ((replace(PAYMENTS, private=True),), None, False, "no open incident of checkout"),
+        ((replace(PAYMENTS, is_apart=True),), None, False, "no open incident of checkout"),
+        ((PAYMENTS, replace(PAYMENTS, number=9, severity=1)), 9, True, "related to INC-9"),
+        ((PAYMENTS, NEAR), 4, False, "joins INC-4: checkout had an alert there"),
+    ],
+)
+def test_an_alert_is_related_to_the_nearest_incident_that_explains_it(candidates, incident, is_related, says):
+    placement = placed(candidates=candidates, grouping=CHAIN)
+
+    assert (placement.incident, placement.is_related) == (incident, is_related)
+    assert says in placement.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "severity", "incident"),
+    [
+        ({}, "SEV2", 4),
+        ({}, "SEV5", 4),
+        ({}, "SEV1", None),
+        ({"severity": 2}, "SEV2", None),
+        ({"is_firing": False}, "SEV2", None),
+        ({"service": "payments"}, "SEV2", None),
+    ],
+)
+def test_a_firing_sev1_holds_back_what_asks_for_less_however_long_ago_it_began(changes, severity, incident):
+    worst = replace(Candidate(4, "checkout", after(-600), severity=1, is_firing=True), **changes)
+    placement = placed(candidates=(worst,), routes=(replace(OPENS, severity=severity), REST))
+
+    assert placement.incident == incident
+    assert placement.is_related is (incident is not None)
+    assert ("holds it back: a SEV1 of checkout fires" in placement.reason) is placement.is_related
+
+
+def test_alerts_with_the_same_labels_share_a_group_and_those_that_lack_one_have_none():
+    by = Grouping(group_by=("cluster", "alertname"))
+    across = replace(by, across_services=True)
+
+    def group(grouping, service="checkout", **labels):
+        return group_of(alert(labels=labels), OPENS, service, grouping)
+
+    same = {"cluster": "eu", "alertname": "Down"}
+    assert group(by, **same) == group(by, **same, other="x") is not None
+    assert group(by, **same) != group(by, **same, service="web")
+    assert group(across, **same) == group(across, **same, service="web")
+    assert group(by, **same) != group(by, cluster="us", alertname="Down")
+    assert group(by, cluster="eu") is group(by, cluster="eu", alertname="") is group(Grouping(), **same) is None
+
+
+def test_a_route_that_groups_says_so_instead_of_the_policy():
+    route = replace(OPENS, group_by=("cluster",), across_services=True)
+    one, other = (alert(labels={"cluster": "eu", "alertname": name}) for name in "ab")
+
+    assert group_of(one, route, "checkout", Grouping(group_by=("alertname",))) == group_of(other, route, "web", Grouping())
+
+
+@pytest.mark.parametrize(
+    ("candidate", "incident"),
+    [
+        (Candidate(8, "web", after(-9), has_group=True), 8),
+        (Candidate(8, "web", after(-11), has_group=True), None),
+        (Candidate(8, "web", after(-9)), None),
+        (Candidate(8, "web", after(-9), has_group=True, private=True), None),
+        (Candidate(8, "web", after(-9), has_group=True, is_apart=True), None),
+    ],
+)
+def test_an_alert_joins_its_group_within_the_window(candidate, incident):
+    by = Grouping(group_by=("alertname",), across_services=True)
+    placement = placed(candidates=(candidate,), grouping=by)
+
+    assert placement.incident == incident
+    assert not placement.is_related
+    assert (placement.why == "the same alertname") is (incident is not None)
+
+
+def test_a_group_comes_before_the_service_and_needs_no_service():
+    by = Grouping(group_by=("alertname",))
+
+    assert placed(candidates=(NEAR, Candidate(8, "checkout", after(-9), has_group=True)), grouping=by).incident == 8
+    assert placed(alert(service=None), candidates=(Candidate(8, None, after(-9), has_group=True),), grouping=by).incident == 8
+
+
+def test_what_people_took_out_does_not_come_back_and_says_why():
+    fingerprint = alert().fingerprint("main")
+    placement = placed(candidates=(replace(NEAR, split_off=(fingerprint,)),))
+
+    assert placement.incident is None
+    assert "people took it out of INC-4" in placement.reason
+    assert placed(candidates=(replace(NEAR, split_off=("another",)),)).incident == 4
+
+
+def test_whatever_the_order_of_candidates_the_same_one_is_chosen():
+    group = replace(NEAR, number=7, has_group=True)
+    some = (NEAR, PAYMENTS, DATABASE, replace(PAYMENTS, number=9), replace(NEAR, number=3), group)
+    for chosen in (some, some[:5], some[1:4]):
+        assert len({placed(candidates=one, grouping=CHAIN).incident for one in permutations(chosen)}) == 1

@@ -86,7 +86,21 @@ def test_alerts_of_one_payload_join_the_incident_that_the_first_opens(bot):
     told = explained(bot, "generic", body.encode())
 
     assert [one["outcome"] for one in told["decisions"]] == ["open", "open"]
-    assert told["decisions"][1]["reason"] == "joins the incident that “Errors 1” of this payload opens"
+    assert "joins the incident that “Errors 1” of this payload opens: checkout" in told["decisions"][1]["reason"]
+
+
+def test_an_alert_that_another_of_the_payload_explains_is_related_to_it(bot):
+    alerts = (
+        {"title": "Payments", "severity": "critical", "service": "payments"},
+        {"title": "Orders", "severity": "high", "service": "checkout"},
+    )
+    told = explained(bot, "generic", json.dumps(alerts).encode())
+
+    assert [(one["outcome"], one["related"]) for one in told["decisions"]] == [("open", False), ("relate", True)]
+    assert (
+        "related to the incident that “Payments” of this payload opens, which fires: checkout depends on payments"
+        in (told["decisions"][1]["reason"])
+    )
 
 
 @pytest.mark.parametrize("has_record", [True, False])

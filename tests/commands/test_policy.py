@@ -61,6 +61,37 @@ def test_what_is_not_says_what_it_is_and_why(bot, table):
     assert told.out.endswith("4 of 5 as expected.\n")
 
 
+GROUPED = """
+tests:
+  - name: payments explains it
+    alert: {severity: high, service: checkout}
+    open: [{incident: 4, service: payments, severity: SEV2, ago: 20m}]
+    expect: {incident: 4, related: true}
+  - name: worse than what is to explain it
+    alert: {severity: critical, service: checkout}
+    open: [{incident: 4, service: payments, severity: SEV3}]
+    expect: {incident: 0, related: false}
+  - name: the same cluster
+    alert: {severity: high, service: web, labels: {cluster: eu}}
+    open: [{incident: 3, service: api, labels: {cluster: us}}, {incident: 5, service: api, labels: {cluster: eu}}]
+    expect: {incident: 5, related: false}
+"""
+GROUPING = """
+services: {checkout: {depends_on: payments}, payments: {}}
+routes: [{name: all, severity: SEV2}]
+grouping: {group_by: cluster, across_services: true}
+"""
+
+
+def test_a_table_says_what_would_join_what_and_why(bot, table):
+    told = bot.here("policy", "test", table(GROUPED), policy_file=policy_of(bot, GROUPING))
+
+    assert told.code == 0, told.out + told.err
+    assert "       because route “all” takes it (it takes everything); related to INC-4, which fires: checkout depends on" in told.out
+    assert "checkout depends on payments, but INC-4 is only SEV3" in told.out
+    assert "joins INC-5: an alert there has the same cluster" in told.out
+
+
 def test_it_can_be_read_by_machines(bot, table):
     told = bot.here("policy", "test", table(), "--json", policy_file=policy_of(bot)).json()
 

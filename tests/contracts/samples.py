@@ -46,7 +46,7 @@ ENTRY_TYPES = (
     "ack_delayed", "escalation_delayed", "escalation_failed",
     "opened", "alert_started", "alert_resolved", "page_requested", "page_accepted", "page_failed", "page_dropped", "page", "ack",
     "unack", "ack_breached", "escalated", "severity_changed", "status_changed", "role", "note", "pin", "status_update", "resolved",
-    "reopened", "merged", "absorbed", "cancelled", "channel_opened", "something_new",
+    "reopened", "merged", "absorbed", "split_from", "split_off", "cancelled", "channel_opened", "something_new",
 )  # fmt: skip
 
 
@@ -59,10 +59,10 @@ def facts_of(words: str, kind: str) -> dict[str, Any]:
     texts = ["reason", "mend", "who", "to", "text", "title", "path", "owner", "first_minute"]
     numbers = {
         "minutes": 2.0, "target_minutes": 5.0, "next_level": 2, "seconds": 61.0, "attempt": 3, "level": 2, "stale_days": 400,
-        "hold_seconds": 300.0, "elapsed_seconds": 5400.0, "into": 8, "child": 9,
+        "hold_seconds": 300.0, "elapsed_seconds": 5400.0, "into": 8, "child": 9, "parent": 8,
     }  # fmt: skip
     more = {"page": "accepted", "met": True, "via": "slack", "by": ANA, "person": words or BEN, "auto": False, "url": url_of(kind),
-            "role": "communications", "old": "SEV1", "new": "SEV2",
+            "role": "communications", "old": "SEV1", "new": "SEV2", "severity": "SEV2", "channel": "C0INCIDENT",
             "next_by": after(30).isoformat(), "cleared_at": NOON.isoformat()}  # fmt: skip
     return {**dict.fromkeys(texts, words), **numbers, **more}
 
@@ -74,7 +74,18 @@ def said() -> Iterator[tuple[str, Message]]:
             people = {"ordinary": (ANA,), "long": CROWD * 20}.get(kind, ())
             effect = Say(7, topic, facts_of(words, kind), people=people)
             yield f"say {topic.value}, {kind}", messages.about(effect, "INC-999999999", 999_999_999)
-    fewer = {"met": None, "auto": True, "next_level": 0, "page": "delayed", "stale_days": 0, "url": None, "path": "", "next_by": None}
+    fewer = {
+        "met": None,
+        "auto": True,
+        "next_level": 0,
+        "page": "delayed",
+        "stale_days": 0,
+        "url": None,
+        "path": "",
+        "next_by": None,
+        "channel": None,
+        "child": None,
+    }
     for topic in set(Topic) - {Topic.UPDATE_SOON, Topic.UPDATE_LATE}:
         yield f"say {topic.value}, fewer", messages.about(Say(7, topic, facts_of("", "empty") | fewer), "INC-7", 7)
 
@@ -126,9 +137,13 @@ def incidents(words: str, kind: str) -> Iterator[tuple[str, Incident]]:
         "channel_trouble": words, "draft": url_of(kind), "pager_url": url_of(kind), "opened_by": words or ANA,
         "update": Update(NOON, words or ANA, words, after(30)),
         "alerts": tuple(
-            AlertState(f"f{number}", words, words, number % 2 == 0, words, NOON, NOON, fires=number, url=url_of(kind))
+            AlertState(
+                f"f{number}", words, words, number % 2 == 0, words, NOON, NOON, fires=number, url=url_of(kind), why=words,
+                is_related=number % 3 == 0,
+            )
             for number in range(60)
         ),
+        "more": 900, "more_firing": 90, "more_related": 300, "more_related_firing": 30, "dashboards": (url_of(kind),) * 3,
     }  # fmt: skip
     crowd = {"notified": CROWD * 5, "assignees": CROWD, "level": 3}
     yield "everything, waiting", incident(**everything, episode=crowd)
@@ -194,7 +209,7 @@ def answered() -> Iterator[tuple[str, Message]]:
 
 def entries_of(words: str) -> list[Entry]:
     """Fifty entries, of each type."""
-    names = ("text", "alert", "reason", "to", "channel", "user", "role", "into", "severity", "from")
+    names = ("text", "alert", "reason", "to", "channel", "user", "role", "into", "severity", "from", "split_from", "related")
     fields = dict.fromkeys(names, words) | {"level": 2}
     types = [ENTRY_TYPES[number % len(ENTRY_TYPES)] for number in range(50)]
     return [Entry(after(number), type_, "INC-7", words or ANA, fields) for number, type_ in enumerate(types)]
@@ -227,7 +242,7 @@ def formed() -> Iterator[tuple[str, View]]:
             yield f"severity {name}, {kind}", forms.severity(one, policy)
             yield f"status {name}, {kind}", forms.status(one)
     one = incident(number=999_999_999)
-    for make in (forms.note, forms.role, forms.resolve, forms.merge):
+    for make in (forms.note, forms.role, forms.resolve, forms.merge, forms.split):
         yield make.__name__, make(one)
     every = {rule: given.model_copy(update={"update_every": timedelta(hours=9)}) for rule, given in default_severities().items()}
     yield "update, with no usual time", forms.update(one, Policy(severities=every))

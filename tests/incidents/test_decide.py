@@ -274,7 +274,7 @@ def test_an_alert_that_fires_again_comes_back_to_its_incident_and_stops_the_hold
 
     assert decision.incident.firing[0].fires == 2
     assert decision.incident.cleared_at is None
-    assert decision.cancels == ("INC-7/hold",)
+    assert decision.cancels == ("INC-7/hold", "INC-7/related")
 
 
 def test_the_last_alert_to_clear_starts_the_hold():

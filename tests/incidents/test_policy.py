@@ -36,6 +36,18 @@ def test_an_empty_file_is_the_default_policy():
         ("grouping: {window: 10 minutes}", "expected a length of time like 90s, 5m, 2h or 1d"),
         ("severities:\n  SEV1:\n    means: x\n    pages: true\n    reminders: [5m]", "must come before"),
         ("services:\n  a: {aliases: [x]}\n  b: {aliases: [X]}", "services a and b are both called X"),
+        ("services:\n  a:\n    depends_on: [x]", "policy.yaml:3: services.a.depends_on.0: no service is called 'x'"),
+        (
+            "services:\n  pay: {}\n  a:\n    depends_on: [payy]",
+            "policy.yaml:4: services.a.depends_on.0: no service is called 'payy'; did",
+        ),
+        ("services:\n  a:\n    depends_on: [A]", "policy.yaml:3: services.a.depends_on.0: a service cannot depend on itself: a → a"),
+        (
+            "services:\n  a: {}\n  b:\n    depends_on:\n      - a\n      - c\n  c: {depends_on: d}\n  d: {depends_on: [b]}",
+            "policy.yaml:6: services.b.depends_on.1: a service cannot depend on itself: b → c → d → b; leave out",
+        ),
+        ("grouping: {across_services: true}", "`across_services` says how far `group_by` goes"),
+        ("routes:\n  - name: x\n    across_services: true", "policy.yaml:2: routes.0: `across_services` says"),
         ("a: [1", "policy.yaml:"),
         ("- a", "policy.yaml:1: expected a map"),
         ("channels: {prefix: 'Big Prefix'}", "channels.prefix"),
@@ -81,3 +93,15 @@ def test_a_map_of_severities_may_be_changed_in_part():
 
     assert policy.severity_map[AlertSeverity.CRITICAL] is Severity.SEV2
     assert policy.severity_map[AlertSeverity.HIGH] is Severity.SEV2
+
+
+def test_the_ways_to_what_a_service_depends_on_are_the_shortest_and_end_somewhere():
+    services = (
+        "a: {depends_on: [b, c]}\n  b: {depends_on: [see]}\n  c: {aliases: [see], depends_on: d}\n"
+        "  d: {depends_on: e}\n  e: {depends_on: f}\n  f: {}"
+    )
+    ways = read(f"services:\n  {services}").grouping_rule().upstreams
+
+    assert ways["a"] == (("a", "b"), ("a", "c"), ("a", "c", "d"), ("a", "c", "d", "e"))
+    assert ways["b"] == (("b", "c"), ("b", "c", "d"), ("b", "c", "d", "e"))
+    assert "f" not in ways

@@ -1171,3 +1171,13 @@ def test_the_journal_of_another_zone_puts_an_incident_into_its_week():
 
     assert week_metrics(told, "2026-W24", LATER).opened == 0
     assert week_metrics(told, "2026-W25", LATER).opened == 1
+
+
+def test_a_merge_that_was_undone_leaves_an_incident_that_counts_and_a_page_that_ended_with_the_merge():
+    told = [*paged(), entry("merged", after(1), ANA, into="INC-6"), entry("reopened", after(30), ANA, split_from="INC-6")]
+    made = numbers(paged(incident="INC-6"), told, page(after(30, 1)), ack(after(31)))
+
+    assert made.opened == 2
+    assert not made.ack["excluded"].get("duplicate")
+    mine = [one for one in made.ack_episodes if one["incident"] == "INC-7"]
+    assert [(one["episode"], one["class"]) for one in mine] == [(1, "self_healed"), (2, "met")]

@@ -14,6 +14,7 @@ from bot.incidents.effects import (
     InvitePeople,
     OpenChannel,
     PinSummary,
+    Place,
     PostDigest,
     PostDraft,
     RaiseAlarm,
@@ -24,6 +25,7 @@ from bot.incidents.effects import (
     Topic,
 )
 from bot.incidents.inputs import ChannelOpened, DraftPosted, SummaryPosted
+from bot.incidents.policy import Service
 from bot.slack.client import Slack
 from bot.slack.deliver import SlackDeliverer
 from sandbox.misbehaviour import HTML
@@ -89,6 +91,17 @@ def announce(office: Office) -> AnnounceAlert:
 
 def note(text: str) -> Say:
     return Say(1, Topic.NOTE_ADDED, {"text": text, "by": ANA})
+
+
+def test_a_service_channel_that_is_not_there_is_given_up_and_holds_nothing_up(open_):
+    made, _ = deliverer(open_)
+    policy = open_.bot.choices.policy()
+    made._policy = lambda: policy.model_copy(update={"services": {"checkout": Service(channel="nowhere")}})
+    told = Say(1, Topic.OPENED, {"title": "t", "severity": "SEV2"}, Place.SERVICE)
+
+    with pytest.raises(GaveUp, match="not in #nowhere") as error:
+        made.deliver(told, first(open_))
+    assert error.value.mend == "/invite the bot to #nowhere, or name another channel for checkout in policy.yaml"
 
 
 # --- lost answers -----------------------------------------------------------------------------

@@ -35,6 +35,7 @@ STORED_INPUTS = {
     "AddNote": "incident text by link at",
     "PostUpdate": "incident text by next_minutes",
     "Merge": "incident into by",
+    "Split": "incident alert by reason",
     "Resolve": "incident by text",
     "KeepOpen": "incident by",
     "Reopen": "incident by text",
@@ -74,6 +75,7 @@ STORED_TIMERS = {
     "UpdateDue": "incident promised_at is_late",
     "HoldPassed": "incident cleared_at",
     "CalmPassed": "fingerprint",
+    "RelatedLeft": "incident",
     "HeartbeatMissed": "alert source route within due_at",
     "SilenceExpired": "number",
     "DigestDue": "week due_at",
@@ -108,14 +110,14 @@ STORED_WORDS = {
     incidents.Role: "commander deputy scribe communications expert",
     incidents.PageState: "not_needed requested delayed accepted refused dropped",
     effects.Lane: "pager chat document",
-    effects.Place: "incident announce operations",
+    effects.Place: "incident announce operations service",
     effects.SilenceNews: "begun ended expired",
     effects.Topic: (
         "ack_reminder ack_breached acknowledged ack_delayed unacknowledged page_delayed page_refused page_not_shown "
         "level_asked level_delayed level_not_asked "
         "someone_asked someone_not_asked escalated severity_changed status_changed role_assigned note_added update_posted "
         "update_soon update_late alert_joined alerts_cleared resolve_proposed resolved reopened cancelled merged absorbed runbook "
-        "flapping"
+        "flapping alert_related only_related split split_off unmerged opened"
     ),
     alerts.Kind: "alert incident_update deployment change security_finding quality_gate heartbeat test control",
     alerts.Status: "firing resolved acknowledged suppressed info",

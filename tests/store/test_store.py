@@ -9,7 +9,7 @@ from sqlalchemy import event, select, text
 from sqlalchemy import false as sql_false
 
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Known
+from bot.alerts.matching import Candidate, Known, Sought
 from bot.alerts.source import Delivery
 from bot.errors import Refused
 from bot.handle import Door
@@ -73,9 +73,10 @@ def test_what_an_alert_might_join_is_read_with_its_newest_alert_and_without_what
         saved(store, Decision(incident=one))
 
     with store.reading() as work:
-        found = work.candidates("checkout")
+        found = work.candidates(Sought(("checkout",)))
 
-    assert found == (Candidate(8, "checkout", None, private=True), Candidate(7, "checkout", after(4)))
+    known = {"severity": 2, "is_firing": True}
+    assert found == (Candidate(8, "checkout", None, private=True, severity=2), Candidate(7, "checkout", after(4), **known))
 
 
 def test_two_who_change_the_same_incident_do_not_overwrite_each_other(store):

@@ -37,7 +37,7 @@ class Story:
         """A button by its label, on the newest message that has it."""
         for message in reversed(self.messages(channel)):
             for block in message.get("blocks", []):
-                for one in block.get("elements", []):
+                for one in (*block.get("elements", []), *filter(None, [block.get("accessory")])):
                     if one.get("type") == "button" and one["text"]["text"] == label:
                         return self.sandbox.people.press({
                             "person": person, "channel": channel, "ts": message["ts"], "action_id": one["action_id"],

@@ -12,9 +12,10 @@ from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Quieted, Timer
 from bot.incidents.decisions.flapping import flapped, remembered
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
+from bot.incidents.decisions.paging import service_page
 from bot.incidents.decisions.resolving import opened_again
-from bot.incidents.decisions.writing import BOT, entry, hold_key, refreshed, say
-from bot.incidents.effects import AnnounceAlert, Effect, Topic
+from bot.incidents.decisions.writing import BOT, entry, hold_key, left_timers, refreshed, related_key, say
+from bot.incidents.effects import AnnounceAlert, Effect, PageService, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed
 from bot.incidents.policy import Policy
@@ -103,14 +104,15 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
         record = _as_known(_record(alert, placement, incident.number, now), known)
         return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
     begun = _begun(incident, report, known, asked, now, policy)
-    changed, entries, effects, timers = _raised(begun.incident, alert, asked, now, policy)
-    told = () if begun.flaps else _joined(changed, alert, placement)
+    changed, entries, effects, timers = raised(begun.incident, name_of(alert), asked, now, policy, begun.outgrown)
+    told = () if begun.flaps else _joined(changed, alert, placement, begun.state)
+    left = () if changed.is_firing else left_timers(changed, now + policy.resolve.hold)
     return Decision(
         incident=changed,
         entries=(*begun.entries, *entries),
         effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *begun.effects, *told),
-        timers=(*timers, *begun.timers),
-        cancels=(hold_key(incident),),
+        timers=(*timers, *begun.timers, *left),
+        cancels=(hold_key(incident), *((related_key(incident),) if changed.is_firing else ())),
         alert=begun.record,
         reason=placement.reason,
     )
@@ -122,10 +124,10 @@ def _back(incident: Incident, report: AlertReported, placement: Placement, now: 
     known = _state_of(incident, report)
     asked = _asked(alert, placement, policy)
     if known is not None and _fires_still(known, alert, now):
-        begun, verb = _Begun(incident, _as_known(_record(alert, placement, incident.number, now), known)), "still fires"
+        begun, verb = _Begun(incident, known, _as_known(_record(alert, placement, incident.number, now), known)), "still fires"
     else:
         begun, verb = _begun(incident, report, known, asked, now, policy), "fires again"
-    changed, worse, told = _worsened(begun.incident, alert, asked, now)
+    changed, worse, told = _worsened(begun.incident, name_of(alert), asked, now)
     decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}")
     return replace(
         decision,
@@ -148,10 +150,13 @@ class _Begun:
     """The incident with an alert that began to fire, what to remember of the alert, and what there is to tell of it."""
 
     incident: Incident
+    state: AlertState
     record: AlertRecord
     entries: tuple[Entry, ...] = ()
     effects: tuple[Effect, ...] = ()
     timers: tuple[Timer, ...] = ()
+    outgrown: str | None = None
+    """Its service, where it was related so far and is worse now than what was to explain it."""
 
     @property
     def flaps(self) -> bool:
@@ -163,11 +168,20 @@ def _begun(
 ) -> _Begun:
     alert, placement = report.alert, report.placement
     assert placement is not None
-    state = _fired_state(alert, placement.fingerprint, known, asked, now, policy)
+    state = _fired_state(alert, placement, known, asked, now, policy)
+    is_outgrown = _has_outgrown(incident, state)
+    state = replace(state, is_related=state.is_related and not is_outgrown)
     changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
     changed, entries, effects, timers = flapped(changed, known, state, now, policy)
     record = _as_known(_record(alert, placement, incident.number, now), state)
-    return _Begun(changed, record, (alert_started(changed, alert, placement.fingerprint, now), *entries), effects, timers)
+    why = state.why if known is None else ""
+    started = alert_started(changed, alert, placement.fingerprint, now, why, is_related=state.is_related)
+    return _Begun(changed, state, record, (started, *entries), effects, timers, state.service if is_outgrown else None)
+
+
+def _has_outgrown(incident: Incident, state: AlertState) -> bool:
+    """Whether a related alert is worse than the incident that is to explain it: then it is that no more."""
+    return state.is_related and state.severity is not None and state.severity.rank < incident.severity.rank
 
 
 def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | None:
@@ -186,40 +200,51 @@ def _repeated(
     if asked is None or asked.rank >= (known.severity or incident.severity).rank:
         return quiet
     assert quiet.alert is not None
-    changed = _with_state(incident, known, replace(known, severity=asked, changed_at=now))
-    changed, entries, effects, timers = _raised(changed, alert, asked, now, policy)
+    state = replace(known, severity=asked, changed_at=now)
+    is_outgrown = _has_outgrown(incident, state)
+    state = replace(state, is_related=state.is_related and not is_outgrown)
+    changed = _with_state(incident, known, state)
+    changed, entries, effects, timers = raised(changed, name_of(alert), asked, now, policy, state.service if is_outgrown else None)
     shown = refreshed(changed) if entries else ()
     reason = f"{quiet.reason}, worse than before: {asked.value}"
-    record = replace(quiet.alert, severity=asked)
+    record = _as_known(quiet.alert, state)
     return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers, alert=record)
 
 
-def _joined(incident: Incident, alert: Alert, placement: Placement) -> tuple[Effect, ...]:
+def _joined(incident: Incident, alert: Alert, placement: Placement, state: AlertState) -> tuple[Effect, ...]:
     """A message for each alert, up to a number: Slack takes one a second, and what matters would wait behind them."""
     count = incident.alert_count
     if count > MOST_SAID:
         return ()
     reason = placement.reason if count < MOST_SAID else f"{placement.reason}. Any more are counted on the card."
-    return (say(incident, Topic.ALERT_JOINED, title=alert.title, reason=reason, url=alert.url),)
+    topic = Topic.ALERT_RELATED if state.is_related else Topic.ALERT_JOINED
+    return (say(incident, topic, title=alert.title, reason=reason, url=alert.url),)
 
 
-def _raised(
-    incident: Incident, alert: Alert, severity: Severity | None, now: datetime, policy: Policy
+def raised(
+    incident: Incident, name: str, severity: Severity | None, now: datetime, policy: Policy, outgrown: str | None
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
-    """A worse alert makes the incident worse, and pages where the old severity did not."""
-    incident, notes, told = _worsened(incident, alert, severity, now)
-    if not notes or incident.episode.pages or incident.episode.acknowledged_at:
-        return incident, notes, told, ()
+    """A worse alert makes the incident worse, and pages where the old severity did not.
+
+    Where it was only related so far, as one of the service `outgrown`: its on-call is asked for, too. Nobody woke them.
+    """
+    incident, notes, told = _worsened(incident, name, severity, now)
+    if not notes:
+        return incident, (), (), ()
+    theirs = _other_on_call(incident, outgrown, policy)
+    asked = tuple(entry(incident, now, "responder_requested", BOT, who=one.service) for one in theirs)
+    if incident.episode.pages or incident.episode.acknowledged_at:
+        return incident, (*notes, *asked), (*theirs, *told), ()
     incident, page_entries, page, timers = start_clock(incident, now, policy)
-    return incident, (*notes, *page_entries), (*page, *told), timers
+    return incident, (*notes, *page_entries, *asked), (*page, *theirs, *told), timers
 
 
 def _worsened(
-    incident: Incident, alert: Alert, severity: Severity | None, now: datetime
+    incident: Incident, name: str, severity: Severity | None, now: datetime
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...]]:
     if severity is None or severity.rank >= incident.severity.rank:
         return incident, (), ()
-    reason = f"alert {name_of(alert)}"
+    reason = f"alert {name}"
     note = entry(
         incident,
         now,
@@ -229,6 +254,13 @@ def _worsened(
     )
     told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT, reason=reason)
     return replace(incident, severity=severity), (note,), (told,)
+
+
+def _other_on_call(incident: Incident, service: str | None, policy: Policy) -> tuple[PageService, ...]:
+    """The page of another service's on-call, for an alert that this incident explained until it got worse."""
+    if service in (None, incident.service) or service not in policy.services or not policy.rule(incident.severity).pages:
+        return ()
+    return (service_page(incident, service, BOT, policy),)
 
 
 def _cleared(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
@@ -250,30 +282,44 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
         fingerprint=placement.fingerprint,
         received_at=now,
     )
-    effects: tuple[Effect, ...] = refreshed(changed, everywhere=False)
+    told: tuple[Effect, ...] = ()
     timers: tuple[Timer, ...] = ()
-    if changed.is_clear and changed.is_open:
-        changed = replace(changed, cleared_at=at)
-        # What flaps will be back: it is watched until it is calm, and nothing is said of each time that it clears.
-        until = max(now + policy.resolve.hold, changed.flaps_until or now)
-        if known.flaps.since is None:
-            effects += (say(changed, Topic.ALERTS_CLEARED, hold_seconds=(until - now).total_seconds()),)
-        timers = (Timer(hold_key(changed), until, HoldPassed(changed.number, at)),)
+    if changed.is_open:
+        # What flaps will be back: nothing is said of each time that it clears.
+        changed, told, timers = when_quiet(incident, changed, at, now, policy, is_told=known.flaps.since is None)
     return Decision(
         incident=changed,
         entries=(cleared,),
-        effects=effects,
+        effects=(*refreshed(changed, everywhere=False), *told),
         timers=timers,
-        alert=record,
+        alert=_as_known(record, known),
         reason=placement.reason,
     )
 
 
+def when_quiet(
+    before: Incident, incident: Incident, at: datetime, now: datetime, policy: Policy, *, is_told: bool = True
+) -> tuple[Incident, tuple[Effect, ...], tuple[Timer, ...]]:
+    """What begins where one alert less fires than `before`: the hold after the last of all, or after the last of its own.
+
+    One that flaps is watched until it is calm.
+    """
+    hold = policy.resolve.hold
+    if incident.is_clear:
+        incident = replace(incident, cleared_at=at)
+        until = max(now + hold, incident.flaps_until or now)
+        told = (say(incident, Topic.ALERTS_CLEARED, hold_seconds=(until - now).total_seconds()),) if is_told else ()
+        return incident, told, (Timer(hold_key(incident), until, HoldPassed(incident.number, at)),)
+    timers = () if incident.is_firing or not before.is_firing else left_timers(incident, now + hold)
+    told = (say(incident, Topic.ONLY_RELATED, hold_seconds=hold.total_seconds()),) if timers else ()
+    return incident, told, timers
+
+
 def _fired_state(
-    alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime, policy: Policy
+    alert: Alert, placement: Placement, known: AlertState | None, severity: Severity | None, now: datetime, policy: Policy
 ) -> AlertState:
     return AlertState(
-        fingerprint=fingerprint,
+        fingerprint=placement.fingerprint,
         name=name_of(alert),
         title=alert.title,
         is_firing=True,
@@ -286,12 +332,18 @@ def _fired_state(
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
         flaps=(known.flaps if known else STEADY).fired(alert.started_at, now, policy.flapping_rule()),
+        service=placement.service,
+        why=known.why if known else placement.why,
+        is_related=known.is_related if known else placement.is_related,
     )
 
 
 def _as_known(record: AlertRecord, state: AlertState) -> AlertRecord:
     """A record with what is known of the alert beside its newest report."""
-    return replace(record, severity=state.severity, started_at=state.started_at, fires=state.fires, flaps=state.flaps)
+    return replace(
+        record, severity=state.severity, started_at=state.started_at, fires=state.fires, flaps=state.flaps,
+        is_related=state.is_related,
+    )  # fmt: skip
 
 
 def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
@@ -306,12 +358,26 @@ def _state_of(incident: Incident, report: AlertReported) -> AlertState | None:
 
 def _with_state(incident: Incident, known: AlertState | None, state: AlertState) -> Incident:
     """The incident with an alert as it stands now: in its value, or counted where that has as many as it holds."""
-    incident = replace(incident, last_alert_at=state.changed_at)
+    if not state.is_related:
+        # What is only related keeps nothing open for more of the same.
+        incident = replace(incident, last_alert_at=state.changed_at)
     others = tuple(one for one in incident.alerts if one.fingerprint != state.fingerprint)
     if len(others) < len(incident.alerts) or (known is None and len(others) < HELD):
         return replace(incident, alerts=(*others, state))
-    was_firing = known is not None and known.is_firing
-    return replace(incident, more=incident.more + (known is None), more_firing=incident.more_firing + state.is_firing - was_firing)
+    counted = incident if known is None else with_counted(incident, known, -1)
+    return with_counted(counted, state, 1)
+
+
+def with_counted(incident: Incident, state: AlertState, by: int) -> Incident:
+    """The incident with one alert more, or less, of those that it only counts."""
+    is_firing, is_related = state.is_firing, state.is_related
+    return replace(
+        incident,
+        more=incident.more + by,
+        more_firing=incident.more_firing + by * is_firing,
+        more_related=incident.more_related + by * is_related,
+        more_related_firing=incident.more_related_firing + by * (is_firing and is_related),
+    )
 
 
 def _record(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> AlertRecord:
@@ -323,6 +389,8 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
         source=alert.source,
         service=placement.service,
         at=now,
+        group=placement.group,
+        is_related=placement.is_related,
     )
 
 

@@ -63,7 +63,8 @@ def remembered(record: AlertRecord, name: str = "") -> AlertState:
     """What is known of an alert that an incident does not hold itself."""
     return AlertState(
         record.fingerprint, name or record.title, record.title, record.is_firing, record.source, record.started_at or record.at,
-        record.at, fires=record.fires, severity=record.severity, flaps=record.flaps,
+        record.at, fires=record.fires, severity=record.severity, flaps=record.flaps, service=record.service,
+        is_related=record.is_related,
     )  # fmt: skip
 
 

@@ -91,6 +91,12 @@ def _absorbed(
         alerts=held,
         more=target.more + child.more + len(rest),
         more_firing=target.more_firing + child.more_firing + sum(one.is_firing for one in rest),
+        more_related=target.more_related + child.more_related + sum(one.is_related for one in rest),
+        more_related_firing=sum(
+            (target.more_related_firing, child.more_related_firing, *(one.is_related and one.is_firing for one in rest))
+        ),
+        # Whoever merges wants together what was taken apart.
+        split_off=tuple(one for one in target.split_off if one not in {two.fingerprint for two in child.alerts}),
         last_alert_at=max((one.newest_alert_at for one in (target, child) if one.newest_alert_at), default=None),
         flaps_until=max((one.flaps_until for one in (target, child) if one.flaps_until), default=None),
         cleared_at=target.cleared_at if child.is_clear else None,

@@ -1,11 +1,13 @@
 """Opening an incident, and starting the page and the clock of an episode. The page comes first, always."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.alerts.alert import Alert
 from bot.alerts.flapping import STEADY
+from bot.alerts.matching import Placement
 from bot.alerts.routing import name_of
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -27,6 +29,7 @@ from bot.incidents.effects import (
     OpenChannel,
     PageOnCall,
     PinSummary,
+    Place,
     Topic,
 )
 from bot.incidents.incident import (
@@ -129,7 +132,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         storm=placement.is_storm,
         earlier=placement.earlier,
         last_alert_at=now,
-        alerts=(_state(alert, placement.fingerprint, severity, now, policy),),
+        alerts=(_state(alert, placement, severity, now, policy),),
         impact_started_at=alert.started_at if alert.started_at <= now else None,
         impact_source=f"alert {name_of(alert)}",
         dashboards=_dashboards(alert, known.dashboards),
@@ -141,6 +144,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
     decision = opened(incident, now, policy, BOT, alert.description, alert, placement.fingerprint, report.runbook)
     record = replace(
         _record(alert, placement.fingerprint, report.number, placement.service, now),
+        group=placement.group,
         severity=severity,
         started_at=min(alert.started_at, now),
         flaps=incident.alerts[0].flaps,
@@ -166,7 +170,7 @@ def opened(
     held = [(role, person) for role, people in incident.roles.items() for person in people]
     entries += [entry(incident, now, "role", BOT, role=role.value, user=person) for role, person in held]
     clocked, page_entries, page, timers = start_clock(incident, now, policy, details)
-    effects = (*page, *_chat(clocked, by, policy), *_runbook(clocked, choice))
+    effects = (*page, *_chat(clocked, by, policy), *_runbook(clocked, choice), *_to_owners(clocked, policy))
     return Decision(
         incident=clocked,
         entries=(*entries, *page_entries),
@@ -235,6 +239,44 @@ def page_for(incident: Incident, details: str = "") -> PageOnCall:
     )
 
 
+def to_owners(incident: Incident, topic: Topic, policy: Policy, **facts: Any) -> tuple[Effect, ...]:
+    """A word in the service's own channel, where it has one; of a private incident not even that."""
+    if incident.private or not policy.service(incident.service).channel:
+        return ()
+    return (say(incident, topic, place=Place.SERVICE, **facts),)
+
+
+def _to_owners(incident: Incident, policy: Policy) -> tuple[Effect, ...]:
+    return to_owners(incident, Topic.OPENED, policy, title=incident.title, severity=incident.severity.value)
+
+
+def opened_apart(
+    parent: Incident, alerts: Sequence[AlertState], number: int, by: str, why: str, now: datetime, policy: Policy
+) -> Decision:
+    """An incident for alerts that were part of another: of their own service, as bad as the worst of them asks for."""
+    worst = min(alerts, key=lambda one: (one.severity or parent.severity).rank)
+    severity, service = worst.severity or parent.severity, worst.service or parent.service
+    known = policy.service(service)
+    pager = parent.pager if service == parent.service and parent.pager else known.pager
+    incident = _new(
+        number, worst.title[:TITLE_LIMIT], severity, now, by, service, policy, pager=pager, private=parent.private, drill=parent.drill
+    )
+    started = min(one.started_at for one in alerts)
+    incident = replace(
+        incident,
+        alerts=tuple(replace(one, is_related=False, why="") for one in alerts),
+        last_alert_at=max(one.changed_at for one in alerts),
+        impact_started_at=started,
+        impact_source=f"alert {worst.name}",
+        runbook=known.runbook,
+        runbook_reason=f"the runbook of {service}" if known.runbook else "",
+        split_from=None if by == BOT else parent.number,
+    )
+    decision = opened(incident, now, policy, by, why)
+    began = entry(incident, now, "impact_started_set", BOT, value=started, source=f"alert {worst.name}")
+    return replace(decision, entries=(*decision.entries, began))
+
+
 def update_timers(incident: Incident, since: datetime, policy: Policy) -> tuple[Timer, ...]:
     """The reminders of the first status update, by the severity's cadence."""
     every = policy.rule(incident.severity).update_every
@@ -251,8 +293,10 @@ def promised(incident: Incident, now: datetime, next_by: datetime) -> tuple[Time
     return tuple(timers)
 
 
-def alert_started(incident: Incident, alert: Alert, fingerprint: str, now: datetime) -> Entry:
-    """The entry of an alert that began to fire, at the time its sender gives."""
+def alert_started(
+    incident: Incident, alert: Alert, fingerprint: str, now: datetime, why: str = "", *, is_related: bool = False
+) -> Entry:
+    """The entry of an alert that began to fire, at the time its sender gives; with why it joined, where it did."""
     return entry(
         incident,
         min(alert.started_at, now),
@@ -264,6 +308,8 @@ def alert_started(incident: Incident, alert: Alert, fingerprint: str, now: datet
         title=alert.title,
         link=alert.url,
         filled_in=", ".join(filled_in(alert, now)) or None,
+        reason=why or None,
+        related=is_related or None,
     )
 
 
@@ -402,9 +448,9 @@ def _known_service(name: str | None, policy: Policy) -> str | None:
     return found or name
 
 
-def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime, policy: Policy) -> AlertState:
+def _state(alert: Alert, placement: Placement, severity: Severity, now: datetime, policy: Policy) -> AlertState:
     return AlertState(
-        fingerprint=fingerprint,
+        fingerprint=placement.fingerprint,
         name=name_of(alert),
         title=alert.title,
         is_firing=True,
@@ -416,6 +462,7 @@ def _state(alert: Alert, fingerprint: str, severity: Severity, now: datetime, po
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
         flaps=STEADY.fired(alert.started_at, now, policy.flapping_rule()),
+        service=placement.service,
     )
 
 

@@ -180,7 +180,7 @@ def page_someone(incident: Incident, wish: PageSomeone, now: datetime, policy: P
         if service is None:
             known = ", ".join(sorted(policy.services)) or "none; add services to policy.yaml"
             raise Refused(f"No service is called {quoted(wish.service or '(nothing)')[:60]}. Known are: {known}.")
-        effect = _service_page(incident, service, wish.by, policy)
+        effect = service_page(incident, service, wish.by, policy)
         who = f"the on-call of {service}"
     asked = entry(incident, now, "responder_requested", wish.by, who=wish.person or wish.service)
     return Decision(
@@ -191,7 +191,8 @@ def page_someone(incident: Incident, wish: PageSomeone, now: datetime, policy: P
     )
 
 
-def _service_page(incident: Incident, service: str, by: str, policy: Policy) -> PageService:
+def service_page(incident: Incident, service: str, by: str, policy: Policy) -> PageService:
+    """The page of another service's on-call, to help with an incident."""
     return PageService(
         incident=incident.number,
         dedup_key=f"{incident.episode.dedup_key}/{service}",

@@ -6,12 +6,13 @@ from datetime import datetime
 from bot.errors import Refused
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.acknowledging import spoken
-from bot.incidents.decisions.opening import start_clock, update_timers
+from bot.incidents.decisions.opening import start_clock, to_owners, update_timers
 from bot.incidents.decisions.writing import (
     BOT,
     all_keys,
     entry,
     hold_key,
+    left_timers,
     quoted,
     refreshed,
     say,
@@ -68,8 +69,10 @@ def resolved_by(
             *(_end_page(incident) if tell_pager else ()),
             *refreshed(changed),
             told,
+            *to_owners(changed, Topic.RESOLVED, policy, by=by, auto=is_auto, elapsed_seconds=elapsed, text=text),
             *_draft(changed, policy),
         ),
+        timers=left_timers(incident, at),
         cancels=all_keys(incident, policy),
         reason=f"{changed.ref} is resolved after {spoken(elapsed)}.",
     )
@@ -182,6 +185,7 @@ def cancel(incident: Incident, wish: Cancel, now: datetime, policy: Policy) -> D
         incident=changed,
         entries=(note,),
         effects=(*_end_page(incident), *refreshed(changed), told),
+        timers=left_timers(incident, now),
         cancels=all_keys(incident, policy),
         reason=f"{changed.ref} is cancelled ({wish.reason.replace('_', ' ')}).",
     )

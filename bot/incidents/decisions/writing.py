@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Any
 
+from bot.incidents.decision import Timer
 from bot.incidents.effects import Effect, Place, Say, SetTopic, ShowAnnouncement, ShowSummary, Topic
 from bot.incidents.incident import Episode, Incident
+from bot.incidents.inputs import RelatedLeft
 from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 
@@ -81,6 +83,16 @@ def calm_key(fingerprint: str) -> str:
     return f"ALERT/{fingerprint}/calm"
 
 
+def related_key(incident: Incident) -> str:
+    """The key of the timer at which related alerts that fire on get incidents of their own."""
+    return f"{incident.ref}/related"
+
+
+def left_timers(incident: Incident, at: datetime) -> tuple[Timer, ...]:
+    """The timer at which related alerts of other services get incidents of their own, where any of them fires."""
+    return (Timer(related_key(incident), at, RelatedLeft(incident.number)),) if incident.explains_others else ()
+
+
 def clock_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:
     """Every timer of the acknowledgement clock of the newest episode."""
     episode = incident.episode
@@ -91,7 +103,7 @@ def clock_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:
 
 def all_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:
     """Every timer an incident may have waiting."""
-    return (*clock_keys(incident, policy), *update_keys(incident), hold_key(incident))
+    return (*clock_keys(incident, policy), *update_keys(incident), hold_key(incident), related_key(incident))
 
 
 def quoted(text: str) -> str:

@@ -97,7 +97,9 @@ def entry_words(entry: Entry) -> str:
             return f"*opened* as {fact('severity')} by {by}{earlier}"
         case "alert_started":
             guessed = filled_in(str(facts["filled_in"]).split(", ")) if facts.get("filled_in") else ""
-            return f"🔥 alert {escape(str(facts.get('alert', '')), 120)} fired {guessed}".rstrip()
+            is_related = "related alert" if facts.get("related") else "alert"
+            why = f" ({escape(str(facts['reason']), 200)})" if facts.get("reason") else ""
+            return f"🔥 {is_related} {escape(str(facts.get('alert', '')), 120)} fired{why} {guessed}".rstrip()
         case "alert_resolved":
             return f"🌤️ alert {escape(str(facts.get('alert', '')), 120)} cleared"
         case "flapping_started":
@@ -142,11 +144,23 @@ def entry_words(entry: Entry) -> str:
         case "resolved":
             return f"🏁 *resolved* by {by} {text}".rstrip()
         case "reopened":
-            return f"🔁 *reopened* by {by} {text}".rstrip()
+            out = f", out of {fact('split_from')} again" if facts.get("split_from") else ""
+            return f"🔁 *reopened* by {by}{out} {text}".rstrip()
         case "merged":
             return f"🔗 merged into {escape(str(facts.get('into', '')), 30)}"
+        case "split_from" | "split_off":
+            return _taken_out(entry)
         case _:
             return f"{escape(entry.type, 60).replace('_', ' ')} {text}".rstrip()
+
+
+def _taken_out(entry: Entry) -> str:
+    facts = entry.fields
+    what = f" “{escape(str(facts['alert']), 120)}”" if facts.get("alert") else ""
+    where = f" → {escape(str(facts['into']), 30)}" if facts.get("into") else ""
+    out = f" out of {escape(str(facts['from']), 30)}" if facts.get("from") else ""
+    why = f": {told(str(facts['reason']), entry.by, 300)}" if facts.get("reason") else ""
+    return f"✂️ taken out{out}{what}{where} by {person(entry.by)}{why}"
 
 
 def who(incident: Incident, now: datetime, seen: OnCall | None) -> Message:

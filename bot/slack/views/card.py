@@ -45,10 +45,11 @@ def card(incident: Incident, policy: Policy, now: datetime, changes: Sequence[Ch
         section(page_line(incident)),
         _people(incident),
         _alerts(incident, policy, now),
+        _related(incident, policy, now),
         _changes(incident, changes, now),
         _update(incident, now),
         _buttons(incident),
-        context(*_footer(incident, now)),
+        context(*_footer(incident, policy, now)),
     )
 
 
@@ -178,9 +179,30 @@ def _people(incident: Incident) -> Block | None:
 
 
 def _alerts(incident: Incident, policy: Policy, now: datetime) -> Block | None:
-    if not incident.alerts:
+    own = [one for one in incident.alerts if not one.is_related]
+    more, firing = incident.more - incident.more_related, incident.more_firing - incident.more_related_firing
+    lines = _listed(incident, own, more, firing, policy, now)
+    if not lines:
         return None
-    newest = sorted(incident.alerts, key=lambda one: (not one.is_firing, -one.started_at.timestamp()))
+    # Where there is a choice: on what opened it alone there is none.
+    can_split = incident.is_open and len(incident.alerts) > 1
+    return section(fit(lines, 2900), button("Split off …", ids.SPLIT, incident.number) if can_split else None)
+
+
+def _related(incident: Incident, policy: Policy, now: datetime) -> Block | None:
+    """What the incident explains: counted apart, and each with why it is here."""
+    theirs = [one for one in incident.alerts if one.is_related]
+    count = len(theirs) + incident.more_related
+    if not count:
+        return None
+    head = f"🧩 *{count} related alert{'s' * (count != 1)}* (made nothing worse, paged nobody)"
+    return section(fit([head, *_listed(incident, theirs, incident.more_related, incident.more_related_firing, policy, now)], 2900))
+
+
+def _listed(
+    incident: Incident, alerts: Sequence[AlertState], more: int, more_firing: int, policy: Policy, now: datetime
+) -> list[str]:
+    newest = sorted(alerts, key=lambda one: (not one.is_firing, -one.started_at.timestamp()))
     lines = []
     for one in newest[:MOST_ALERTS]:
         mark = "🔥" if one.is_firing else "✔️"
@@ -188,11 +210,12 @@ def _alerts(incident: Incident, policy: Policy, now: datetime) -> Block | None:
         leads = " ".join(filter(None, (link(one.url, "source"), link(one.trace, "trace"))))
         lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {leads}".rstrip())
         lines += [filled_in(one.filled_in), _flapping(one, policy, now) if incident.is_open else ""]
+        lines.append(f"↳ _{escape(one.why, 200)}_" if one.why else "")
     rest = newest[MOST_ALERTS:]
-    if rest or incident.more:
-        firing = sum(one.is_firing for one in rest) + incident.more_firing
-        lines.append(f"… and {len(rest) + incident.more} more alerts, {firing} of them firing")
-    return section(fit([line for line in lines if line], 2900))
+    if rest or more:
+        firing = sum(one.is_firing for one in rest) + more_firing
+        lines.append(f"… and {len(rest) + more} more alerts, {firing} of them firing")
+    return [line for line in lines if line]
 
 
 def _flapping(alert: AlertState, policy: Policy, now: datetime) -> str:
@@ -268,10 +291,14 @@ def _buttons(incident: Incident) -> Block | None:
     )
 
 
-def _footer(incident: Incident, now: datetime) -> list[str]:
+def _footer(incident: Incident, policy: Policy, now: datetime) -> list[str]:
     parts = [f"opened {moment(incident.opened_at, now, seconds=True)} by {person(incident.opened_by)}"]
     if incident.earlier:
         parts.append(f"the same alert was in INC-{incident.earlier} before")
+    if owner := policy.service(incident.service).owner:
+        parts.append(f"owner: {escape(owner, 80)}")
+    if boards := [link(url, f"dashboard {place}" if place > 1 else "dashboard") for place, url in enumerate(incident.dashboards, 1)]:
+        parts.append(f"📈 {' '.join(boards)}")
     if incident.route:
         parts.append(f"route: {escape(incident.route, 80)}")
     if incident.runbook:

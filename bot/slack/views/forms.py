@@ -127,6 +127,21 @@ def merge(incident: Incident) -> View:
     return form(ids.MERGE_FORM, f"Merge {incident.ref}", "Merge", [into], {"incident": incident.number})
 
 
+def split(incident: Incident) -> View:
+    """Take an alert out of it."""
+    firing = sorted(incident.alerts, key=lambda one: (not one.is_firing, one.started_at))
+    alerts = [option(one.title if one.is_firing else f"{one.title} (cleared)", one.fingerprint) for one in firing]
+    return form(
+        ids.SPLIT_FORM, f"Split {incident.ref}", "Take it out",
+        [
+            field("Which alert is not of this incident?", select(ids.ALERT, alerts, "Choose an alert"),
+                  hint="It gets an incident of its own, with a page by its severity."),
+            field("Why?", text_input(ids.TEXT, lines=True), optional=True, hint="For both timelines."),
+        ],
+        {"incident": incident.number},
+    )  # fmt: skip
+
+
 def page(incident: Incident, policy: Policy) -> View:
     """Ask for one more person, or another service's on-call."""
     services = [option(known.title or name, name) for name, known in sorted(policy.services.items())]

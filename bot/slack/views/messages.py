@@ -165,6 +165,18 @@ def _joined(facts: Facts, ref: str, number: int) -> Message:
     return said(f"🔥 Another alert: {escape(str(facts['title']), 300)} {source}", context(escape(str(facts["reason"]), 500)))
 
 
+def _related(facts: Facts, ref: str, number: int) -> Message:
+    source = link(facts.get("url"), "source")
+    line = f"🧩 A related alert: {escape(str(facts['title']), 300)} {source}"
+    return said(line, context(escape(str(facts["reason"]), 500)))
+
+
+def _only_related(facts: Facts, ref: str, number: int) -> Message:
+    minutes = float(facts["hold_seconds"]) / 60
+    line = f"🌤️ Every alert of *{ref}* itself has cleared, and related ones still fire."
+    return said(f"{line} Those that fire in {minutes:g} min get incidents of their own, and wake somebody.")
+
+
 def _cleared(facts: Facts, ref: str, number: int) -> Message:
     minutes = float(facts["hold_seconds"]) / 60
     return said(f"🌤️ Every alert of *{ref}* has cleared. Watching for {minutes:g} min before anything is decided.")
@@ -207,6 +219,32 @@ def _absorbed(facts: Facts, ref: str, number: int) -> Message:
     return said(f"🔗 *INC-{facts['child']}* is now part of *{ref}* (by {person(facts['by'])}).")
 
 
+def _because(facts: Facts) -> str:
+    return f": {told(str(facts['reason']), facts['by'], 500)}" if facts.get("reason") else ""
+
+
+def _split_off(facts: Facts, ref: str, number: int) -> Message:
+    what = f"“{escape(str(facts['title']), 200)}”"
+    who = person(facts["by"])
+    if not facts.get("child"):
+        return said(f"✂️ {who} took {what}, which has cleared, out of *{ref}*{_because(facts)}")
+    return said(f"✂️ {who} took {what} out of *{ref}*: it is *INC-{facts['child']}* now{_because(facts)}")
+
+
+def _split(facts: Facts, ref: str, number: int) -> Message:
+    return said(f"✂️ {person(facts['by'])} took *{ref}* out of *INC-{facts['parent']}*{_because(facts)}")
+
+
+def _unmerged(facts: Facts, ref: str, number: int) -> Message:
+    line = f"✂️ {person(facts['by'])} took *{ref}* out of *INC-{facts['parent']}* again{_because(facts)}"
+    return said(f"{line}\nIts clock starts anew.")
+
+
+def _opened(facts: Facts, ref: str, number: int) -> Message:
+    where = f" · <#{facts['channel']}>" if facts.get("channel") else ""
+    return said(f"🔔 *{ref}* {escape(str(facts['title']), 200)} · {facts['severity']}{where}")
+
+
 def _runbook(facts: Facts, ref: str, number: int) -> Message:
     url = link(facts.get("url"), "Open it")
     if not facts.get("path") and not url:
@@ -246,6 +284,8 @@ VIEWS: dict[Topic, Callable[[Facts, str, int], Message]] = {
     Topic.UPDATE_SOON: _update_soon,
     Topic.UPDATE_LATE: _update_late,
     Topic.ALERT_JOINED: _joined,
+    Topic.ALERT_RELATED: _related,
+    Topic.ONLY_RELATED: _only_related,
     Topic.ALERTS_CLEARED: _cleared,
     Topic.RESOLVE_PROPOSED: _proposed,
     Topic.RESOLVED: _resolved,
@@ -253,6 +293,10 @@ VIEWS: dict[Topic, Callable[[Facts, str, int], Message]] = {
     Topic.CANCELLED: _cancelled,
     Topic.MERGED: _merged,
     Topic.ABSORBED: _absorbed,
+    Topic.SPLIT: _split,
+    Topic.SPLIT_OFF: _split_off,
+    Topic.UNMERGED: _unmerged,
+    Topic.OPENED: _opened,
     Topic.RUNBOOK: _runbook,
     Topic.FLAPPING: _flapping,
 }

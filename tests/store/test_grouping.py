@@ -1,0 +1,517 @@
+"""What joins, what is only related, and what people take apart: through the door, on both databases."""
+
+from datetime import timedelta
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+
+from bot.alerts.alert import Severity as AlertSeverity
+from bot.alerts.alert import Status as AlertStatus
+from bot.errors import Refused
+from bot.handle import Bundle, Door
+from bot.incidents.effects import Lane
+from bot.incidents.incident import PageState, Severity, Status
+from bot.incidents.inputs import Acknowledge, AlertReported, Merge, RelatedLeft, Resolve, Split
+from bot.incidents.policy import GroupingRule, Policy, ResolveRule, RouteRule, Service, StormRule
+from bot.store import Store, migrate
+from tests.builders import ANA, NOON, alert
+
+SERVICES = {
+    "checkout": Service(pager="checkout", depends_on=("payments",)),
+    "search": Service(pager="search", depends_on=("payments",)),
+    "payments": Service(pager="payments", depends_on=("database",)),
+    "database": Service(pager="database"),
+}
+BY_SENDER = {"critical": Severity.SEV1, "high": Severity.SEV2, "medium": Severity.SEV3, "low": Severity.SEV4}
+ROUTES = (RouteRule(name="all", severity_map={AlertSeverity(name): severity for name, severity in BY_SENDER.items()}),)
+
+
+class Bot:
+    """A door with a clock that is set, and alerts in few words."""
+
+    def __init__(self, store: Store, **changes) -> None:
+        self.store, self.now = store, NOON
+        self.policy = Policy(**({"services": SERVICES, "routes": ROUTES} | changes))
+        self.door = Door(store, lambda: self.now, lambda: self.policy, lambda: ())
+
+    def reports(self, name, service="payments", severity="high", status=AlertStatus.FIRING, **labels):
+        given = {"identity": name, "title": name, "service": service, "severity": AlertSeverity(severity), "status": status}
+        return AlertReported(alert(**given, started_at=self.now, labels=labels), "main")
+
+    def fires(self, name, service="payments", severity="high", **labels):
+        """What was decided."""
+        return self.door.handle(self.reports(name, service, severity, **labels)).decision
+
+    def clears(self, name, service="payments"):
+        return self.door.handle(self.reports(name, service, status=AlertStatus.RESOLVED)).decision
+
+    def home(self, name):
+        """The number of the incident that an alert belongs to."""
+        with self.store.reading() as work:
+            record = work.alert_record(self.reports(name).alert.fingerprint("main"))
+        return None if record is None else record.incident
+
+    def asks(self, input, once=None):
+        return self.door.handle(input, once=once)
+
+    def passes(self, minutes):
+        """Time; what comes due in it is handled."""
+        self.now += timedelta(minutes=minutes)
+        for due in self.store.due(self.now):
+            if isinstance(due.input, RelatedLeft):
+                self.door.handle(due.input, finish=lambda work, due=due: work.timer_done(due.key, due.due_at))
+
+    def pages(self):
+        """The incidents that PagerDuty is asked to page for, in order."""
+        rows = self.store.claim((Lane.PAGER,), "test", self.now, limit=100)
+        return [row.effect.incident for row in rows if type(row.effect).__name__ == "PageOnCall"]
+
+    def entry(self, number, type_):
+        return next(one for one in self.store.timeline(f"INC-{number}") if one.type == type_)
+
+
+@pytest.fixture
+def bot(store):
+    return Bot(store)
+
+
+# --- related ----------------------------------------------------------------------------------
+
+
+def test_an_upstreams_incident_takes_the_downstreams_alert_as_related_and_pages_once(bot):
+    bot.fires("PaymentsDown")
+    told = bot.fires("CheckoutErrors", "checkout", "medium")
+    one = bot.store.incident(1)
+
+    assert [(state.title, state.is_related, state.why) for state in one.alerts] == [
+        ("PaymentsDown", False, ""), ("CheckoutErrors", True, "checkout depends on payments"),
+    ]  # fmt: skip
+    assert one.severity is Severity.SEV2
+    assert bot.pages() == [1]
+    assert [effect.topic.value for effect in told.effects if hasattr(effect, "topic")] == ["alert_related"]
+    assert "related to INC-1, which fires: checkout depends on payments" in told.reason
+    fired = [entry.fields for entry in bot.store.timeline("INC-1") if entry.type == "alert_started"][-1]
+    assert (fired["related"], fired["reason"]) == (True, "checkout depends on payments")
+
+
+def test_what_is_worse_than_its_upstream_opens_an_incident_of_its_own_and_pages(bot):
+    bot.fires("PaymentsDown")
+    told = bot.fires("CheckoutDown", "checkout", "critical")
+
+    assert bot.home("CheckoutDown") == 2
+    assert "checkout depends on payments, but INC-1 is only SEV2" in told.reason
+    assert sorted(bot.pages()) == [1, 2]
+
+
+@pytest.mark.parametrize("again", ["a repeat", "after it cleared"])
+def test_a_related_alert_that_gets_worse_raises_the_incident_and_asks_for_its_own_on_call(bot, again):
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout", "high")
+    if again == "after it cleared":
+        bot.clears("Errors", "checkout")
+        bot.passes(1)
+    told = bot.fires("Errors", "checkout", "critical")
+    one = bot.store.incident(1)
+
+    assert one.severity is Severity.SEV1
+    assert [(effect.service, effect.pager) for effect in told.effects if type(effect).__name__ == "PageService"] == [
+        ("checkout", "checkout")
+    ]
+    assert not any(state.is_related for state in one.alerts)
+    assert one.is_firing
+
+
+def test_a_related_alert_does_not_keep_the_window_open(bot):
+    bot.fires("PaymentsDown")
+    bot.passes(9)
+    bot.fires("Errors", "checkout")
+    bot.passes(2)
+    bot.fires("PaymentsSlow")
+
+    assert bot.home("PaymentsSlow") == 2
+
+
+def test_a_firing_sev1_holds_back_lower_alerts_and_nothing_gets_worse(bot):
+    bot.fires("Down", severity="critical")
+    bot.passes(200)
+    bot.fires("Slow", severity="low")
+    one = bot.store.incident(1)
+
+    assert [state.is_related for state in one.alerts] == [False, True]
+    assert (one.severity, bot.pages()) == (Severity.SEV1, [1])
+    bot.clears("Down")
+    assert not bot.store.incident(1).is_firing
+    assert not bot.store.incident(1).is_clear
+    # Those of its own service stay: the same people are on it.
+    bot.passes(6)
+    assert bot.home("Slow") == 1
+
+
+def test_what_fires_on_when_its_upstream_is_well_gets_an_incident_of_its_own_after_the_hold(bot):
+    bot.fires("PaymentsDown")
+    for name in ("Errors", "Slow"):
+        bot.fires(name, "checkout")
+    bot.fires("NoResults", "search", "low")
+    bot.pages()
+    told = bot.clears("PaymentsDown")
+    assert [effect.topic.value for effect in told.effects if hasattr(effect, "topic")] == ["only_related"]
+    bot.passes(4)
+    assert bot.home("Errors") == 1
+    bot.passes(2)
+    bot.passes(0)
+
+    assert (bot.home("Errors"), bot.home("Slow"), bot.home("NoResults")) == (2, 2, 3)
+    own = bot.store.incident(2)
+    assert (own.service, own.severity, own.pager, own.split_from) == ("checkout", Severity.SEV2, "checkout", None)
+    assert bot.pages() == [2]
+    assert bot.entry(2, "split_from").fields["reason"] == "INC-1, which explained it, has cleared, and it fires on"
+    assert bot.entry(1, "split_off").fields["into"] == "INC-2"
+    assert bot.store.incident(1).is_clear
+    assert bot.store.timer_set("INC-1/hold") is not None
+
+
+def test_what_leaves_goes_to_the_open_incident_of_its_service_and_raises_it(bot):
+    bot.fires("Old", "checkout", "low")
+    bot.passes(30)
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout", "high")
+    assert (bot.home("Old"), bot.home("Errors")) == (1, 2)
+    bot.clears("PaymentsDown")
+    bot.passes(6)
+    one = bot.store.incident(1)
+
+    assert (bot.home("Errors"), len(bot.store.incidents())) == (1, 2)
+    assert (one.severity, one.episode.page) == (Severity.SEV2, PageState.REQUESTED)
+    assert [state.is_related for state in one.alerts] == [False, False]
+    assert bot.store.incident(2).is_clear
+
+
+def test_an_upstream_that_fires_again_within_the_hold_keeps_what_it_explains(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout")
+    bot.clears("PaymentsDown")
+    bot.passes(3)
+    bot.fires("PaymentsDown")
+    bot.passes(5)
+
+    assert bot.home("Errors") == 1
+
+
+def test_what_fires_on_when_people_end_its_upstream_wakes_its_own_people_at_once(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout")
+    bot.pages()
+    bot.asks(Resolve(1, ANA))
+    bot.passes(0)
+
+    assert bot.home("Errors") == 2
+    assert bot.store.incident(2).service == "checkout"
+    assert bot.entry(2, "split_from").fields["reason"] == "INC-1, which explained it, is resolved, and it fires on"
+    bot.fires("Errors", "checkout")
+    assert len(bot.store.incidents()) == 2
+
+
+def test_related_alerts_beyond_as_many_as_are_held_are_counted_and_leave_too(bot):
+    bot.fires("PaymentsDown")
+    for number in range(103):
+        bot.fires(f"Errors {number}", "checkout")
+    one = bot.store.incident(1)
+    assert (len(one.alerts), one.more, one.more_related, one.more_related_firing, one.more_firing) == (100, 4, 4, 4, 4)
+    bot.clears("Errors 102", "checkout")
+    assert (bot.store.incident(1).more_related, bot.store.incident(1).more_related_firing) == (4, 3)
+    bot.clears("PaymentsDown")
+    bot.passes(6)
+
+    assert bot.home("Errors 101") == 2
+    assert bot.store.incident(1).is_clear
+    assert (bot.store.incident(1).more, bot.store.incident(1).more_firing) == (1, 0)
+
+
+# --- groups -----------------------------------------------------------------------------------
+
+
+def test_alerts_with_the_same_labels_share_an_incident_across_services_also_in_one_transaction(store):
+    bot = Bot(store, grouping=GroupingRule(group_by=("cluster",), across_services=True))
+    reports = [bot.reports(name, name, cluster=cluster) for name, cluster in (("web", "eu"), ("search", "eu"), ("database", "us"))]
+    bot.door.handle_together([Bundle(reports, lambda work, said: None)], 10)
+    bot.fires("api", "api", cluster="eu")
+    bot.fires("other", "other")
+
+    assert [bot.home(name) for name in ("web", "search", "api")] == [1, 1, 1]
+    assert (bot.home("database"), bot.home("other")) == (2, 3)
+    assert bot.store.incident(1).alerts[-1].why == "the same cluster"
+
+
+def test_an_alert_that_joined_for_another_reason_brings_its_group_along(store):
+    bot = Bot(store, grouping=GroupingRule(group_by=("cluster",), across_services=True))
+    bot.fires("a", "web")
+    bot.fires("b", "web", cluster="eu")
+    bot.fires("c", "search", cluster="eu")
+
+    assert bot.home("c") == 1
+
+
+def test_one_statement_looks_for_all_that_an_alert_might_join(store):
+    bot = Bot(store, grouping=GroupingRule(group_by=("cluster",)))
+    asked = []
+    event.listen(store.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    bot.fires("Errors", "checkout", cluster="eu")
+
+    assert sum("has_group" in one for one in asked) == 1
+
+
+# --- splitting --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def together(bot):
+    """INC-1 of payments, with two alerts."""
+    bot.fires("Payments down")
+    bot.fires("Card declined", severity="medium")
+    bot.pages()
+    return bot
+
+
+def test_a_split_alert_gets_an_incident_a_page_and_timelines_that_name_each_other(together):
+    bot = together
+    outcome = bot.asks(Split(1, '"Card declined" the bank has its own trouble', ANA))
+    own, left = bot.store.incident(2), bot.store.incident(1)
+
+    assert outcome.decision.reason.startswith("“Card declined” is INC-2 now, no longer part of INC-1. Asking PagerDuty")
+    assert [one.title for one in own.alerts] == ["Card declined"]
+    assert [one.title for one in left.alerts] == ["Payments down"]
+    assert (own.severity, own.service, own.pager, own.split_from) == (Severity.SEV3, "payments", "payments", 1)
+    assert own.episode.page is PageState.REQUESTED
+    assert bot.pages() == [2]
+    for number, type_, key, ref in ((1, "split_off", "into", "INC-2"), (2, "split_from", "from", "INC-1")):
+        fields = bot.entry(number, type_).fields
+        assert (fields[key], fields["reason"], fields["alert"]) == (ref, "the bank has its own trouble", "Card declined")
+
+
+def test_later_repeats_go_to_the_new_incident_and_others_join_neither_by_mistake(together):
+    bot = together
+    bot.asks(Split(1, "Card declined", ANA))
+    bot.passes(1)
+    bot.fires("Card declined", severity="medium")
+    bot.fires("Third")
+
+    assert (bot.home("Card declined"), bot.home("Third")) == (2, 1)
+    bot.asks(Resolve(1, ANA))
+    bot.fires("Fourth")
+    assert bot.home("Fourth") == 3
+
+
+def test_what_was_split_off_is_not_grouped_back_once_its_own_incident_is_over(together):
+    bot = together
+    bot.asks(Split(1, "Card declined", ANA))
+    bot.asks(Resolve(2, ANA))
+    told = bot.fires("Card declined", severity="medium")
+
+    assert bot.home("Card declined") == 3
+    assert "people took it out of INC-1" in told.reason
+
+
+def test_a_merge_back_undoes_a_split(together):
+    bot = together
+    bot.asks(Split(1, "Card declined", ANA))
+    bot.asks(Merge(2, 1, ANA))
+
+    assert bot.home("Card declined") == 1
+    assert bot.store.incident(1).split_off == ()
+
+
+def test_a_split_that_slack_sends_twice_is_done_once(together):
+    bot = together
+    for _ in range(2):
+        bot.asks(Split(1, "Card declined", ANA), once="trigger")
+
+    assert len(bot.store.incidents()) == 2
+    assert bot.pages() == [2]
+
+
+def test_one_that_has_cleared_is_let_go_and_opens_nothing_until_it_fires_again(together):
+    bot = together
+    bot.clears("Card declined")
+    outcome = bot.asks(Split(1, "Card declined", ANA))
+
+    assert "has cleared, and is no longer part of INC-1" in outcome.decision.reason
+    assert (bot.home("Card declined"), len(bot.store.incidents())) == (None, 1)
+    bot.fires("Card declined")
+    assert bot.home("Card declined") == 2
+    assert bot.store.incident(2).number == 2, "no number was lost"
+
+
+def test_when_what_is_left_has_cleared_its_hold_begins(together):
+    bot = together
+    bot.clears("Payments down")
+    bot.asks(Split(1, "Card declined", ANA))
+
+    assert bot.store.incident(1).cleared_at == bot.now
+    assert bot.store.timer_set("INC-1/hold") == bot.now + ResolveRule().hold
+
+
+@pytest.mark.parametrize(
+    ("word", "title"),
+    [
+        ("card declined", "Card declined"),
+        ("declined", "Card declined"),
+        ("“Payments down” why", "Payments down"),
+        ("PREFIX because", "Card declined"),
+        ("`PREFIX`", "Card declined"),
+    ],
+)
+def test_an_alert_is_named_by_its_title_a_part_of_it_or_the_beginning_of_its_fingerprint(together, word, title):
+    prefix = together.reports("Card declined").alert.fingerprint("main")[:6]
+    together.asks(Split(1, word.replace("PREFIX", prefix), ANA))
+
+    assert [one.title for one in together.store.incident(2).alerts] == [title]
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("no such", "No alert of INC-1 is called “no such”. It has `"),
+        ("d", "Which alert of INC-1? `"),
+        ("", "Which alert of INC-1? `"),
+    ],
+)
+def test_an_alert_that_is_not_clear_is_answered_with_those_that_there_are(together, word, says):
+    with pytest.raises(Refused) as refused:
+        together.asks(Split(1, word, ANA))
+
+    assert refused.value.reason.startswith(says)
+    assert "Payments down" in refused.value.reason
+    assert "Card declined" in refused.value.reason
+
+
+def test_the_last_alert_and_one_of_what_is_over_are_not_split(bot):
+    bot.fires("Only")
+    with pytest.raises(Refused, match="It is the only alert of INC-1"):
+        bot.asks(Split(1, "Only", ANA))
+    bot.asks(Resolve(1, ANA))
+    with pytest.raises(Refused, match="INC-1 is resolved"):
+        bot.asks(Split(1, "Only", ANA))
+    bot.fires("Next")
+    assert bot.home("Next") == 2
+
+
+# --- undoing a merge --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def merged(bot):
+    """INC-2 of the database, merged into INC-1 of search; somebody is on INC-1."""
+    bot.fires("Search slow", "search")
+    bot.fires("Disk full", "database")
+    bot.asks(Acknowledge(1, ANA))
+    bot.asks(Merge(2, 1, ANA))
+    bot.pages()
+    return bot
+
+
+def test_a_merge_is_undone_with_a_page_and_a_clock_of_its_own(merged):
+    bot = merged
+    bot.passes(1)
+    bot.clears("Disk full", "database")
+    bot.fires("Disk full", "database")
+    outcome = bot.asks(Split(2, "", ANA, "another disk"))
+    own, left = bot.store.incident(2), bot.store.incident(1)
+
+    assert outcome.decision.reason.startswith("INC-2 is an incident of its own again, no longer part of INC-1. Asking PagerDuty")
+    assert (own.status, own.merged_into, own.closed_at, own.episode.number) == (Status.TRIGGERED, None, None, 2)
+    assert [(one.title, one.fires) for one in own.alerts] == [("Disk full", 2)]
+    assert [one.title for one in left.alerts] == ["Search slow"]
+    assert bot.home("Disk full") == 2
+    assert type(outcome.decision.effects[0]).__name__ == "PageOnCall"
+    assert outcome.decision.effects[0].dedup_key == own.episode.dedup_key
+    assert bot.entry(2, "reopened").fields["split_from"] == "INC-1"
+    assert bot.entry(1, "split_off").fields == {"into": "INC-2", "reason": "another disk"}
+
+
+def test_a_merge_is_not_undone_when_what_took_it_in_is_over_or_merged_itself(merged):
+    bot = merged
+    bot.fires("Third", "other")
+    bot.asks(Merge(1, 3, ANA))
+    with pytest.raises(Refused, match=r"INC-1, which INC-2 is part of, was merged itself. First `/incident split INC-1`"):
+        bot.asks(Split(2, "", ANA))
+    bot.asks(Split(1, "", ANA))
+    assert bot.home("Search slow") == 1
+    bot.asks(Resolve(1, ANA))
+    with pytest.raises(Refused, match=r"INC-1, which INC-2 is part of, is resolved"):
+        bot.asks(Split(2, "", ANA))
+
+
+# --- whatever the order -----------------------------------------------------------------------
+
+NAMES = {"pay 1": "payments", "pay 2": "payments", "out 1": "checkout", "out 2": "checkout", "find": "search", "disk": "database"}
+STEPS = st.one_of(
+    st.tuples(st.just("fires"), st.sampled_from(sorted(NAMES)), st.sampled_from(sorted(BY_SENDER))),
+    st.tuples(st.just("clears"), st.sampled_from(sorted(NAMES)), st.just("")),
+    st.tuples(st.just("splits"), st.sampled_from(sorted(NAMES)), st.just("")),
+    st.tuples(st.just("resolves"), st.sampled_from(["1", "2", "3"]), st.just("")),
+    st.tuples(st.just("passes"), st.sampled_from(["1", "6", "70"]), st.just("")),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=st.lists(STEPS, min_size=3, max_size=25))
+def test_whatever_the_order_nothing_is_lost_and_nothing_worse_is_hidden(steps):
+    folder = TemporaryDirectory()
+    store = Store.at(f"sqlite:///{folder.name}/test.db")
+    migrate.upgrade(store.engine)
+    bot = Bot(store, storm=StormRule(most=1000))
+    firing = {}
+    for what, name, severity in steps:
+        match what:
+            case "fires":
+                bot.fires(name, NAMES[name], severity)
+                firing[name] = min(severity, firing.get(name, severity), key=lambda one: BY_SENDER[one].rank)
+            case "clears":
+                bot.clears(name, NAMES[name])
+                firing.pop(name, None)
+            case "splits" if bot.home(name) is not None:
+                _if_it_can_be(bot, Split(bot.home(name), name, ANA))
+            case "resolves" if bot.store.incident(int(name)) is not None:
+                for gone in [one for one in firing if bot.home(one) == int(name) and not _is_elsewhere(bot, one)]:
+                    firing.pop(gone)
+                _if_it_can_be(bot, Resolve(int(name), ANA))
+                bot.passes(0)
+            case "passes":
+                bot.passes(float(name))
+        bot.passes(0)
+        _holds(bot, firing)
+    store.close()
+    folder.cleanup()
+
+
+def _if_it_can_be(bot, input):
+    try:
+        bot.asks(input)
+    except Refused:
+        return
+
+
+def _is_elsewhere(bot, name):
+    """Whether another incident explains it: it gets one of its own when that ends."""
+    one = bot.store.incident(bot.home(name))
+    held = next(state for state in one.alerts if state.title == name)
+    return held.is_related and held.service != one.service
+
+
+def _holds(bot, firing):
+    """Each alert is in one open incident, which holds it, is as bad as it asks for, and asks for a page where that pages."""
+    for name, severity in firing.items():
+        home = bot.store.incident(bot.home(name))
+        assert home is not None, name
+        assert home.is_open, name
+        [state] = [one for one in home.alerts if one.title == name]
+        assert state.is_firing
+        assert home.severity.rank <= BY_SENDER[severity].rank
+        assert home.episode.pages == bot.policy.rule(home.severity).pages
+    where = [one.fingerprint for incident in bot.store.open_incidents() for one in incident.alerts]
+    assert len(where) == len(set(where))
+    for one in bot.store.open_incidents():
+        assert all(state.is_related is False or one.service != state.service or one.severity is Severity.SEV1 for state in one.alerts)
