@@ -304,14 +304,14 @@ def test_later_repeats_go_to_the_new_incident_and_others_join_neither_by_mistake
     assert bot.home("Fourth") == 3
 
 
-def test_what_was_split_off_is_not_grouped_back_once_its_own_incident_is_over(together):
+def test_what_was_split_off_opens_its_own_incident_again(together):
     bot = together
     bot.asks(Split(1, "Card declined", ANA))
     bot.asks(Resolve(2, ANA))
-    told = bot.fires("Card declined", severity="medium")
+    bot.fires("Card declined", severity="medium")
 
-    assert bot.home("Card declined") == 3
-    assert "people took it out of INC-1" in told.reason
+    assert bot.home("Card declined") == 2
+    assert bot.store.incident(2).is_open
 
 
 def test_a_merge_back_undoes_a_split(together):
