@@ -105,7 +105,7 @@ def test_nobody_else_is_asked(served: Served, address):
     assert asked == []
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"Type": 7}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"Type": 7}', b'{"Type": [7]}', b'{"Type": {"a": 1}, "TopicArn": "t"}'])
 def test_what_is_no_envelope_and_has_the_token_is_put_aside_and_no_error_of_ours(served: Served, body):
     answer = served.ask("POST", f"/hooks/cloudwatch/main?token={SECRET}", body)
 
