@@ -196,6 +196,7 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)
+    work.look_up_ends(one.alert.fingerprint(one.route) for one in reports if _may_be_late(one))
     numbers = (getattr(one, "incident", None) for one in inputs)
     known = map(work.alert_record, fingerprints)
     theirs = (record.incident for record in known if record is not None)
@@ -205,6 +206,10 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
 def _may_open(work: Work, report: AlertReported, policy: Policy, now: datetime) -> bool:
     known = work.known_alert(report.alert.fingerprint(report.route))
     return may_open(report.alert, report.route, policy.built_routes(), known, now)
+
+
+def _may_be_late(report: AlertReported) -> bool:
+    return report.alert.status is AlertStatus.FIRING and report.alert.changed_at is not None
 
 
 def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:
@@ -240,7 +245,8 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
 def placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
     """Where the record and the policy put an alert, and why. Changes nothing."""
     routes, aliases = policy.built_routes(), policy.aliases()
-    known = work.known_alert(report.alert.fingerprint(report.route))
+    fingerprint = report.alert.fingerprint(report.route)
+    known = work.known_alert(fingerprint)
     service = service_of(report.alert, report.route, routes, aliases, now) if known is None or known.incident is None else None
     candidates = work.candidates(service) if service is not None else ()
     placement = place(
@@ -252,5 +258,6 @@ def placement_of(work: Work, report: AlertReported, now: datetime, policy: Polic
         known,
         candidates,
         now,
+        work.end_of(fingerprint) if _may_be_late(report) else None,
     )
     return _in_a_storm(work, report, placement, now, policy)

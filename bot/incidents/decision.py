@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.alerts.matching import Ended
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity
@@ -40,6 +41,8 @@ class AlertRecord:
     """The worst that its route made of it while it fires; None where it opens nothing by itself."""
     started_at: datetime | None = None
     """When it began to fire, as its sender says; None where nobody kept it."""
+    ended: Ended | None = None
+    """Its end, where its sender says when that was. What fires has none."""
 
     @property
     def is_open(self) -> bool:

@@ -96,6 +96,10 @@ class AlertRow(SQLModel, table=True):
             "alerts_open_fingerprint", "fingerprint", unique=True,
             sqlite_where=text("is_open"), postgresql_where=text("is_open"),
         ),
+        Index(
+            "alerts_ended_fingerprint", "fingerprint", "id",
+            sqlite_where=text("ended_at IS NOT NULL"), postgresql_where=text("ended_at IS NOT NULL"),
+        ),
     )  # fmt: skip
     id: int = row_id()
     fingerprint: str
@@ -108,6 +112,7 @@ class AlertRow(SQLModel, table=True):
     service: str | None
     severity: str | None
     started_at: datetime | None = moment(nullable=True)
+    ended_at: datetime | None = moment(nullable=True)
     first_at: datetime = moment()
     changed_at: datetime = moment()
     reports: int
@@ -285,6 +290,7 @@ findings = SQLModel.metadata.tables["findings"]
 notes = SQLModel.metadata.tables["notes"]
 
 ALERT_IS_OPEN: ColumnElement[bool] = literal_column("alerts.is_open")
+ALERT_HAS_ENDED: ColumnElement[bool] = literal_column("alerts.ended_at IS NOT NULL")
 INCIDENT_IS_OPEN: ColumnElement[bool] = literal_column("incidents.is_open")
 INCIDENT_IS_STORM: ColumnElement[bool] = literal_column("incidents.storm")
 """Written out, not compared: SQLite uses a partial index only where it sees that the query stays within it.

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from bot.alerts.matching import Candidate, Known
+from bot.alerts.matching import Candidate, Ended, Known
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.incident import Incident
 from bot.incidents.timeline import Entry
@@ -105,6 +105,14 @@ class Work:
         """The same, as the matching rules want it."""
         record = self.alert_record(fingerprint)
         return None if record is None else Known(record.incident, record.is_announced)
+
+    def end_of(self, fingerprint: str) -> Ended | None:
+        """The newest end of an alert that we heard of, where its sender said when that was."""
+        return self.pending.end_of(self.connection, fingerprint)
+
+    def look_up_ends(self, fingerprints: Iterable[str]) -> None:
+        """Read the ends of several alerts at once, for when they are asked for."""
+        self.pending.look_up_ends(self.connection, fingerprints)
 
     def look_up(self, fingerprints: Iterable[str]) -> None:
         """Read several alerts at once, for when they are asked for."""

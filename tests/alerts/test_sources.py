@@ -336,7 +336,8 @@ def test_five_hundred_alerts_and_very_long_texts_are_read():
 
 
 MANY = {
-    "alertmanager": b'{"alerts": [%s]}', "grafana": b'{"alerts": [%s]}', "cloudevents": b"[%s]", "generic": b"[%s]", "updown": b"[%s]",
+    "alertmanager": b'{"alerts": [%s]}', "grafana": b'{"alerts": [%s]}', "cloudevents": b"[%s]", "generic": b"[%s]",
+    "updown": b"[%s]",
     "pagerduty": b'{"messages": [%s]}', "snyk": b'{"newIssues": [%s], "removedIssues": [], "project": {"id": "p"}}',
 }  # fmt: skip
 """Where each of those that send more than one at once writes them."""

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import event, select, text
 from sqlalchemy import false as sql_false
 
-from bot.alerts.matching import Candidate
+from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.matching import Candidate, Ended
 from bot.alerts.source import Delivery
 from bot.errors import Refused
 from bot.handle import Door
@@ -156,6 +157,34 @@ def test_a_cleared_alert_without_an_incident_is_forgotten(store):
 
     with store.reading() as work:
         assert work.known_alert("f") is None
+
+
+def test_the_end_of_an_alert_is_known_after_it_is_forgotten_and_once_however_often_it_is_told(store):
+    for minutes in (3, 5):
+        over = alert(status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))
+        door(store, after(minutes)).handle(AlertReported(over, "main"))
+
+    with store.reading() as work:
+        fingerprint = over.fingerprint("main")
+        assert work.known_alert(fingerprint) is None
+        assert work.end_of(fingerprint) == Ended(after(2), after(5))
+        assert work.end_of("another") is None
+        assert work.connection.execute(text("SELECT count(*) FROM alerts")).scalar() == 1
+
+
+def test_what_comes_late_for_an_incident_that_is_over_opens_no_other(store):
+    one = alert(changed_at=after(seconds=-30))
+    over = replace(one, status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))
+    door(store).handle(AlertReported(one, "main"))
+    door(store, after(3)).handle(AlertReported(over, "main"))
+    door(store, after(4)).handle(Resolve(1, ANA))
+
+    late = door(store, after(5)).handle(AlertReported(one, "main"))
+    again = door(store, after(6)).handle(AlertReported(replace(one, started_at=after(6), changed_at=after(6)), "main"))
+
+    assert late.decision.reason == "it was over before this came"
+    assert late.incident is None
+    assert again.incident.number == 2
 
 
 # --- timers -----------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
     if at is None or is_incident or _is_reminder(said):
         # A reminder has its own time, later than the start; and an incident's start has no variable.
         defaults = (*defaults, "started_at")
-    at = at or delivery.received_at
+    changed_at, at = at, at or delivery.received_at
     return Alert(
         source="datadog",
         identity=_identity(given, name, scope),
@@ -144,6 +144,7 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         started_at=at,
         # Datadog says when something changed, and not since when: of what is over, the end is all that is known.
         ended_at=at if status is Status.RESOLVED else None,
+        changed_at=None if is_incident else changed_at,
         group_key=first(given.get("aggreg_key")) or None,
         occurrence=first(given.get("alert_cycle_key")) or None,
         source_status=said or None,

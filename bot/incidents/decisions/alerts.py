@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
-from bot.alerts.matching import Placement
+from bot.alerts.matching import Ended, Placement
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
@@ -40,6 +40,9 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
 
 
 def _placed(incident: Incident | None, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    if placement.was_overtaken:
+        is_here = incident is not None and incident.is_open
+        return _as_it_was(incident, report, placement, now) if is_here and incident else Decision(reason=placement.reason)
     if incident is None or not incident.is_open:
         return _without_incident(report, placement, now, policy)
     finding = report.alert.finding
@@ -73,7 +76,8 @@ def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, 
     """An alert that is acknowledged or muted where it comes from: it fires until it clears, or it would never clear here."""
     record, known = _record(report.alert, placement, incident.number, now), _state_of(incident, report)
     if known is not None:
-        record = replace(record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at)
+        ended = report.record.ended if report.record else None
+        record = replace(record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at, ended=ended)
     return Decision(alert=record, reason=placement.reason)
 
 
@@ -163,18 +167,12 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
     if known is None or not known.is_firing:
         return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
     at = min(alert.ended_at or now, now)
+    if alert.changed_at is not None and "started_at" not in known.filled_in and alert.changed_at < known.started_at:
+        return _had_cleared(incident, report, placement, known, at, now)
     at = max(at, known.started_at)
     record = replace(record, severity=known.severity, started_at=known.started_at)
     changed = _with_state(incident, known, replace(known, is_firing=False, changed_at=now))
-    cleared = entry(
-        changed,
-        at,
-        "alert_resolved",
-        BOT,
-        alert=name_of(alert),
-        fingerprint=placement.fingerprint,
-        received_at=now,
-    )
+    cleared = _cleared_entry(changed, alert, placement, at, now)
     effects: tuple[Effect, ...] = refreshed(changed, everywhere=False)
     timers: tuple[Timer, ...] = ()
     if changed.is_clear:
@@ -190,6 +188,23 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
         alert=record,
         reason=placement.reason,
     )
+
+
+def _had_cleared(
+    incident: Incident, report: AlertReported, placement: Placement, known: AlertState, at: datetime, now: datetime
+) -> Decision:
+    """It cleared and fired again, and the news of the first came last: that is told, and it fires."""
+    still = replace(_record(report.alert, placement, incident.number, now), is_firing=True, ended=None)
+    return Decision(
+        entries=(_cleared_entry(incident, report.alert, placement, at, now),),
+        alert=replace(still, severity=known.severity, started_at=known.started_at),
+        reason=f"{name_of(report.alert)} cleared before it fired again",
+    )
+
+
+def _cleared_entry(incident: Incident, alert: Alert, placement: Placement, at: datetime, now: datetime) -> Entry:
+    fingerprint = placement.fingerprint
+    return entry(incident, at, "alert_resolved", BOT, alert=name_of(alert), fingerprint=fingerprint, received_at=now)
 
 
 def _fired_state(alert: Alert, fingerprint: str, known: AlertState | None, severity: Severity | None, now: datetime) -> AlertState:
@@ -242,6 +257,7 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
         source=alert.source,
         service=placement.service,
         at=now,
+        ended=Ended(alert.changed_at, now) if alert.status is Status.RESOLVED and alert.changed_at else None,
     )
 
 
