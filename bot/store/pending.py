@@ -221,6 +221,10 @@ class Pending:
         """Remember a report of an alert. Raises `Conflict` where another incident has it by now."""
         self.open_alert(connection, record.fingerprint)
         line = self.alerts[record.fingerprint]
+        if record.ended is not None:
+            # Ends may come in any order, too: the newest counts.
+            known = self.end_of(connection, record.fingerprint)
+            record = replace(record, ended=known if known is not None and known.at > record.ended.at else record.ended)
         self.ends[record.fingerprint] = record.ended
         if line is None:
             if not record.is_open and record.ended is None:

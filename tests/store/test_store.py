@@ -172,6 +172,18 @@ def test_the_end_of_an_alert_is_known_after_it_is_forgotten_and_once_however_oft
         assert work.connection.execute(text("SELECT count(*) FROM alerts")).scalar() == 1
 
 
+def test_of_two_ends_the_newest_counts_whichever_comes_last(store):
+    over = alert(status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))
+    fingerprint = over.fingerprint("main")
+    for later, heard in ((4, 5), (2, 6)):
+        door(store, after(heard)).handle(AlertReported(replace(over, ended_at=after(later), changed_at=after(later)), "main"))
+
+    with store.reading() as work:
+        assert work.end_of(fingerprint).at == after(4)
+    between = alert(started_at=after(3), changed_at=after(3))
+    assert door(store, after(7)).handle(AlertReported(between, "main")).incident is None
+
+
 def test_what_comes_late_for_an_incident_that_is_over_opens_no_other(store):
     one = alert(changed_at=after(seconds=-30))
     over = replace(one, status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))
