@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bot.alerts.source import FORM
 from bot.errors import Unavailable
 from tests.web.served import SECRET, Served, dumped
 
@@ -55,6 +56,24 @@ def test_a_proxy_that_repeats_the_address_does_not_put_its_token_into_the_record
     kept = "".join(str(row[0]) for row in rows)
     assert SECRET not in kept
     assert "x-forwarded-proto" in kept
+
+
+@pytest.mark.parametrize(
+    ("source", "body", "content_type", "kept"),
+    [
+        (
+            "honeycomb", dumped({"id": "t1", "name": "Slow", "status": "OK", "shared_secret": SECRET, "n": 1.5}), "application/json",
+            b'{"id":"t1","name":"Slow","status":"OK","n":1.5}',
+        ),
+        ("statuscake", f"Name=a+b&Token={SECRET}&Status=Up&URL=&T%6fken=x".encode(), FORM, b"Name=a+b&Status=Up&URL="),
+    ],
+)  # fmt: skip
+def test_what_proves_in_the_body_who_sent_it_is_not_kept(served: Served, source, body, content_type, kept):
+    served.ask("POST", f"/hooks/{source}/main", body, {"Content-Type": content_type}).taken()
+    served.is_read()
+
+    [found] = [one for one in served.story.bot.store.deliveries(("done",), 50) if one.source == source]
+    assert found.body == kept
 
 
 def test_uptime_kuma_s_parts_may_come_by_get(served: Served):

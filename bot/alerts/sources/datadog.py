@@ -73,6 +73,7 @@ ALERT_TYPES = {
     "success": Status.RESOLVED,
     "info": Status.INFO,
 }
+TEST = "[TEST]"
 UNSET = re.compile(r"\$[A-Z][A-Z0-9_]*(\[[^\]]*\])?|[Nn]ull|NULL")
 TELLING = ("alert_status", "alert_metric", "alert_query", "event_type")
 """What is worth reading beside the message."""
@@ -130,7 +131,7 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
     return Alert(
         source="datadog",
         identity=_identity(given, name, scope),
-        kind=Kind.TEST if name.startswith("[TEST]") else Kind.ALERT,
+        kind=Kind.TEST if _is_test(given, name) else Kind.ALERT,
         status=status,
         title=short(name or "A monitor without a name"),
         severity=severity,
@@ -153,6 +154,12 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         defaults=defaults if name else (*defaults, "title"),
         attributes=dict(given),
     )
+
+
+def _is_test(given: Mapping[str, Any], name: str) -> bool:
+    """Datadog's own test notifications are real transitions; only their words say what they are."""
+    words = (name, split_title(first(given.get("title")))[2], *(first(given.get(one)) for one in ("title", "alert_title", "body")))
+    return any(one.removeprefix("%%%").lstrip().upper().startswith(TEST) for one in words)
 
 
 def _heading(given: Mapping[str, Any]) -> tuple[str, str, str]:
