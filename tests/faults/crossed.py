@@ -6,14 +6,17 @@ same. Two things are not, on purpose: an alert of which we first hear that it is
 tell what is over before it is heard of.
 """
 
+import argparse
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -415,5 +418,10 @@ def play(number: int, examples: int, store: Store, machine: type[Crossed] = Cros
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.crossed", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--examples", type=int, default=500)
+    chosen = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with record() as one:
-        print(play(0, 200, one))
+        print(play(chosen.seed, chosen.examples, one))
