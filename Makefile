@@ -7,9 +7,12 @@ PORT ?= 8700
 # Most tests wait more than they work.
 WORKERS ?= 4
 SEEDS ?= 7
+# Of `make fuzz`: another seed, other bodies.
+SEED ?= 0
+BODIES ?= 1000000
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-quick check bench faults docs lock clean
+.PHONY: help setup demo test test-quick check bench faults fuzz docs lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +53,9 @@ bench: .venv/dev ## how fast, each figure beside this machine's own floor; write
 faults: .venv/dev ## kill real processes and break all around them; writes docs/reliability.md (SEEDS=7, hours; goes on where it was)
 	@mkdir -p .cache
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --ledger .cache/faults.jsonl --write docs/reliability.md
+
+fuzz: .venv/dev ## a million bodies with something wrong in them, to every source, for each night (SEED=0 BODIES=1000000)
+	@$(BIN)/python -m tests.fuzz --bodies $(BODIES) --seed $(SEED) --seconds 3600 --keep
 
 docs: .venv/dev ## write the generated parts of docs/ anew
 	@$(BIN)/python -m tests.checks --write

@@ -236,6 +236,7 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)
+    work.look_up_ends(one.alert.fingerprint(one.route) for one in reports if _may_be_late(one))
     numbers = (getattr(one, "incident", None) for one in inputs)
     known = map(work.alert_record, fingerprints)
     theirs = (record.incident for record in known if record is not None)
@@ -245,6 +246,10 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
 def _may_open(work: Work, report: AlertReported, policy: Policy, now: datetime) -> bool:
     known = work.known_alert(report.alert.fingerprint(report.route))
     return may_open(report.alert, report.route, policy.built_routes(), known, now)
+
+
+def _may_be_late(report: AlertReported) -> bool:
+    return report.alert.status is AlertStatus.FIRING and report.alert.changed_at is not None
 
 
 def _twin(work: Work, wish: Declare, now: datetime) -> Incident | None:
@@ -311,7 +316,8 @@ def placement_of(
 ) -> Placement:
     """Where the record and the policy put an alert, and why. Changes nothing. `others` are incidents that are not in it."""
     alert, routes, aliases, grouping = report.alert, policy.built_routes(), policy.aliases(), policy.grouping_rule()
-    known = work.known_alert(alert.fingerprint(report.route))
+    fingerprint = alert.fingerprint(report.route)
+    known = work.known_alert(fingerprint)
     candidates: Sequence[Candidate] = ()
     quieting = NOTHING_QUIET
     if known is None or not known.is_in_hand:
@@ -319,5 +325,6 @@ def placement_of(
         candidates = (*work.candidates(sought), *(others(sought) if others is not None else ()))
         if alert.status is AlertStatus.FIRING:
             quieting = Quieting(work.silences(), policy.windows())
-    placement = place(alert, report.route, routes, aliases, grouping, known, candidates, now, quieting)
+    ended = work.end_of(fingerprint) if _may_be_late(report) else None
+    placement = place(alert, report.route, routes, aliases, grouping, known, candidates, now, quieting, ended)
     return _in_a_storm(work, report, placement, now, policy)

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from bot import commands
+from bot.alerts.matching import LATE
 from bot.alerts.registry import sources
 from bot.alerts.source import limited_status
 from bot.alerts.sources import generic
@@ -21,6 +22,10 @@ HEADER = """\
 # What the bot reads from its environment. Copy to .env and fill in what you have; everything else has a default.
 # Any NAME may come as NAME_FILE instead: the path of a file that holds the value (for mounted secrets).
 """
+
+
+TELLS_ORDER = ("alertmanager", "cloudwatch", "datadog", "grafana", "sentry")
+"""Sources whose senders say in every report of a change when that was."""
 
 
 def generated() -> Iterator[tuple[Path, str]]:
@@ -63,6 +68,7 @@ def sources_page() -> str:
         "Captured from their senders, or published by them, and sent to the real way in; none ends in an error of ours, and none "
         "without its proof is taken.", "", _tried(),
     ]  # fmt: skip
+    parts += ["", "## What overtakes on its way", "", *_order()]
     for source in sources().values():
         setup = source.setup.format(url=f"https://bot.example.com/hooks/{source.name}/main", secret="SECRET").rstrip()
         about = " ".join((type(source).__doc__ or "").split())
@@ -74,6 +80,33 @@ def sources_page() -> str:
               "Names that are taken without a mapping: " + "; ".join(
                   f"{field}: {', '.join(names)}" for field, names in generic.NAMES.items()) + "."]  # fmt: skip
     return "\n".join(parts) + "\n"
+
+
+def _order() -> Iterator[str]:
+    """What holds where deliveries come in another order than they were sent in."""
+    titles = [sources()[name].title for name in TELLS_ORDER]
+    yield (
+        "Deliveries of a route are read in the order in which they came in. A sender that tries again may come in after its own "
+        f"later news. {', '.join(titles[:-1])} and {titles[-1]} say when a thing changed: what fired before an end that is known "
+        "fires no more, and an end from before it fired again ends nothing. What fires, since when, and who acknowledged when is "
+        "then the same as in order. Two things are not: an alert of which the end is heard first pages nobody, and what was over "
+        "before it was heard of is not on the timeline."
+    )
+    yield ""
+    yield (
+        f"- **{titles[0]}, {sources()['grafana'].title}**: give an old start once more where Prometheus could not be reached for a "
+        f"while. So theirs counts as late only within {LATE.total_seconds():g} s after the end came; both of a pair send within "
+        "that, and one that fires again comes later."
+    )
+    yield "- **Datadog**: with our payload, or any that has `date` in it; not its incidents, which have no time of their own."
+    yield (
+        "- **Sentry**: an issue that is unresolved again has no time of that, and counts as it comes. The time of a resolve is when "
+        "it was sent: one that Sentry sends again after the issue came back ends it."
+    )
+    yield (
+        "- **All others** say no time of a change, or the same one when it comes back: what comes last counts. To send the same "
+        "once more changes nothing."
+    )
 
 
 def _tried() -> str:

@@ -132,6 +132,10 @@ class Alert:
     Times are aware and in UTC; `ended_at` is None while firing. `defaults` names the fields
     ("started_at", "severity", "title") that the sender left out or garbled and that were filled in, so that
     they can be shown as such.
+
+    `changed_at` is when it came to stand as it does, where its sender says so in every report of a change: it tells what
+    was overtaken on its way. None where nothing does; then what comes later counts as later. With `restarts` its sender
+    may rightly give an old start again once it was over.
     """
 
     source: str
@@ -149,6 +153,8 @@ class Alert:
     links: tuple[Link, ...] = ()
     started_at: datetime
     ended_at: datetime | None = None
+    changed_at: datetime | None = None
+    restarts: bool = False
     group_key: str | None = None
     occurrence: str | None = None
     source_status: str | None = None

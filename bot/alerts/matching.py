@@ -48,6 +48,21 @@ class Flood:
         return ""
 
 
+LATE = timedelta(seconds=45)
+"""A report of what is over comes at most so much later than that of its end, where nothing else tells it from a new one.
+
+Both of a pair of Alertmanagers send it; one that fires again comes with the next look at its group, a minute later.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of an alert that fires no more: when it was by its sender's clock, and when we heard of it."""
+
+    at: datetime
+    heard_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the record remembers of a fingerprint that has not been forgotten: its incident, or None if it opened none."""
@@ -75,6 +90,13 @@ class Sought:
 
     services: tuple[str, ...] = ()
     group: str | None = None
+
+
+def was_overtaken(alert: Alert, ended: Ended | None, now: datetime) -> bool:
+    """Whether a report that it fires is from before its end, of which we heard first."""
+    if alert.status is not Status.FIRING or alert.changed_at is None or ended is None or alert.changed_at >= ended.at:
+        return False
+    return not alert.restarts or now - ended.heard_at <= LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +133,8 @@ class Placement:
     reason: str
     is_storm: bool = False
     """The new incident gathers whatever else its source sends."""
+    was_overtaken: bool = False
+    """It is over: this came later than the news of its end."""
     pager: str | None = None
     """Whom that one pages; None where the route or the service says."""
     opens_again: bool = False
@@ -147,8 +171,10 @@ def place(
     candidates: Sequence[Candidate],
     now: datetime,
     quieting: Quieting = NOTHING_QUIET,
+    ended: Ended | None = None,
 ) -> Placement:
-    """Decide where `alert` belongs. `aliases` maps other names of a service to its own; the last route takes all.
+    """Decide where `alert` belongs. `aliases` maps other names of a service to its own; the last route takes all. `ended` is
+    its end, as far as we have heard of one.
 
     What is open stays what it is: a silence, or a maintenance window, keeps quiet what would open, join or be announced.
     """
@@ -158,6 +184,10 @@ def place(
     if alert.kind is Kind.TEST:
         # Some senders' tests carry the name of what they try: they must neither raise nor clear it.
         return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, "a test: recorded, never paged")
+    if was_overtaken(alert, ended, now):
+        incident = None if known is None else known.incident
+        reason = "it was over before this came"
+        return Placement(route, Outcome.RECORD, service, fingerprint, incident, is_repeat=True, reason=reason, was_overtaken=True)
     over = None if known is None or known.is_in_hand else known.incident
     if known is not None and known.incident is not None and (known.is_in_hand or alert.status is not Status.FIRING):
         return _in_its_incident(alert, route, service, fingerprint, known.incident, group_of(alert, route, service, grouping))

@@ -15,6 +15,8 @@ from bot.alerts.source import FORM, Delivery
 from bot.errors import Unreadable
 
 DEEPEST = 200
+MOST = 20_000
+"""So many alerts may come at once: more than any sender writes into the five megabytes that are taken."""
 ZERO_TIME = "0001-01-01T"
 EARLIEST, LATEST = 1e8, 1e10
 """Seconds since 1970 that can be a time: from 1973 on."""
@@ -107,9 +109,11 @@ def object_at(value: Any, place: str) -> dict[str, Any]:
 
 
 def list_at(value: Any, place: str) -> list[Any]:
-    """A list. Raises `Unreadable` with the place."""
+    """A list. Raises `Unreadable` with the place where it is none, or longer than any sender's."""
     if not isinstance(value, list):
         raise Unreadable(f"{place}: expected a list, got {kind_of(value)}")
+    if len(value) > MOST:
+        raise Unreadable(f"{place}: {len(value)} at once, more than {MOST}; send them in parts")
     return value
 
 

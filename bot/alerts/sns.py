@@ -95,12 +95,12 @@ class Envelope:
 def envelope_of(body: bytes) -> Envelope | None:
     """A body as an envelope; None where it is something else. Raises `Unreadable` where it is no JSON object."""
     fields = json_object(body)
-    if fields.get("Type") not in SIGNED or not isinstance(fields.get("TopicArn"), str):
+    type_, topic, message = fields.get("Type"), fields.get("TopicArn"), fields.get("Message")
+    if not isinstance(type_, str) or type_ not in SIGNED or not isinstance(topic, str):
         return None
-    message = fields.get("Message")
     if not isinstance(message, str):
         raise Unreadable("Message: expected text")
-    return Envelope(fields["Type"], fields["TopicArn"], message, fields)
+    return Envelope(type_, topic, message, fields)
 
 
 def _is_amazons(address: str) -> bool:

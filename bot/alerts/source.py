@@ -157,6 +157,15 @@ class TakesQueries(Protocol):
 
 
 @runtime_checkable
+class ProvesInBody(Protocol):
+    """What a source may offer whose sender writes into the body what proves who it is."""
+
+    def without_proof(self, body: bytes) -> bytes:
+        """The body as it may be kept: without that, and otherwise as it was."""
+        ...
+
+
+@runtime_checkable
 class VouchedFor(Protocol):
     """What a source has whose sender's signature only somebody else can confirm, where a delivery comes in."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.alerts.flapping import STEADY, Flaps
+from bot.alerts.matching import Ended
 from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Effect
@@ -50,6 +51,8 @@ class AlertRecord:
     group: str | None = None
     """What it shares with the alerts of its group (`alerts/matching.py`)."""
     is_related: bool = False
+    ended: Ended | None = None
+    """Its end, where its sender says when that was. What fires has none."""
 
     @property
     def is_open(self) -> bool:

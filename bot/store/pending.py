@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal_column, select, update
 
 from bot.alerts.flapping import STEADY, Flaps
-from bot.alerts.matching import Candidate, Sought
+from bot.alerts.matching import Candidate, Ended, Sought
 from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.decision import AlertRecord, Quieted, Timer
@@ -25,10 +25,18 @@ from bot.store import outbox as outbox_rows
 from bot.store import silences as silence_rows
 from bot.store.codec import decode, encode, encode_tagged
 from bot.store.database import Conflict, upsert
-from bot.store.tables import ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
+from bot.store.tables import ALERT_HAS_ENDED, ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
 
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
 OPEN_ALERTS = select(alerts).where(alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), ALERT_IS_OPEN)
+ENDS = (
+    select(alerts.c.fingerprint, alerts.c.ended_at, alerts.c.changed_at)
+    .where(alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), ALERT_HAS_ENDED)
+    .order_by(alerts.c.id)
+)
+SAME_END = delete(alerts).where(
+    alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), ALERT_HAS_ENDED, ~ALERT_IS_OPEN, alerts.c.incident.is_(None)
+)
 SAME_INCIDENT = update(incidents).where(
     incidents.c.number == bindparam("its_number"), incidents.c.version == bindparam("its_version")
 )
@@ -89,6 +97,8 @@ class Pending:
     incidents: dict[int, Held] = field(default_factory=dict)
     alerts: dict[str, Line | None] = field(default_factory=dict)
     """The open row of each fingerprint that was asked for; None where there is none."""
+    ends: dict[str, Ended | None] = field(default_factory=dict)
+    """The end of each alert that was asked for and has no open row; None where we heard of none."""
     lines: list[Line] = field(default_factory=list)
     """Rows that changed, those that are not open any more among them."""
     entries: list[tuple[Entry, datetime]] = field(default_factory=list)
@@ -157,6 +167,25 @@ class Pending:
         for row in connection.execute(OPEN_ALERTS, {"fingerprints": missing}):
             self.alerts[row.fingerprint] = Line(record_of(row), row.id, row.incident)
 
+    def end_of(self, connection: Connection, fingerprint: str) -> Ended | None:
+        """The newest end of an alert that we heard of; None where we heard of none."""
+        record = self.open_alert(connection, fingerprint)
+        if record is not None:
+            return record.ended
+        if fingerprint not in self.ends:
+            self.look_up_ends(connection, (fingerprint,))
+        return self.ends[fingerprint]
+
+    def look_up_ends(self, connection: Connection, fingerprints: Iterable[str]) -> None:
+        """Read the ends of several alerts at once, of those that have no open row."""
+        wanted = dict.fromkeys(fingerprints)
+        missing = [one for one in wanted if one not in self.ends and self.open_alert(connection, one) is None]
+        if not missing:
+            return
+        self.ends |= dict.fromkeys(missing)
+        for row in connection.execute(ENDS, {"fingerprints": missing}):
+            self.ends[row.fingerprint] = Ended(row.ended_at, row.changed_at)
+
     def changed_incidents(self) -> Iterator[Incident]:
         """The incidents that this transaction changes, as it leaves them."""
         return (held.now for held in self.incidents.values() if held.is_changed and held.now is not None)
@@ -182,6 +211,7 @@ class Pending:
         # One that closed is not in the database as it is here, either.
         changed = {line.record.fingerprint for line in self.lines}
         self.alerts = {key: line for key, line in self.alerts.items() if key in changed}
+        self.ends = {key: ended for key, ended in self.ends.items() if key in changed}
         self.incidents = {number: held for number, held in self.incidents.items() if held.is_changed}
 
     # --- changing -----------------------------------------------------------------------------
@@ -201,8 +231,13 @@ class Pending:
         """Remember a report of an alert, or what else is known of it. Raises `Conflict` where another incident has it by now."""
         self.open_alert(connection, record.fingerprint)
         line = self.alerts[record.fingerprint]
+        if record.ended is not None:
+            # Ends may come in any order, too: the newest counts.
+            known = self.end_of(connection, record.fingerprint)
+            record = replace(record, ended=known if known is not None and known.at > record.ended.at else record.ended)
+        self.ends[record.fingerprint] = record.ended
         if line is None:
-            if not record.is_open:
+            if not record.is_open and record.ended is None:
                 return
             line = Line(replace(record, at=now), None, record.incident)
             self.alerts[record.fingerprint] = line
@@ -286,7 +321,7 @@ class Pending:
                 held.written, held.changed_at, held.reopens = held.now.version, None, False
         # What was written has numbers now that are not known here, and is in the database: read again.
         self.lines.clear()
-        for known in (self.alerts, self.candidates, self.openings):
+        for known in (self.alerts, self.ends, self.candidates, self.openings):
             known.clear()
 
 
@@ -295,7 +330,7 @@ def record_of(row: Row[Any]) -> AlertRecord:
     return AlertRecord(
         row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at, row.is_announced,
         Severity(row.severity) if row.severity else None, row.started_at, row.fires, decode(Flaps, row.flaps) or STEADY,
-        row.quiet_under, row.group_key, row.is_related,
+        row.quiet_under, row.group_key, row.is_related, Ended(row.ended_at, row.changed_at) if row.ended_at else None,
     )  # fmt: skip
 
 
@@ -338,6 +373,10 @@ def _write_alerts(connection: Connection, lines: Sequence[Line]) -> None:
         for line in lines
         if line.row is None
     ]
+    over = [values["fingerprint"] for values in new if not values["is_open"]]
+    if over:
+        # One row is enough to know it by, however often its sender says so.
+        connection.execute(SAME_END, {"fingerprints": over})
     if new:
         connection.execute(insert(alerts), new)
 
@@ -347,7 +386,7 @@ def _alert_values(line: Line) -> dict[str, Any]:
     return {
         "incident": record.incident, "is_open": record.is_open and not line.is_let_go,
         "is_firing": record.is_firing, "title": record.title, "severity": record.severity, "started_at": record.started_at,
-        "group_key": record.group, "is_related": record.is_related,
+        "group_key": record.group, "is_related": record.is_related, "ended_at": record.ended.at if record.ended else None,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
         "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
         "quiet_under": record.quiet_under,

@@ -103,6 +103,10 @@ class AlertRow(SQLModel, table=True):
             "alerts_open_group", "group_key",
             sqlite_where=text("is_open AND group_key IS NOT NULL"), postgresql_where=text("is_open AND group_key IS NOT NULL"),
         ),
+        Index(
+            "alerts_ended_fingerprint", "fingerprint", "id",
+            sqlite_where=text("ended_at IS NOT NULL"), postgresql_where=text("ended_at IS NOT NULL"),
+        ),
     )  # fmt: skip
     id: int = row_id()
     fingerprint: str
@@ -117,6 +121,7 @@ class AlertRow(SQLModel, table=True):
     started_at: datetime | None = moment(nullable=True)
     group_key: str | None
     is_related: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
+    ended_at: datetime | None = moment(nullable=True)
     first_at: datetime = moment()
     changed_at: datetime = moment()
     reports: int
@@ -331,6 +336,7 @@ quieted = SQLModel.metadata.tables["quieted"]
 notes = SQLModel.metadata.tables["notes"]
 
 ALERT_IS_OPEN: ColumnElement[bool] = literal_column("alerts.is_open")
+ALERT_HAS_ENDED: ColumnElement[bool] = literal_column("alerts.ended_at IS NOT NULL")
 INCIDENT_IS_OPEN: ColumnElement[bool] = literal_column("incidents.is_open")
 INCIDENT_IS_STORM: ColumnElement[bool] = literal_column("incidents.storm")
 SILENCE_IS_IN_FORCE: ColumnElement[bool] = literal_column("silences.is_in_force")

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, exists, false, func, insert, or_, select, update
 
-from bot.alerts.matching import Candidate, Known, Sought
+from bot.alerts.matching import Candidate, Ended, Known, Sought
 from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.incident import Incident, Severity
@@ -166,6 +166,14 @@ class Work:
     def kept_by(self, silence: Silence | None) -> Kept:
         """What a silence has kept quiet so far."""
         return NOTHING_KEPT if silence is None else silence_rows.kept_by(self.connection, silence)
+
+    def end_of(self, fingerprint: str) -> Ended | None:
+        """The newest end of an alert that we heard of, where its sender said when that was."""
+        return self.pending.end_of(self.connection, fingerprint)
+
+    def look_up_ends(self, fingerprints: Iterable[str]) -> None:
+        """Read the ends of several alerts at once, for when they are asked for."""
+        self.pending.look_up_ends(self.connection, fingerprints)
 
     def look_up(self, fingerprints: Iterable[str]) -> None:
         """Read several alerts at once, for when they are asked for."""

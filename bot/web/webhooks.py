@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 import orjson
 import structlog
 
-from bot.alerts.source import FORM, Checks, Delivery, Shakes, Source, TakesQueries, limited_status
+from bot.alerts.source import FORM, Checks, Delivery, ProvesInBody, Shakes, Source, TakesQueries, limited_status
 from bot.clock import Clock
 from bot.errors import Unavailable, Unreadable, Unverified
 from bot.store import DatabaseDown
@@ -79,6 +79,7 @@ class Webhooks:
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
         self._measures, self._patience = measures, Patience(read_seconds)
         self._checks = {name: check for name, one in sources.items() if (check := _check_of(one)) is not None}
+        self._without_proof = {name: one.without_proof for name, one in sources.items() if isinstance(one, ProvesInBody)}
         self._mailbox: Mailbox | None = None
         self._asks, self._asking, self._asked = asks, asyncio.Semaphore(ASKED_AT_ONCE), 0
         self._limits, self._refusals = limits or Limits(), refusals
@@ -110,7 +111,6 @@ class Webhooks:
         body = await self._body(scope, receive)
         headers, query = _headers(scope), _query(scope)
         if scope["method"] == "GET":
-            # What proved who sent it has no business in the database.
             body = urlencode({key: value for key, value in query.items() if key != "token"}).encode()
             headers = headers | {"content-type": FORM}
         delivery = Delivery(body, headers, route, self._clock(), query)
@@ -120,7 +120,9 @@ class Webhooks:
         self._check_readable(source, delivery)
         identity = self._identity(source, delivery)
         try:
-            kept = Delivery(body, _kept(headers, secrets), route, delivery.received_at, query)
+            # What proved who sent it has no business in the database.
+            blank = self._without_proof.get(source.name)
+            kept = Delivery(blank(body) if blank else body, _kept(headers, secrets), route, delivery.received_at, query)
             answer, tell = self._mail().slip()
             self._inbox.take(source.name, kept, identity, tell)
             is_new = await answer

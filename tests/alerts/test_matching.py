@@ -7,7 +7,19 @@ from itertools import permutations, product
 import pytest
 
 from bot.alerts.alert import Kind, Severity, Status
-from bot.alerts.matching import Candidate, Flood, Grouping, Known, gathered, group_of, may_open, place
+from bot.alerts.matching import (
+    LATE,
+    Candidate,
+    Ended,
+    Flood,
+    Grouping,
+    Known,
+    gathered,
+    group_of,
+    may_open,
+    place,
+    was_overtaken,
+)
 from bot.alerts.routing import Matcher, Outcome, Route, choose_route
 from tests.builders import NOON, after, alert
 
@@ -135,6 +147,44 @@ def test_another_name_of_a_service_is_the_service():
 
     assert placement.service == "checkout"
     assert placement.incident == 4
+
+
+def fired(changed_at=None, **changes):
+    return alert(started_at=after(-3), changed_at=changed_at, **changes)
+
+
+HEARD_NOW, HEARD_BEFORE = Ended(after(-2), NOON), Ended(after(-2), after(-1))
+
+
+@pytest.mark.parametrize(
+    ("one", "ended", "is_late"),
+    [
+        (fired(after(-3)), HEARD_NOW, True),
+        (fired(after(-3)), HEARD_BEFORE, True),
+        (fired(after(-3)), None, False),
+        (fired(after(-1)), HEARD_NOW, False),
+        # At one moment: it fires.
+        (fired(after(-2)), HEARD_NOW, False),
+        # Its sender does not say when it changed.
+        (fired(None), HEARD_NOW, False),
+        # Its sender may give the old start once more: then only what comes right after the end is late.
+        (fired(after(-3), restarts=True), HEARD_NOW, True),
+        (fired(after(-3), restarts=True), Ended(after(-2), NOON - LATE), True),
+        (fired(after(-3), restarts=True), HEARD_BEFORE, False),
+        (fired(after(-3), status=Status.RESOLVED), HEARD_NOW, False),
+    ],
+)
+def test_what_fired_before_its_end_and_comes_after_the_news_of_it_is_late(one, ended, is_late):
+    assert was_overtaken(one, ended, NOON) is is_late
+
+
+@pytest.mark.parametrize("known", [None, Known(4)])
+def test_what_is_late_opens_nothing_and_pages_nobody(known):
+    placement = place(fired(after(-3)), "main", (OPENS, REST), {}, Grouping(), known, (NEAR,), NOON, HEARD_NOW)
+
+    assert (placement.outcome, placement.was_overtaken) == (Outcome.RECORD, True)
+    assert placement.incident == (None if known is None else 4)
+    assert placement.reason == "it was over before this came"
 
 
 @pytest.mark.parametrize(("status", "is_repeat"), [(Status.FIRING, True), (Status.RESOLVED, False)])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from bot.alerts.alert import Severity, Status
-from bot.alerts.reading import moment, severity_of, web_url
+from bot.alerts.reading import MOST, moment, severity_of, web_url
 from bot.alerts.registry import OURS, source_named, sources
 from bot.alerts.source import FORM, Checks, Delivery, Example, Source
 from bot.errors import Refused, Unreadable, Unverified
@@ -333,6 +333,23 @@ def test_five_hundred_alerts_and_very_long_texts_are_read():
     assert len({one.identity for one in alerts}) == 500
     assert len(alerts[0].description) == 20_000
     assert alerts[0].defaults == ("started_at",)
+
+
+MANY = {
+    "alertmanager": b'{"alerts": [%s]}', "grafana": b'{"alerts": [%s]}', "cloudevents": b"[%s]", "generic": b"[%s]",
+    "updown": b"[%s]",
+    "pagerduty": b'{"messages": [%s]}', "snyk": b'{"newIssues": [%s], "removedIssues": [], "project": {"id": "p"}}',
+}  # fmt: skip
+"""Where each of those that send more than one at once writes them."""
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_more_at_once_than_any_sender_writes_are_refused_before_each_is_looked_at(name):
+    source, event = source_named(name), {"X-Snyk-Event": "project_snapshot/v0"}
+    body = MANY[name] % b",".join([b"{}"] * (MOST + 1))
+
+    with pytest.raises(Unreadable, match=f"{MOST + 1} at once, more than {MOST}; send them in parts"):
+        source.parse(delivery(body, event), {})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Known
+from bot.alerts.matching import Candidate, Ended, Known
 from bot.alerts.routing import Matcher, Outcome, Route
 from bot.errors import Refused
 from bot.incidents import inputs as says
@@ -283,6 +283,29 @@ def test_the_last_alert_to_clear_starts_the_hold():
     assert decision.incident.cleared_at == after(3)
     assert [(timer.key, timer.due_at) for timer in decision.timers] == [("INC-7/hold", after(9))]
     assert decision.entries[0].at == after(3)
+
+
+def test_an_end_from_before_it_fired_again_is_told_and_ends_nothing():
+    again = decided(incident(), report(alert(started_at=after(4)), Known(7), now=after(4)), after(4)).incident
+    ended = alert(status=AlertStatus.RESOLVED, ended_at=after(3), changed_at=after(3))
+    decision = decided(again, report(ended, Known(7), now=after(5)), after(5))
+
+    assert [(one.type, one.at) for one in decision.entries] == [("alert_resolved", after(3))]
+    assert decision.incident is None
+    assert decision.effects == decision.timers == ()
+    assert (decision.alert.is_firing, decision.alert.started_at, decision.alert.ended) == (True, after(4), None)
+    assert "cleared before it fired again" in decision.reason
+
+
+def test_what_fired_before_an_end_that_is_known_fires_no_more():
+    ended = alert(status=AlertStatus.RESOLVED, ended_at=after(3), changed_at=after(3))
+    first = decided(incident(), report(ended, Known(7)), after(4))
+    late = report(alert(changed_at=after(seconds=-30)), Known(7), now=after(5))
+    placement = replace(late.placement, outcome=Outcome.RECORD, was_overtaken=True)
+    decision = decided(first.incident, replace(late, placement=placement, record=first.alert), after(5))
+
+    assert (decision.incident, decision.entries, decision.effects) == (None, (), ())
+    assert (decision.alert.is_firing, decision.alert.ended) == (False, Ended(after(3), after(4)))
 
 
 def test_an_end_before_the_start_is_taken_as_the_start():

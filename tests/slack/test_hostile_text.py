@@ -6,11 +6,19 @@ The texts go in as they would: in alerts, commands and forms. What is looked at 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
+from bot.alerts.alert import Kind, Status
+from bot.alerts.registry import OURS
+from bot.alerts.source import FORM, Delivery, Example, Source
+from bot.clock import wall_clock
+from bot.errors import Unreadable
 from bot.incidents.inputs import DigestDue
 from bot.slack import ids
 from bot.slack.views.blocks import link
@@ -136,6 +144,57 @@ def test_no_text_of_an_alert_is_more_than_text_anywhere_in_slack_nor_in_a_draft(
         one for text in drafts for one in re.findall(r"<(?:!(?!--)|[@#])[^>]*>|(?<!\[link)(?<!\\)\]\(https?://evil[^)]*\)", text)
     ] == []
     assert [name for name in (one.name for one in office.space.channels.values()) if not re.fullmatch(r"[a-z0-9_-]+", name)] == []
+
+
+EVIL = " <!channel> <@U0EVIL001> <https://evil.example|https://pagerduty.com> \u202e"
+
+
+def poisoned(source: Source, example: Example, now: datetime) -> tuple[bytes, dict[str, str]]:
+    """An example with that behind every one of its texts, but for those without which it would not fire any more."""
+    is_form = example.content_type == FORM
+    body = example.body_at(now)
+    tree: Any = dict(parse_qsl(body.decode())) if is_form else json.loads(body)
+
+    def written() -> tuple[bytes, dict[str, str]]:
+        raw = urlencode(tree).encode() if is_form else json.dumps(tree).encode()
+        return raw, example.sent_by(source, SECRET, wall_clock(), raw)
+
+    def fires() -> bool:
+        raw, headers = written()
+        one = Delivery(raw, {name.lower(): value for name, value in headers.items()}, "main", now)
+        with suppress(Unreadable):
+            alerts = source.parse(one, {}).alerts
+            return bool(alerts) and alerts[0].status is Status.FIRING and alerts[0].kind is not Kind.TEST
+        return False
+
+    for inside, name in places(tree):
+        before = inside[name]
+        inside[name] = before + EVIL
+        if not fires():
+            inside[name] = before
+    assert any(inside[name].endswith(EVIL) for inside, name in places(tree)), source.name
+    return written()
+
+
+def places(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """Every text in a tree: what it is in, and its name or number there."""
+    for name in list(tree) if isinstance(tree, dict) else range(len(tree)):
+        if isinstance(tree[name], dict | list):
+            yield from places(tree[name])
+        elif isinstance(tree[name], str):
+            yield tree, name
+
+
+def test_no_source_has_a_text_that_is_more_than_text_in_slack(office):
+    firing = [(one, example) for one in OURS for example in one.examples[:1] if one.name != "pagerduty"]
+    for source, example in firing:
+        body, headers = poisoned(source, example, office.world.clock())
+        assert post(f"{office.world.bot}/hooks/{source.name}/main", body, headers, 10).status == 202, source.name
+    office.settle()
+
+    told = json.dumps(sent(office))
+    assert told.count("evil.example") > 2 * len(firing)
+    assert found(sent(office), set(office.space.channels)) == []
 
 
 def test_what_people_write_may_name_people_and_never_calls_everybody(office):

@@ -9,7 +9,7 @@ from sqlalchemy import event, select, text
 from sqlalchemy import false as sql_false
 
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Known, Sought
+from bot.alerts.matching import Candidate, Ended, Known, Sought
 from bot.alerts.source import Delivery
 from bot.errors import Refused
 from bot.handle import Door
@@ -225,6 +225,46 @@ def test_a_cleared_alert_without_an_incident_is_forgotten(store):
 
     with store.reading() as work:
         assert work.known_alert("f") is None
+
+
+def test_the_end_of_an_alert_is_known_after_it_is_forgotten_and_once_however_often_it_is_told(store):
+    for minutes in (3, 5):
+        over = alert(status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))
+        door(store, after(minutes)).handle(AlertReported(over, "main"))
+
+    with store.reading() as work:
+        fingerprint = over.fingerprint("main")
+        assert work.known_alert(fingerprint) is None
+        assert work.end_of(fingerprint) == Ended(after(2), after(5))
+        assert work.end_of("another") is None
+        assert work.connection.execute(text("SELECT count(*) FROM alerts")).scalar() == 1
+
+
+def test_of_two_ends_the_newest_counts_whichever_comes_last(store):
+    over = alert(status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))
+    fingerprint = over.fingerprint("main")
+    for later, heard in ((4, 5), (2, 6)):
+        door(store, after(heard)).handle(AlertReported(replace(over, ended_at=after(later), changed_at=after(later)), "main"))
+
+    with store.reading() as work:
+        assert work.end_of(fingerprint).at == after(4)
+    between = alert(started_at=after(3), changed_at=after(3))
+    assert door(store, after(7)).handle(AlertReported(between, "main")).incident is None
+
+
+def test_what_comes_late_for_an_incident_that_is_over_opens_no_other(store):
+    one = alert(changed_at=after(seconds=-30))
+    over = replace(one, status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))
+    door(store).handle(AlertReported(one, "main"))
+    door(store, after(3)).handle(AlertReported(over, "main"))
+    door(store, after(4)).handle(Resolve(1, ANA))
+
+    late = door(store, after(5)).handle(AlertReported(one, "main"))
+    again = door(store, after(6)).handle(AlertReported(replace(one, started_at=after(6), changed_at=after(6)), "main"))
+
+    assert late.decision.reason == "it was over before this came"
+    assert late.incident is None
+    assert again.incident.number == 2
 
 
 # --- timers -----------------------------------------------------------------------------------

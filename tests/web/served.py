@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.alerts.registry import source_named
+from bot.alerts.registry import source_named, sources
 from bot.clock import wall_clock
 from sandbox.__main__ import SECRET
 from tests.stories.story import Story, telling
 
-SOURCES = ("alertmanager", "grafana", "pagerduty", "generic")
+SOURCES = tuple(sources())
+KINDS = ("alertmanager", "grafana", "pagerduty", "generic")
+"""One of each kind, for what takes a bot of its own: a token, a signature with its time, one that is never refused, a mapping."""
 PATIENT = 30
 
 
@@ -67,9 +69,18 @@ class Served:
         """The headers that let `body` in."""
         return dict(source_named(source).sign(body, self.secret(source), wall_clock()))
 
+    def sent(self, source: str, body: bytes) -> dict[str, str]:
+        """All headers that its sender would send, and that mean something: the event's name, what the body is."""
+        example = source_named(source).examples[0]
+        return {"Content-Type": example.content_type, **example.headers, **self.signature(source, body)}
+
+    def example(self, source: str) -> bytes:
+        """The first of its own examples."""
+        return source_named(source).examples[0].body_at(self.story.world.clock())
+
     def post(self, source: str, body: bytes, headers: Mapping[str, str] | None = None, route: str = "main") -> Answer:
         """A delivery; without `headers`, correctly signed."""
-        given = self.signature(source, body) if headers is None else dict(headers)
+        given = self.sent(source, body) if headers is None else dict(headers)
         return self.ask("POST", f"/hooks/{source}/{route}", body, given)
 
     def ask(

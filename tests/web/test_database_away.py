@@ -7,11 +7,11 @@ import pytest
 
 from bot.alerts.registry import source_named
 from tests.stories.test_faults import database_away
-from tests.web.served import SOURCES
+from tests.web.served import KINDS
 
 
 def test_every_sender_is_told_to_come_again_and_is_taken_once_it_does(fresh, database_url):
-    bodies = {source: source_named(source).examples[0].body_at(fresh.story.world.clock()) for source in SOURCES}
+    bodies = {source: source_named(source).examples[0].body_at(fresh.story.world.clock()) for source in KINDS}
     headers = {source: fresh.signature(source, body) for source, body in bodies.items()}
     fresh.story.comes_to_rest()
 

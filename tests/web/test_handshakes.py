@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bot.alerts.source import FORM
 from bot.errors import Unavailable
 from tests.web.served import SECRET, Served, dumped
 
@@ -57,6 +58,24 @@ def test_a_proxy_that_repeats_the_address_does_not_put_its_token_into_the_record
     assert "x-forwarded-proto" in kept
 
 
+@pytest.mark.parametrize(
+    ("source", "body", "content_type", "kept"),
+    [
+        (
+            "honeycomb", dumped({"id": "t1", "name": "Slow", "status": "OK", "shared_secret": SECRET, "n": 1.5}), "application/json",
+            b'{"id":"t1","name":"Slow","status":"OK","n":1.5}',
+        ),
+        ("statuscake", f"Name=a+b&Token={SECRET}&Status=Up&URL=&T%6fken=x".encode(), FORM, b"Name=a+b&Status=Up&URL="),
+    ],
+)  # fmt: skip
+def test_what_proves_in_the_body_who_sent_it_is_not_kept(served: Served, source, body, content_type, kept):
+    served.ask("POST", f"/hooks/{source}/main", body, {"Content-Type": content_type}).taken()
+    served.is_read()
+
+    [found] = [one for one in served.story.bot.store.deliveries(("done",), 50) if one.source == source]
+    assert found.body == kept
+
+
 def test_uptime_kuma_s_parts_may_come_by_get(served: Served):
     fields = {
         "msg": "[Shop] [🔴 Down] timeout", "monitor": '{"id": 5, "name": "Shop"}',
@@ -105,7 +124,7 @@ def test_nobody_else_is_asked(served: Served, address):
     assert asked == []
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"Type": 7}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b'{"Type": 7}', b'{"Type": [7]}', b'{"Type": {"a": 1}, "TopicArn": "t"}'])
 def test_what_is_no_envelope_and_has_the_token_is_put_aside_and_no_error_of_ours(served: Served, body):
     answer = served.ask("POST", f"/hooks/cloudwatch/main?token={SECRET}", body)
 

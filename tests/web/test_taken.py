@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from bot.alerts.registry import source_named
-from tests.web.served import SOURCES, Served, dumped
+from tests.web.served import KINDS, Served, dumped
 
 MARKUP = (
     "<!channel> <https://evil.example|https://bank.example> <@U0ANA> *b* `c` </script><script>alert(1)</script> &lt;!here&gt; {{7*7}}"
@@ -183,7 +183,7 @@ def triggers(served: Served) -> list[str]:
 # --- again ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", KINDS)
 def test_a_delivery_that_comes_again_is_one_effect(fresh, source):
     body = source_named(source).examples[0].body_at(fresh.story.world.clock())
     headers = fresh.signature(source, body)

@@ -131,6 +131,9 @@ def one_alert(
         links=_links(annotations, given, base),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=_changed_at(started_at, ended_at, defaults),
+        # A Prometheus that could not be reached, and can again, gives the start that it had.
+        restarts=True,
         group_key=first(body.get("groupKey")) or None,
         source_status=text_of(given.get("status")) or None,
         source_severity=word or None,
@@ -160,6 +163,11 @@ def _when(
         defaults.append("ended_at")
         ended_at = received_at
     return status, started_at or received_at, ended_at, defaults
+
+
+def _changed_at(started_at: datetime, ended_at: datetime | None, defaults: Sequence[str]) -> datetime | None:
+    is_told = "status" not in defaults and ("started_at" if ended_at is None else "ended_at") not in defaults
+    return (ended_at or started_at) if is_told else None
 
 
 def _links(annotations: Mapping[str, str], given: Mapping[str, Any], base: str) -> tuple[Any, ...]:

@@ -21,7 +21,17 @@ import orjson
 
 from bot.alerts import signatures
 from bot.alerts.alert import Alert, Kind, Status
-from bot.alerts.reading import ENVIRONMENT_LABELS, SERVICE_LABELS, first, first_label, json_value, kind_of, links_from, text_of
+from bot.alerts.reading import (
+    ENVIRONMENT_LABELS,
+    SERVICE_LABELS,
+    first,
+    first_label,
+    json_value,
+    kind_of,
+    links_from,
+    list_at,
+    text_of,
+)
 from bot.alerts.source import Delivery, Example, Reading
 from bot.alerts.sources import generic
 from bot.errors import Unreadable
@@ -107,7 +117,7 @@ def _events(delivery: Delivery) -> list[Event]:
         return [_binary(delivery, content_type)]
     body = json_value(delivery.body)
     if isinstance(body, list):
-        return [_structured(one, f"[{index}]") for index, one in enumerate(body)]
+        return [_structured(one, f"[{index}]") for index, one in enumerate(list_at(body, "the body"))]
     return [_structured(body, "")]
 
 

@@ -211,6 +211,7 @@ def _alert(
         links=links_from([("runbook", said.get("runbook"), "Runbook"), ("dashboard", said.get("dashboard"), "Dashboard")]),
         started_at=moved,
         ended_at=moved if status is Status.RESOLVED else None,
+        changed_at=at,
         occurrence=occurrence or None,
         source_status=state or None,
         source_severity=word or None,

@@ -73,6 +73,7 @@ ALERT_TYPES = {
     "success": Status.RESOLVED,
     "info": Status.INFO,
 }
+TEST = "[TEST]"
 UNSET = re.compile(r"\$[A-Z][A-Z0-9_]*(\[[^\]]*\])?|[Nn]ull|NULL")
 TELLING = ("alert_status", "alert_metric", "alert_query", "event_type")
 """What is worth reading beside the message."""
@@ -126,11 +127,11 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
     if at is None or is_incident or _is_reminder(said):
         # A reminder has its own time, later than the start; and an incident's start has no variable.
         defaults = (*defaults, "started_at")
-    at = at or delivery.received_at
+    changed_at, at = at, at or delivery.received_at
     return Alert(
         source="datadog",
         identity=_identity(given, name, scope),
-        kind=Kind.TEST if name.startswith("[TEST]") else Kind.ALERT,
+        kind=Kind.TEST if _is_test(given, name) else Kind.ALERT,
         status=status,
         title=short(name or "A monitor without a name"),
         severity=severity,
@@ -144,6 +145,7 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         started_at=at,
         # Datadog says when something changed, and not since when: of what is over, the end is all that is known.
         ended_at=at if status is Status.RESOLVED else None,
+        changed_at=None if is_incident else changed_at,
         group_key=first(given.get("aggreg_key")) or None,
         occurrence=first(given.get("alert_cycle_key")) or None,
         source_status=said or None,
@@ -152,6 +154,12 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         defaults=defaults if name else (*defaults, "title"),
         attributes=dict(given),
     )
+
+
+def _is_test(given: Mapping[str, Any], name: str) -> bool:
+    """Datadog's own test notifications are real transitions; only their words say what they are."""
+    words = (name, split_title(first(given.get("title")))[2], *(first(given.get(one)) for one in ("title", "alert_title", "body")))
+    return any(one.removeprefix("%%%").lstrip().upper().startswith(TEST) for one in words)
 
 
 def _heading(given: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -113,7 +113,7 @@ def read(body: Any, mapping: Mapping[str, str], delivery: Delivery, source: str 
 def _objects(body: Any, mapping: Mapping[str, str]) -> list[tuple[str, Any]]:
     path = mapping.get("alerts", "alerts")
     if isinstance(body, list):
-        return [(f"[{index}]", one) for index, one in enumerate(body)]
+        return [(f"[{index}]", one) for index, one in enumerate(list_at(body, "the body"))]
     if not isinstance(body, dict):
         raise Unreadable(f"expected a JSON object or a list of them, got {kind_of(body)}")
     inner = at_path(body, path)

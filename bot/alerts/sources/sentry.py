@@ -182,6 +182,8 @@ def _issue(issue: Mapping[str, Any], body: Mapping[str, Any], delivery: Delivery
         links=links_from([("source", issue.get("project_url"), "Project")]),
         started_at=started_at or ended_at or delivery.received_at,
         ended_at=(ended_at or delivery.received_at) if status is Status.RESOLVED else None,
+        # Who says that it is unresolved again gives no time of that.
+        changed_at=ended_at if status is Status.RESOLVED else seen if action == "created" else None,
         source_status=action,
         source_severity=word or None,
         defaults=_missing(title=title, started_at=started_at, ended_at=ended_at or status is not Status.RESOLVED),
@@ -220,6 +222,8 @@ def _event(
         url=web_url(event.get("web_url")) or web_url(url),
         links=links_from([("trace", labels.get("trace_url"), "Trace")]),
         started_at=started_at or delivery.received_at,
+        # By Sentry's clock; the others are of the machine that it happened on, which may send it much later.
+        changed_at=moment(event.get("received")),
         occurrence=first(event.get("event_id")) or None,
         source_status=first(body.get("action")) or None,
         source_severity=level or None,
@@ -252,6 +256,7 @@ def _metric(metric: Mapping[str, Any], body: Mapping[str, Any], delivery: Delive
         url=web_url(data.get("web_url")),
         started_at=started_at or ended_at or delivery.received_at,
         ended_at=(ended_at or delivery.received_at) if status is Status.RESOLVED else None,
+        changed_at=ended_at if status is Status.RESOLVED else started_at,
         group_key=first(rule.get("id")) or None,
         source_status=action,
         source_severity=action if status is Status.FIRING else None,

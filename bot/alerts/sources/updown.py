@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.alerts import signatures
 from bot.alerts.alert import Alert, Severity, Status
-from bot.alerts.reading import first, json_value, kind_of, long, moment, object_at, short, web_url
+from bot.alerts.reading import first, json_value, kind_of, list_at, long, moment, object_at, short, web_url
 from bot.alerts.source import Delivery, Example, Reading
 from bot.alerts.sources.healthchecks import when
 from bot.errors import Unreadable
@@ -81,7 +81,7 @@ def _list(body: bytes) -> list[Any]:
         return [value]
     if not isinstance(value, list):
         raise Unreadable(f"expected a JSON object or a list of them, got {kind_of(value)}")
-    return value
+    return list_at(value, "the body")
 
 
 def _alert(given: Mapping[str, Any], event: Event, word: str, place: str, received_at: datetime) -> Alert:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
 from bot.alerts.flapping import STEADY
-from bot.alerts.matching import Placement
+from bot.alerts.matching import Ended, Placement
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
@@ -44,6 +44,9 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
 
 
 def _placed(incident: Incident | None, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    if placement.was_overtaken:
+        is_here = incident is not None and incident.is_open
+        return _as_it_was(incident, report, placement, now) if is_here and incident else Decision(reason=placement.reason)
     if incident is None:
         return _without_incident(report, placement, now, policy)
     finding = report.alert.finding
@@ -92,7 +95,8 @@ def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, 
     """An alert that is acknowledged or muted where it comes from: it fires until it clears, or it would never clear here."""
     record, known = _record(report.alert, placement, incident.number, now), _state_of(incident, report)
     if known is not None:
-        record = replace(_as_known(record, known), is_firing=known.is_firing)
+        ended = report.record.ended if report.record else None
+        record = replace(_as_known(record, known), is_firing=known.is_firing, ended=ended)
     return Decision(alert=record, reason=placement.reason)
 
 
@@ -270,18 +274,12 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
         record = record if known is None else _as_known(record, known)
         return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
     at = min(alert.ended_at or now, now)
+    if alert.changed_at is not None and "started_at" not in known.filled_in and alert.changed_at < known.started_at:
+        return _had_cleared(incident, report, placement, known, at, now)
     at = max(at, known.started_at)
     record = _as_known(record, known)
     changed = _with_state(incident, known, replace(known, is_firing=False, changed_at=now))
-    cleared = entry(
-        changed,
-        at,
-        "alert_resolved",
-        BOT,
-        alert=name_of(alert),
-        fingerprint=placement.fingerprint,
-        received_at=now,
-    )
+    cleared = _cleared_entry(changed, alert, placement, at, now)
     told: tuple[Effect, ...] = ()
     timers: tuple[Timer, ...] = ()
     if changed.is_open:
@@ -295,6 +293,23 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
         alert=_as_known(record, known),
         reason=placement.reason,
     )
+
+
+def _had_cleared(
+    incident: Incident, report: AlertReported, placement: Placement, known: AlertState, at: datetime, now: datetime
+) -> Decision:
+    """It cleared and fired again, and the news of the first came last: that is told, and it fires."""
+    record = _as_known(_record(report.alert, placement, incident.number, now), known)
+    return Decision(
+        entries=(_cleared_entry(incident, report.alert, placement, at, now),),
+        alert=replace(record, is_firing=True, ended=None),
+        reason=f"{name_of(report.alert)} cleared before it fired again",
+    )
+
+
+def _cleared_entry(incident: Incident, alert: Alert, placement: Placement, at: datetime, now: datetime) -> Entry:
+    fingerprint = placement.fingerprint
+    return entry(incident, at, "alert_resolved", BOT, alert=name_of(alert), fingerprint=fingerprint, received_at=now)
 
 
 def when_quiet(
@@ -391,6 +406,7 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
         at=now,
         group=placement.group,
         is_related=placement.is_related,
+        ended=Ended(alert.changed_at, now) if alert.status is Status.RESOLVED and alert.changed_at else None,
     )
 
 

@@ -186,6 +186,23 @@ def test_an_incident_in_a_status_of_ones_own_is_taken_as_going_on():
     assert (one.status, one.identity, one.defaults) == (Status.FIRING, "incident/42", ("status", "started_at"))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"title": "[TEST] [Triggered on {host:db-1}] Disk is nearly full"},
+        {"title": "[Triggered on {host:db-1}] [Test] Disk is nearly full"},
+        {"alert_title": "[TEST] Disk is nearly full"},
+        {"body": "%%% [TEST] This is a test notification. %%%"},
+    ],
+)
+def test_a_test_notification_says_so_anywhere_and_is_no_alert(given):
+    assert read(**given).kind is Kind.TEST
+
+
+def test_a_monitor_of_tests_is_an_alert():
+    assert read(title="[Triggered on {env:test}] [checkout] tests fail", alert_title="Tests fail").kind is Kind.ALERT
+
+
 @pytest.mark.parametrize("title", ["[Triggered on {host:a}] [TEST] Disk", "[TEST] Disk"])
 def test_a_test_notification_pages_nobody(title):
     assert read(title=title, alert_title="$ALERT_TITLE").kind is Kind.TEST

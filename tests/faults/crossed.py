@@ -1,0 +1,427 @@
+"""Deliveries of several senders at once that overtake each other, get lost and come twice, on the real street.
+
+Each goes through the way in, the inbox and the intake. At the end of each story it is told once more, in the order in which
+everything happened and with nothing lost; what then fires, since when, who acknowledged when, and who was paged must be the
+same. Two things are not, on purpose: an alert of which we first hear that it is over pages nobody, and the timeline does not
+tell what is over before it is heard of.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import structlog
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from bot.alerts.matching import LATE
+from bot.alerts.registry import source_named, sources
+from bot.alerts.source import PagerReport
+from bot.handle import Door
+from bot.incidents.incident import Incident, incident_keyed
+from bot.incidents.inputs import PagerReported
+from bot.incidents.policy import Policy, RouteRule
+from bot.store import Store
+from bot.store.tables import metadata
+from bot.web.measures import Measures
+from bot.web.webhooks import Webhooks
+from bot.worker.due import DueTimers
+from bot.worker.intake import Intake
+from tests.builders import ANA, BEN, NOON
+from tests.faults.orders import record
+
+SECRET = "crossed-canary-5"
+STEPS = 30
+HOLD = timedelta(minutes=10)
+PATIENCE = HOLD - timedelta(minutes=2)
+"""Everything arrives before an incident ends by itself: what comes later is of another story."""
+POLICY = Policy.model_validate({
+    "routes": [RouteRule(name="all", severity="SEV2").model_dump()], "resolve": {"automatic": True, "hold": "10m"},
+    "grouping": {"window": "0s"}, "services": {},
+})  # fmt: skip
+PEOPLE = {"PANA": ANA, "PBEN": BEN}
+
+
+def text_of(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def _group(name: str, start: datetime, end: datetime | None, **more: Any) -> dict[str, Any]:
+    labels = {"alertname": name, "service": name, "severity": "critical"}
+    status = "firing" if end is None else "resolved"
+    one = {"status": status, "labels": labels, "startsAt": text_of(start), "endsAt": text_of(end) if end else "0001-01-01T00:00:00Z"}
+    return {"version": "4", "status": status, "alerts": [one | {"fingerprint": f"{name:0>16}"}], **more}
+
+
+def _alertmanager(name: str, start: datetime, end: datetime | None) -> Any:
+    return _group(name, start, end)
+
+
+def _grafana(name: str, start: datetime, end: datetime | None) -> Any:
+    return _group(name, start, end, orgId=1)
+
+
+def _datadog(name: str, start: datetime, end: datetime | None) -> Any:
+    return {
+        "alert_id": name, "alert_scope": f"service:{name}", "alert_transition": "Recovered" if end else "Triggered",
+        "alert_title": name, "alert_priority": "P1", "date": str(int((end or start).timestamp() * 1000)), "tags": f"service:{name}",
+    }  # fmt: skip
+
+
+def _cloudwatch(name: str, start: datetime, end: datetime | None) -> Any:
+    at = end or start
+    return {
+        "id": f"{name}-{at.timestamp()}", "detail-type": "CloudWatch Alarm State Change", "account": "1", "region": "eu-west-1",
+        "resources": [f"arn:aws:cloudwatch:eu-west-1:1:alarm:{name}"],
+        "detail": {
+            "alarmName": name, "configuration": {"description": f"severity=critical service={name}"},
+            "state": {"value": "OK" if end else "ALARM", "timestamp": text_of(at)},
+        },
+    }  # fmt: skip
+
+
+def _sentry(name: str, start: datetime, end: datetime | None) -> Any:
+    if end is not None:
+        return {"action": "resolved", "data": {"issue": {"id": name, "title": name, "firstSeen": text_of(start)}}}
+    event = {
+        "event_id": f"{name}-{start.timestamp()}", "issue_id": name, "title": name, "level": "fatal",
+        "received": start.timestamp(), "datetime": text_of(start),
+    }  # fmt: skip
+    return {"action": "triggered", "data": {"event": event, "triggered_rule": "all"}}
+
+
+SENDERS: Mapping[str, Callable[[str, datetime, datetime | None], Any]] = {
+    "alertmanager": _alertmanager, "grafana": _grafana, "datadog": _datadog, "cloudwatch": _cloudwatch, "sentry": _sentry,
+}  # fmt: skip
+GIVES_OLD_STARTS = ("alertmanager", "grafana")
+"""Their word may be old for `LATE` only: see `was_overtaken`."""
+
+
+@dataclass(slots=True)
+class Story:
+    """One alert: when it fired and when it was over, in turns."""
+
+    source: str
+    name: str
+    turns: list[datetime] = field(default_factory=list)
+
+    @property
+    def fires(self) -> bool:
+        """Whether it does in the end."""
+        return len(self.turns) % 2 == 1
+
+
+@dataclass(slots=True)
+class Letter:
+    """A delivery: of a turn of an alert, or an acknowledgement in PagerDuty."""
+
+    source: str
+    story: Story
+    body: bytes
+    headers: dict[str, str]
+    at: datetime
+    turn: int | None = None
+    person: str = ""
+
+    @property
+    def is_fire(self) -> bool:
+        return self.turn is not None and self.turn % 2 == 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What is left of a story."""
+
+    firing: frozenset[tuple[str, datetime]]
+    """Which alerts fire in open incidents, and since when."""
+    acks: Mapping[str, tuple[datetime | None, str | None]]
+    """Of each alert that was ever paged for: when and by whom."""
+    pages: Counter[str]
+    facts: frozenset[tuple[str, str, datetime]]
+    """What the timelines tell of each alert, and when that was."""
+    open: frozenset[str]
+
+
+class Street:
+    """A bot without its threads, on a record that is there."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.now, self.loop = store, NOON, asyncio.new_event_loop()
+        self.writer = store.inbox_writer(lambda: None)
+        clock = lambda: self.now  # noqa: E731
+        self.door = Door(store, clock, lambda: POLICY, lambda: ())
+        self.timers = DueTimers(store=store, door=self.door)
+        self.webhooks = Webhooks(
+            sources=sources(), secrets_of=lambda name, route: (SECRET,), mapping_of=lambda route: {}, inbox=self.writer, clock=clock,
+            wall_clock=clock, measures=Measures(),
+        )  # fmt: skip
+        shared: dict[str, Any] = {"sources": sources(), "report": _told, "store": store, "door": self.door}
+        self.intakes = (Intake(**shared, but="pagerduty"), Intake(**shared, only="pagerduty"))
+
+    def close(self) -> None:
+        """Stop."""
+        self.writer.close()
+        self.loop.close()
+
+    def is_empty_at(self, at: datetime) -> None:
+        """Begin anew."""
+        with self.store.writing() as work:
+            for table in metadata.sorted_tables:
+                work.connection.execute(table.delete())
+        self.now = at
+
+    def takes(self, letter: Letter) -> None:
+        """A delivery comes in, and is read."""
+        source = source_named(letter.source)
+        signed = {name.lower(): value for name, value in source.sign(letter.body, SECRET, self.now).items()}
+        headers = [(name.encode(), value.encode()) for name, value in (signed | letter.headers).items()]
+        scope = {"type": "http", "method": "POST", "path": f"/hooks/{letter.source}/main", "query_string": b"", "headers": headers}
+        said: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": letter.body}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        self.loop.run_until_complete(self.webhooks(scope, receive, send))  # type: ignore[arg-type]
+        assert said[0]["status"] == 202, said
+        for intake in self.intakes:
+            while intake.run_once():
+                pass
+        assert self.store.inbox_depth() == {}
+
+    def passes(self, span: timedelta) -> None:
+        """Time; what falls due is done."""
+        self.now += span
+        self.timers.run_once()
+
+    def incident_of(self, name: str) -> Incident | None:
+        """The newest incident of an alert."""
+        return next((one for one in self.store.incidents(500) if one.service == name or one.title == name), None)
+
+    def end(self) -> End:
+        """How everything stands."""
+        found = self.store.incidents(500)
+        names = {one.number: one.title for one in found}
+        facts = [
+            (names[one.number], entry.type, entry.at)
+            for one in found
+            for entry in self.store.timeline(one.ref)
+            if entry.type in ("alert_started", "alert_resolved", "ack")
+        ]
+        assert len(facts) == len(set(facts)), f"told twice: {Counter(facts).most_common(1)}"
+        return End(
+            firing=frozenset((state.title, state.started_at) for one in found if one.is_open for state in one.firing),
+            acks={one.title: (one.episode.acknowledged_at, one.episode.acknowledged_by) for one in found},
+            pages=Counter(one.title for one in found for episode in one.episodes if episode.pages),
+            facts=frozenset(facts),
+            open=frozenset(one.title for one in found if one.is_open),
+        )
+
+
+def _told(report: PagerReport) -> PagerReported | str:
+    number = incident_keyed(report.key or "")
+    return "not ours" if number is None else PagerReported(number, report, person=PEOPLE[report.person or ""])
+
+
+class Crossed(RuleBasedStateMachine):
+    """Alerts of five senders, and people who acknowledge; each rule is something that happens, or arrives, or does not."""
+
+    street: ClassVar[Street]
+    seen: ClassVar[Counter[str]] = Counter()
+
+    @initialize()
+    def begin(self) -> None:
+        """Nothing has happened yet."""
+        self.street.is_empty_at(NOON)
+        self.stories = {f"{source}-{number}": Story(source, f"{source}-{number}") for source in SENDERS for number in (1, 2)}
+        self.letters: list[Letter] = []
+        self.on_its_way: list[Letter] = []
+        self.arrived: list[Letter] = []
+        self.heard_end: dict[str, tuple[datetime, datetime]] = {}
+        """Of each alert, the latest end that was heard of: when it was, and when that was heard."""
+        self.must_page: set[str] = set()
+
+    # --- what happens -------------------------------------------------------------------------
+
+    @precondition(lambda self: self.street.now - NOON < PATIENCE)
+    @rule(which=some.sampled_from([f"{source}-{number}" for source in SENDERS for number in (1, 2)]))
+    def turns(self, which: str) -> None:
+        """An alert fires, or is over; its sender says so."""
+        self.passes(1)
+        story = self.stories[which]
+        story.turns.append(self.street.now)
+        turn = len(story.turns) - 1
+        start, end = story.turns[turn - turn % 2], (self.street.now if turn % 2 else None)
+        headers = {"content-type": "application/json"}
+        if story.source == "sentry":
+            resource = "issue" if end else "event_alert"
+            headers |= {"sentry-hook-resource": resource, "sentry-hook-timestamp": str(int(self.street.now.timestamp()))}
+            headers |= {"request-id": f"{which}-{turn}"}
+        body = json.dumps(SENDERS[story.source](which, start, end)).encode()
+        self.sends(Letter(story.source, story, body, headers, self.street.now, turn))
+
+    @precondition(lambda self: self.waiting())
+    @rule(at=some.integers(0, 20), person=some.sampled_from(tuple(PEOPLE)))
+    def is_acknowledged(self, at: int, person: str) -> None:
+        """Somebody picks up the phone; PagerDuty says so."""
+        self.passes(1)
+        waiting = self.waiting()
+        incident = waiting[at % len(waiting)]
+        story = self.stories[incident.title]
+        self.sends(self.acknowledgement(story, incident, person, self.street.now))
+
+    def acknowledgement(self, story: Story, incident: Incident, person: str, at: datetime) -> Letter:
+        key = incident.episode.dedup_key
+        data = {"id": f"P{story.name}", "type": "incident", "incident_key": key, "status": "acknowledged", "assignees": []}
+        agent = {"id": person, "type": "user_reference", "summary": person}
+        event = {
+            "id": f"E{story.name}",
+            "event_type": "incident.acknowledged",
+            "occurred_at": text_of(at),
+            "agent": agent,
+            "data": data,
+        }
+        body = json.dumps({"event": event}).encode()
+        return Letter("pagerduty", story, body, {"x-webhook-id": f"ack-{story.name}"}, at, person=person)
+
+    def waiting(self) -> list[Incident]:
+        """Pages that nobody has picked up, as far as PagerDuty knows."""
+        picked_up = {letter.story.name for letter in self.letters if letter.person}
+        found = self.street.store.incidents(500)
+        return [one for one in found if one.is_open and one.episode.pages and one.title not in picked_up]
+
+    def sends(self, letter: Letter) -> None:
+        self.letters.append(letter)
+        self.on_its_way.append(letter)
+
+    @precondition(lambda self: self.on_its_way)
+    @rule(at=some.integers(0, 50))
+    def arrives(self, at: int) -> None:
+        """Any of what is on its way arrives."""
+        index = at % len(self.on_its_way)
+        self.seen["overtook"] += index > 0
+        self.hears(self.on_its_way.pop(index))
+
+    @precondition(lambda self: self.arrived)
+    @rule(at=some.integers(0, 50))
+    def arrives_again(self, at: int) -> None:
+        """What arrived arrives once more: its sender did not hear that it was taken."""
+        letter = self.arrived[at % len(self.arrived)]
+        heard = self.heard_end.get(letter.story.name)
+        if letter.source in GIVES_OLD_STARTS and letter.is_fire and heard and self.street.now - heard[1] > LATE:
+            # By then it means that it fires again.
+            return
+        self.seen["again"] += 1
+        self.street.takes(letter)
+
+    @precondition(lambda self: self.on_its_way)
+    @rule(at=some.integers(0, 50))
+    def is_lost(self, at: int) -> None:
+        """It is lost; its sender tries again, after all that is on its way by now."""
+        self.seen["lost"] += 1
+        self.on_its_way.append(self.on_its_way.pop(at % len(self.on_its_way)))
+
+    @rule(seconds=some.sampled_from((1, 7, 20)))
+    def time_passes(self, seconds: int) -> None:
+        """Not long enough for an incident to end by itself."""
+        if self.street.now - NOON < PATIENCE:
+            self.passes(seconds)
+
+    def passes(self, seconds: int) -> None:
+        # What may be old for a while only, comes within that while.
+        soon = self.street.now + timedelta(seconds=seconds)
+        for letter in [one for one in self.on_its_way if self.is_due(one, soon)]:
+            self.on_its_way.remove(letter)
+            self.hears(letter)
+        self.street.passes(timedelta(seconds=seconds))
+
+    def is_due(self, letter: Letter, at: datetime) -> bool:
+        heard = self.heard_end.get(letter.story.name)
+        return letter.source in GIVES_OLD_STARTS and letter.is_fire and heard is not None and at - heard[1] > LATE
+
+    def hears(self, letter: Letter) -> None:
+        story = letter.story.name
+        heard = self.heard_end.get(story)
+        if letter.turn is not None and not letter.is_fire and (heard is None or letter.at > heard[0]):
+            self.heard_end[story] = letter.at, self.street.now
+        elif letter.is_fire and (heard is None or letter.at > heard[0]):
+            self.must_page.add(story)
+        self.seen[letter.source] += 1
+        self.arrived.append(letter)
+        self.street.takes(letter)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Everything arrives, last in first; then the same once more in its order."""
+        if not hasattr(self, "stories"):
+            return
+        while self.on_its_way:
+            self.hears(self.on_its_way.pop())
+        self.street.passes(timedelta(0))
+        found, until = self.street.end(), self.street.now
+        self.street.passes(HOLD)
+        later = self.street.end()
+        wanted, wanted_later = self.in_order(until)
+        self.is_the_same(found, wanted)
+        assert later.open == wanted_later.open == {name for name, one in self.stories.items() if one.fires}
+
+    def in_order(self, until: datetime) -> tuple[End, End]:
+        """The end of the same, with nothing late, lost or twice."""
+        self.street.is_empty_at(NOON)
+        for letter in self.letters:
+            self.street.passes(letter.at - self.street.now)
+            if letter.person:
+                incident = self.street.incident_of(letter.story.name)
+                assert incident is not None
+                letter = self.acknowledgement(letter.story, incident, letter.person, letter.at)
+            self.street.takes(letter)
+        self.street.passes(until - self.street.now)
+        found = self.street.end()
+        self.street.passes(HOLD)
+        return found, self.street.end()
+
+    def is_the_same(self, found: End, wanted: End) -> None:
+        """As far as it can be: see the head of this file."""
+        assert found.firing == wanted.firing
+        assert {name for name, _ in found.firing} == {name for name, one in self.stories.items() if one.fires}
+        assert {name: found.pages[name] for name in found.pages} == dict.fromkeys(self.must_page, 1)
+        assert wanted.pages == Counter(dict.fromkeys((name for name, one in self.stories.items() if one.turns), 1))
+        assert found.acks == {name: wanted.acks[name] for name in found.acks}
+        assert found.facts <= wanted.facts, f"never happened: {found.facts - wanted.facts}"
+        # What is left out is only of turns that were over before they were heard of.
+        assert {one for one in wanted.facts - found.facts if one[1] == "ack"} == set()
+        self.seen["overtaken"] += len(wanted.facts) > len(found.facts)
+
+
+def play(number: int, examples: int, store: Store, machine: type[Crossed] = Crossed) -> Counter[str]:
+    """So many stories, drawn by that seed; what happened in them. Raises AssertionError with the shortest that goes wrong."""
+    machine.street, machine.seen = Street(store), Counter()
+    given = settings(
+        max_examples=examples, stateful_step_count=STEPS, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink), print_blob=False, report_multiple_bugs=False,
+    )  # fmt: skip
+    try:
+        run_state_machine_as_test(seed(number)(machine), settings=given)
+    finally:
+        machine.street.close()
+    return machine.seen
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.crossed", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--examples", type=int, default=500)
+    chosen = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with record() as one:
+        print(play(chosen.seed, chosen.examples, one))

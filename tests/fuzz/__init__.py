@@ -1,0 +1,1 @@
+"""Bodies that nobody would send on purpose, a million of them: see `__main__.py`."""
