@@ -48,7 +48,7 @@ from bot.slack.views.blocks import Message, View, context, link, said, section
 from bot.slack.views.text import as_typed, clean, defused, escape, fit, reason
 from bot.store import Store
 
-LOOKS = frozenset({"help", "list", "who", "timeline", "runbook", "silences"})
+LOOKS = frozenset({"help", "list", "who", "timeline", "alerts", "runbook", "silences"})
 """What guests of the workspace may do: look, as far as the buttons let them."""
 MOST_NAMED = 5
 """Open incidents that are named where it is not clear which is meant."""
@@ -92,8 +92,9 @@ class Desk:
         self._subs: dict[str, Callable[[Request, Asker], Reply]] = {
             "declare": self._declare, "ack": self._simple(Acknowledge), "escalate": self._simple(Escalate),
             "page": self._page, "sev": self._sev, "status": self._status, "role": self._role, "note": self._note,
-            "update": self._update, "timeline": self._timeline, "who": self._who, "list": self._list,
-            "merge": self._merge, "split": self._split, "resolve": self._resolve, "reopen": self._reopen, "cancel": self._cancel,
+            "update": self._update, "timeline": self._timeline, "alerts": self._alerts, "who": self._who,
+            "list": self._list, "merge": self._merge, "split": self._split, "resolve": self._resolve,
+            "reopen": self._reopen, "cancel": self._cancel,
             "close": self._simple(Close), "postmortem": self._postmortem, "runbook": self._runbook,
             "silence": self._silence, "silences": self._silences,
             "metrics": self._digest, "digest": self._digest, "help": self._help,
@@ -277,6 +278,9 @@ class Desk:
         incident = self._meant(request.number, asker, only_open=False)
         return Reply(self._timeline_of(incident, 0))
 
+    def _alerts(self, request: Request, asker: Asker) -> Reply:
+        return Reply(self._alerts_of(self._meant(request.number, asker, only_open=False), 0))
+
     def _who(self, request: Request, asker: Asker) -> Reply:
         try:
             incident = self._meant(request.number, asker, only_open=False)
@@ -352,7 +356,7 @@ class Desk:
             action, _, value = value.partition(":")
         if action == ids.LINK:
             return Reply()
-        if action not in (ids.TIMELINE, ids.TIMELINE_PAGE, ids.WHO, ids.RUNBOOK):
+        if action not in (ids.TIMELINE, ids.TIMELINE_PAGE, ids.ALERTS, ids.ALERTS_PAGE, ids.WHO, ids.RUNBOOK):
             self._refuse_guest(asker.person)
         if action == ids.DECLARE:
             return self._declare_announced(value)
@@ -389,12 +393,18 @@ class Desk:
             ids.RUNBOOK: lambda: Reply(self._runbook_of(incident)),
             ids.TIMELINE: lambda: Reply(self._timeline_of(incident, 0)),
             ids.TIMELINE_PAGE: lambda: Reply(self._timeline_of(incident, page)),
+            ids.ALERTS: lambda: Reply(self._alerts_of(incident, 0)),
+            ids.ALERTS_PAGE: lambda: Reply(self._alerts_of(incident, page)),
         }
         return views[action]() if action in views else None
 
     def _timeline_of(self, incident: Incident, page: int) -> Message:
         shown, total = self._store.timeline_page(incident.ref, page, answers.PAGE_LINES)
         return answers.timeline(incident, shown, total, page)
+
+    def _alerts_of(self, incident: Incident, page: int) -> Message:
+        shown, total = self._store.alerts_page(incident.number, page, answers.PAGE_LINES)
+        return answers.alerts(incident, shown, total, self._now(), page)
 
     def _input_of(self, action: str, incident: Incident, asker: Asker) -> Input:
         number, by = incident.number, asker.person

@@ -19,6 +19,8 @@ PAGE = "page"
 RUNBOOK = "runbook"
 TIMELINE = "timeline"
 TIMELINE_PAGE = "timeline_page"
+ALERTS = "alerts"
+ALERTS_PAGE = "alerts_page"
 DECLARE = "declare"
 RESOLVE_NOW = "resolve_now"
 KEEP_OPEN = "keep_open"
@@ -51,6 +53,8 @@ BUTTONS = frozenset(
         RUNBOOK,
         TIMELINE,
         TIMELINE_PAGE,
+        ALERTS,
+        ALERTS_PAGE,
         DECLARE,
         RESOLVE_NOW,
         KEEP_OPEN,

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 from bot.alerts.quiet import Kept, Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Lane
+from bot.incidents.holdings import HeldAlert, Share
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import Input
 from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
-from bot.store import arrivals, inbox, logs, outbox, queues, reports, silences
+from bot.store import arrivals, holdings, inbox, logs, outbox, queues, reports, silences
 from bot.store.codec import decode, decode_tagged, encode
 from bot.store.database import connect, reading, upsert, writes_alone, writing
 from bot.store.pending import read
@@ -179,6 +180,18 @@ class Store:
     def set_on_call(self, found: OnCall) -> None:
         """Remember who is on call."""
         self.set_note(ON_CALL, encode(found))
+
+    # --- alerts -------------------------------------------------------------------------------
+
+    def alert_shares(self, number: int, limit: int) -> tuple[Share, ...]:
+        """How many of an incident's alerts are of which severity and service, the worst first; at most `limit` of these."""
+        with reading(self.engine) as connection:
+            return holdings.shares(connection, number, limit)
+
+    def alerts_page(self, number: int, page: int, size: int) -> tuple[tuple[HeldAlert, ...], int]:
+        """`size` alerts of an incident, the worst of those that fire first, and how many it has; page 0 is the first."""
+        with reading(self.engine) as connection:
+            return holdings.page(connection, number, page, size)
 
     # --- changes and findings -----------------------------------------------------------------
 

@@ -18,6 +18,7 @@ export const SUBCOMMANDS = [
   ["note", "a line on the timeline", []],
   ["update", "tell everybody; end with next 15m to promise the next one", []],
   ["timeline", "what happened so far", []],
+  ["alerts", "every alert of it", []],
   ["who", "who was paged, who is on it", []],
   ["list", "the open incidents", []],
   ["merge", "INC-8 into INC-7", []],

@@ -9,7 +9,8 @@ from bot.alerts.quiet import NOTHING_KEPT, Kept, Once, Silence, Still, Window
 from bot.alerts.routing import Matcher
 from bot.digest import Digest, Row
 from bot.incidents.effects import AnnounceAlert, AnnounceSilence, RaiseAlarm, Say, SilenceNews, Topic
-from bot.incidents.incident import AlertState, Channel, Incident, PageState, Role, Status, Update
+from bot.incidents.holdings import HeldAlert, Share
+from bot.incidents.incident import AlertState, Channel, Incident, PageState, Role, Severity, Status, Update
 from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.incidents.policy import Policy, Service, default_severities
 from bot.incidents.timeline import Entry
@@ -47,6 +48,7 @@ ENTRY_TYPES = (
     "opened", "alert_started", "alert_resolved", "page_requested", "page_accepted", "page_failed", "page_dropped", "page", "ack",
     "unack", "ack_breached", "escalated", "severity_changed", "status_changed", "role", "note", "pin", "status_update", "resolved",
     "reopened", "merged", "absorbed", "split_from", "split_off", "cancelled", "channel_opened", "something_new",
+    "flapping_started", "flapping_ended",
 )  # fmt: skip
 
 
@@ -60,6 +62,7 @@ def facts_of(words: str, kind: str) -> dict[str, Any]:
     numbers = {
         "minutes": 2.0, "target_minutes": 5.0, "next_level": 2, "seconds": 61.0, "attempt": 3, "level": 2, "stale_days": 400,
         "hold_seconds": 300.0, "elapsed_seconds": 5400.0, "into": 8, "child": 9, "parent": 8,
+        "fires": 3, "within_seconds": 3600.0,
     }  # fmt: skip
     more = {"page": "accepted", "met": True, "via": "slack", "by": ANA, "person": words or BEN, "auto": False, "url": url_of(kind),
             "role": "communications", "old": "SEV1", "new": "SEV2", "severity": "SEV2", "channel": "C0INCIDENT",
@@ -203,6 +206,14 @@ def answered() -> Iterator[tuple[str, Message]]:
             blocks.said(reason(f"That may swallow a SEV1: {words}"), silences.below_the_answer(asked)),
         )
     yield "no silences", silences.listed([], [], {}, NOON, "/incident")
+    for kind, words in WORDS.items():
+        for service in (words, None):
+            held = [HeldAlert(words, service, Severity.SEV1 if service else None, bool(service), NOON, 3, 12)] * answers.PAGE_LINES
+            yield f"alerts {bool(service)}, {kind}", answers.alerts(incident(), held, 10_000, after(9), 3)
+        shares = [Share(Severity.SEV1, f"{words}{number}", 500, 7) for number in range(200)]
+        many = replace(incident(), alerts=incident().alerts * 100, more=9_900, more_firing=9_900, earlier=3)
+        yield f"card of a storm, {kind}", card.card(many, Policy(), after(9), (), shares)
+    yield "no alerts", answers.alerts(incident(), [], 0, NOON)
     yield "an empty timeline", answers.timeline(incident(), [], 0)
     yield "an empty digest", answers.digest(Digest("2026-W24", "Incident week 24", "Nothing."))
 

@@ -310,6 +310,13 @@ class Rig:
         self.sends("/hooks/alertmanager/main", body, headers, example)
         self.accepted_at[example] = self.world.clock()
 
+    def other_fires(self) -> None:
+        """An alert of another source than the one that storms."""
+        source = source_named("grafana")
+        body = source.examples[0].body_at(self.world.clock())
+        headers = {"Content-Type": "application/json", **source.sign(body, SECRET, self.world.clock())}
+        self.sends("/hooks/grafana/main", body, headers, "another source's alert")
+
     def sends(self, path: str, body: bytes, headers: Mapping[str, str], what: str) -> None:
         """Post until it is taken."""
         self.until(lambda: 200 <= post(f"{self.world.bot}{path}", body, headers, 5).status < 300, f"{what} taken")

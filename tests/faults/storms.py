@@ -62,9 +62,17 @@ def all_different(stage: Stage) -> Iterator[Wrong]:
         gathers = rig.store.incident(MOST + 1)
         if gathers is None or not gathers.storm or gathers.alert_count != ALERTS - MOST:
             yield Wrong("lost", f"the storm's incident holds {gathers and gathers.alert_count} of {ALERTS - MOST} alerts")
+        _, listed = rig.store.alerts_page(MOST + 1, 0, 1)
+        if listed != ALERTS - MOST:
+            yield Wrong("lost", f"{listed} of {ALERTS - MOST} alerts are listed")
         started = sum(one.type == "alert_started" for one in rig.store.timeline(f"INC-{MOST + 1}"))
         if started != ALERTS - MOST:
             yield Wrong("lost", f"{started} of {ALERTS - MOST} alerts are in its timeline")
+        rig.other_fires()
+        rig.until(rig.is_quiet, "nothing waits", QUIET_WITHIN)
+        newest = rig.store.incidents(limit=1)[0]
+        if newest.number != MOST + 2 or newest.storm:
+            yield Wrong("lost", f"another source got {newest.ref}, {'a storm' if newest.storm else newest.title}")
 
 
 def a_crowd(stage: Stage) -> Iterator[Wrong]:

@@ -104,7 +104,8 @@ def test_everything_works_in_its_channel_and_elsewhere_with_its_number(open_, te
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("timeline INC-1", "Timeline of INC-1"), ("who INC-1", "Who is on INC-1"), ("INC-1", "Who is on INC-1"),
+        ("timeline INC-1", "Timeline of INC-1"), ("alerts INC-1", "has had no alert"),
+        ("who INC-1", "Who is on INC-1"), ("INC-1", "Who is on INC-1"),
         ("list", "1 open incident"), ("runbook INC-1", "📕"), ("help", "/incident declare"),
         ("help page", "ask PagerDuty for one more person"), ("help resovle", "Did you mean `/incident help resolve`"),
         ("", "/incident declare"), ("metrics", "Incident week"), ("digest", "Incident week"),
@@ -287,7 +288,7 @@ def test_whoever_comes_second_reads_who_was_first(open_):
 def test_guests_look_and_do_not_act(open_):
     for text in ("declare x", "ack", "note x", "resolve", "metrics", "postmortem", "merge INC-1 into INC-2"):
         assert "Guests of this workspace" in open_.types(text, EVE, "team-checkout"), text
-    for text in ("list", "who INC-1", "timeline INC-1", "runbook INC-1", "help", "INC-1"):
+    for text in ("list", "who INC-1", "timeline INC-1", "alerts INC-1", "runbook INC-1", "help", "INC-1"):
         assert "Guests" not in open_.types(text, EVE, "team-checkout"), text
     assert len(open_.store.incidents()) == 1
 

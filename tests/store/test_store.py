@@ -633,6 +633,17 @@ def test_what_is_open_is_found_without_walking_through_all_that_ever_was(tmp_pat
     assert "_open" in plan
 
 
+def test_what_is_worst_goes_to_pagerduty_first_and_what_ends_a_page_last(store):
+    ended = ResolvePage(incident=90, dedup_key="k90", pager="default")
+    older = replace(PAGE, incident=91, dedup_key="k91", severity="error")
+    pages = [replace(PAGE, incident=10 + rank, dedup_key=f"k{rank}", rank=rank) for rank in (5, 3, 1, 4, 2)]
+    saved(store, Decision(effects=(ended, older, *pages)))
+
+    claimed = [store.claim((Lane.PAGER,), "me", NOON, limit=1)[0].incident for _ in range(7)]
+    # One that an older version wrote says no more than PagerDuty's own word for it.
+    assert claimed == [11, 12, 91, 13, 14, 15, 90]
+
+
 @pytest.mark.parametrize(
     ("again", "is_refused"),
     [

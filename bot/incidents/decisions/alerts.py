@@ -109,7 +109,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
         return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
     begun = _begun(incident, report, known, asked, now, policy)
     changed, entries, effects, timers = raised(begun.incident, name_of(alert), asked, now, policy, begun.outgrown)
-    told = () if begun.flaps else _joined(changed, alert, placement, begun.state)
+    told = () if begun.flaps else _joined(changed, alert, placement, begun.state, is_again=known is not None)
     left = () if changed.is_firing else left_timers(changed, now + policy.resolve.hold)
     return Decision(
         incident=changed,
@@ -215,14 +215,14 @@ def _repeated(
     return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers, alert=record)
 
 
-def _joined(incident: Incident, alert: Alert, placement: Placement, state: AlertState) -> tuple[Effect, ...]:
+def _joined(incident: Incident, alert: Alert, placement: Placement, state: AlertState, *, is_again: bool) -> tuple[Effect, ...]:
     """A message for each alert, up to a number: Slack takes one a second, and what matters would wait behind them."""
     count = incident.alert_count
     if count > MOST_SAID:
         return ()
     reason = placement.reason if count < MOST_SAID else f"{placement.reason}. Any more are counted on the card."
     topic = Topic.ALERT_RELATED if state.is_related else Topic.ALERT_JOINED
-    return (say(incident, topic, title=alert.title, reason=reason, url=alert.url),)
+    return (say(incident, topic, title=alert.title, reason=reason, url=alert.url, again=is_again),)
 
 
 def raised(

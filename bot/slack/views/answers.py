@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.digest import Digest
+from bot.incidents.holdings import HeldAlert
 from bot.incidents.incident import Incident, Role
 from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.incidents.timeline import Entry
@@ -22,7 +23,7 @@ from bot.slack.views.blocks import (
     said,
     section,
 )
-from bot.slack.views.card import ICONS, clock_line, page_line, standing
+from bot.slack.views.card import ICONS, clock_line, graded, page_line, standing
 from bot.slack.views.text import clean, clip, escape, filled_in, fit, moment, people, person, since, spoken, told
 
 MOST_ROTAS = 8
@@ -71,6 +72,29 @@ def timeline(incident: Incident, shown: Sequence[Entry], total: int, page: int =
     if chunk:
         blocks.append(section("\n".join(chunk)))
     return message(f"Timeline of {incident.ref}", section(title), *blocks, earlier)
+
+
+def alerts(incident: Incident, shown: Sequence[HeldAlert], total: int, now: datetime, page: int = 0) -> Message:
+    """A page of an incident's alerts, the worst of those that fire first; the rest behind a button."""
+    more = total > (page + 1) * PAGE_LINES
+    further = actions(button("More", ids.ALERTS_PAGE, f"{incident.number}:{page + 1}")) if more else None
+    if not total:
+        return said(f"🔕 {incident.ref} has had no alert.")
+    first = page * PAGE_LINES + 1
+    title = f"*Alerts of {incident.ref}* · {first} to {first + len(shown) - 1} of {total}"
+    return message(f"Alerts of {incident.ref}", section(title), section(fit([_alert_line(one, now) for one in shown], 2900)), further)
+
+
+def _alert_line(one: HeldAlert, now: datetime) -> str:
+    parts = [
+        f"{'🔥' if one.is_firing else '✔️'} {graded(one.severity)}",
+        escape(one.title, 90),
+        escape(one.service, 40) if one.service else "",
+        f"{one.fires} fires" if one.fires > 1 else "",
+        f"{one.reports} report{'s' * (one.reports != 1)}",
+        f"since {moment(one.started_at, now)}",
+    ]
+    return " · ".join(filter(None, parts))
 
 
 QUIET = frozenset({"channel_opened", "reminder", "kept_open"})

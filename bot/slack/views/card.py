@@ -8,7 +8,8 @@ from datetime import datetime
 
 from bot.alerts.flapping import MOST_KEPT
 from bot.incidents.changes import ChangeRecord
-from bot.incidents.incident import AlertState, Episode, Incident, PageState, Role, Status
+from bot.incidents.holdings import Share
+from bot.incidents.incident import AlertState, Episode, Incident, PageState, Role, Severity, Status
 from bot.incidents.policy import Policy
 from bot.slack import ids
 from bot.slack.views.blocks import (
@@ -28,12 +29,15 @@ from bot.slack.views.text import clip, escape, filled_in, fit, moment, people, p
 
 ICONS = {"SEV1": "🔴", "SEV2": "🟠", "SEV3": "🟡", "SEV4": "🔵", "SEV5": "⚪"}
 MOST_ALERTS = 5
+MOST_SHARES = 6
 
 
-def card(incident: Incident, policy: Policy, now: datetime, changes: Sequence[ChangeRecord] = ()) -> Message:
+def card(
+    incident: Incident, policy: Policy, now: datetime, changes: Sequence[ChangeRecord] = (), shares: Sequence[Share] = ()
+) -> Message:
     """The card. Drawn anew from the incident as it stands; says "paged" only of a page that PagerDuty took.
 
-    `changes` are those to show of what came before its start.
+    `changes` are those to show of what came before its start; `shares` say what its alerts are, where there are many.
     """
     title = f"{ICONS[incident.severity.value]} {incident.ref} · {incident.title}"
     text = f"{incident.ref} {escape(incident.title, 200)}: {incident.severity.value}, {state_line(incident)}"
@@ -44,7 +48,7 @@ def card(incident: Incident, policy: Policy, now: datetime, changes: Sequence[Ch
         section(clock_line(incident, now)) if incident.is_open or incident.episode.pages else None,
         section(page_line(incident)),
         _people(incident),
-        _alerts(incident, policy, now),
+        _alerts(incident, policy, now, shares),
         _related(incident, policy, now),
         _changes(incident, changes, now),
         _update(incident, now),
@@ -178,12 +182,13 @@ def _people(incident: Incident) -> Block | None:
     return fields(*held) if held else None
 
 
-def _alerts(incident: Incident, policy: Policy, now: datetime) -> Block | None:
+def _alerts(incident: Incident, policy: Policy, now: datetime, shares: Sequence[Share]) -> Block | None:
     own = [one for one in incident.alerts if not one.is_related]
     more, firing = incident.more - incident.more_related, incident.more_firing - incident.more_related_firing
     lines = _listed(incident, own, more, firing, policy, now)
     if not lines:
         return None
+    lines += [_shares(shares, incident.alert_count)] if shares else []
     # Where there is a choice: on what opened it alone there is none.
     can_split = incident.is_open and len(incident.alerts) > 1
     return section(fit(lines, 2900), button("Split off …", ids.SPLIT, incident.number) if can_split else None)
@@ -202,20 +207,38 @@ def _related(incident: Incident, policy: Policy, now: datetime) -> Block | None:
 def _listed(
     incident: Incident, alerts: Sequence[AlertState], more: int, more_firing: int, policy: Policy, now: datetime
 ) -> list[str]:
-    newest = sorted(alerts, key=lambda one: (not one.is_firing, -one.started_at.timestamp()))
+    worst = sorted(alerts, key=lambda one: (not one.is_firing, _rank(one.severity), -one.started_at.timestamp()))
     lines = []
-    for one in newest[:MOST_ALERTS]:
+    for one in worst[:MOST_ALERTS]:
         mark = "🔥" if one.is_firing else "✔️"
         times = f" ×{one.fires}" if one.fires > 1 else ""
         leads = " ".join(filter(None, (link(one.url, "source"), link(one.trace, "trace"))))
         lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {leads}".rstrip())
         lines += [filled_in(one.filled_in), _flapping(one, policy, now) if incident.is_open else ""]
         lines.append(f"↳ _{escape(one.why, 200)}_" if one.why else "")
-    rest = newest[MOST_ALERTS:]
+    rest = worst[MOST_ALERTS:]
     if rest or more:
         firing = sum(one.is_firing for one in rest) + more_firing
         lines.append(f"… and {len(rest) + more} more alerts, {firing} of them firing")
     return [line for line in lines if line]
+
+
+def _rank(severity: Severity | None) -> int:
+    return severity.rank if severity else len(Severity) + 1
+
+
+def _shares(shares: Sequence[Share], total: int) -> str:
+    """What the alerts are, all of them: the worst first, then the most, and how many are of others."""
+    parts = [f"{graded(one.severity)} {escape(one.service or 'no service', 40)}: {one.count}" for one in shares[:MOST_SHARES]]
+    rest = total - sum(one.count for one in shares[:MOST_SHARES])
+    if rest > 0:
+        parts.append(f"others: {rest}")
+    return f"📊 {' · '.join(parts)}"
+
+
+def graded(severity: Severity | None) -> str:
+    """The severity that an alert asked for, or that it asked for none."""
+    return severity.value if severity else "not graded"
 
 
 def _flapping(alert: AlertState, policy: Policy, now: datetime) -> str:
@@ -287,6 +310,7 @@ def _buttons(incident: Incident) -> Block | None:
         button("Severity", ids.SEVERITY, value),
         button("Resolve", ids.RESOLVE, value, None if waiting else "primary"),
         button("Timeline", ids.TIMELINE, value),
+        button("All alerts", ids.ALERTS, value) if incident.alert_count > MOST_ALERTS else None,
         more,
     )
 

@@ -162,7 +162,8 @@ def _update_late(facts: Facts, ref: str, number: int) -> Message:
 
 def _joined(facts: Facts, ref: str, number: int) -> Message:
     source = link(facts.get("url"), "source")
-    return said(f"🔥 Another alert: {escape(str(facts['title']), 300)} {source}", context(escape(str(facts["reason"]), 500)))
+    what = "Fires again" if facts.get("again") else "Another alert"
+    return said(f"🔥 {what}: {escape(str(facts['title']), 300)} {source}", context(escape(str(facts["reason"]), 500)))
 
 
 def _related(facts: Facts, ref: str, number: int) -> Message:
@@ -185,8 +186,8 @@ def _cleared(facts: Facts, ref: str, number: int) -> Message:
 def _flapping(facts: Facts, ref: str, number: int) -> Message:
     within = f"{float(facts['within_seconds']) / 60:g} min"
     line = f"〰️ *{escape(str(facts['title']), 300)}* is flapping: {facts['fires']} fires in {within}."
-    calm = f"Each is counted on the card and wakes nobody while {ref} is open, which is not resolved by itself"
-    return said(line, context(f"{calm} before there was none for {within}."))
+    until = f"{ref} is not resolved by itself before there was none for {within}."
+    return said(line, context(f"More are counted on the card, and wake nobody. {until}"))
 
 
 def _proposed(facts: Facts, ref: str, number: int) -> Message:
