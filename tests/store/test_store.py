@@ -264,7 +264,8 @@ def test_what_comes_late_for_an_incident_that_is_over_opens_no_other(store):
 
     assert late.decision.reason == "it was over before this came"
     assert late.incident is None
-    assert again.incident.number == 2
+    assert (again.incident.number, again.incident.episode.number) == (1, 2)
+    assert [one.number for one in store.incidents()] == [1]
 
 
 # --- timers -----------------------------------------------------------------------------------
