@@ -298,9 +298,10 @@ def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:
 
 
 def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Placement:
-    """What would open an incident, when its source has opened so many that one more gathers the rest."""
+    """What would open an incident, or open one again, when its source has opened so many that one more gathers the rest."""
     opens = placement.outcome is RouteOutcome.OPEN and report.alert.status is AlertStatus.FIRING
-    if not opens or placement.incident is not None:
+    before = None if placement.incident is None else work.incident(placement.incident)
+    if not opens or (before is not None and (not placement.opens_again or before.storm)):
         return placement
     flood, source, route = policy.flood(), report.alert.source, placement.route
     why = flood.reached(source, *work.opened_by(source, now - flood.within))
@@ -308,7 +309,8 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
         return placement
     # Whoever is woken for it must be those who would have been.
     pager = route.pager or policy.service(placement.service).pager
-    return gathered(placement, why, work.storm_of(source, pager, is_private=route.private), pager)
+    severity = policy.severity_for(route, report.alert.severity)
+    return gathered(placement, why, work.storm_of(source, pager, severity, is_private=route.private), pager)
 
 
 def placement_of(

@@ -33,9 +33,12 @@ class Grouping:
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest."""
+    """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest.
 
-    most: int = 19
+    Two short of twenty: a SEV1 that comes after all is gathered apart from what is not.
+    """
+
+    most: int = 18
     within: timedelta = timedelta(hours=1)
     in_all: int = 60
 
@@ -228,6 +231,8 @@ def gathered(placement: Placement, why: str, storm: int | None, pager: str) -> P
 
     `storm` is the open incident of its source that gathers what pages the same people, if there is one.
     """
+    if placement.opens_again:
+        placement = replace(placement, incident=None, opens_again=False, earlier=placement.incident)
     if storm is not None:
         return replace(placement, incident=storm, reason=f"{placement.reason}; {why}, so INC-{storm} gathers it")
     return replace(

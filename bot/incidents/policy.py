@@ -474,7 +474,7 @@ class StormRule(Strict):
     incident of its own, which pages once.
     """
 
-    most: int = Field(default=19, ge=1, le=1000)
+    most: int = Field(default=18, ge=1, le=1000)
     in_all: int = Field(default=60, ge=1, le=10_000)
     within: Span = timedelta(hours=1)
 

@@ -190,9 +190,10 @@ class Pending:
         """The incidents that this transaction changes, as it leaves them."""
         return (held.now for held in self.incidents.values() if held.is_changed and held.now is not None)
 
-    def new_incidents(self) -> Iterator[Incident]:
-        """The incidents that this transaction opens."""
-        return (held.now for held in self.incidents.values() if held.now is not None and held.is_changed and not held.written)
+    def begun_incidents(self) -> Iterator[Incident]:
+        """The incidents that this transaction opens, or opens again."""
+        changed = (held for held in self.incidents.values() if held.is_changed and (held.reopens or not held.written))
+        return (held.now for held in changed if held.now is not None)
 
     def with_group(self, group: str | None) -> set[int]:
         """The incidents that this transaction gives an alert of that group."""
@@ -354,7 +355,8 @@ def _incident_values(saved: Incident) -> dict[str, Any]:
         "number": saved.number, "version": saved.version, "status": saved.status.value, "is_open": saved.is_open,
         "severity": saved.severity.value, "service": saved.service,
         "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
-        "private": saved.private, "opened_at": saved.opened_at, "last_alert_at": saved.newest_alert_at,
+        "private": saved.private, "opened_at": saved.opened_at, "begun_at": saved.episode.opened_at,
+        "last_alert_at": saved.newest_alert_at,
         "source": saved.source, "storm": saved.storm, "is_firing": saved.is_firing, "split_from": saved.split_from,
         "split_off": list(saved.split_off) or None, "body": encode(saved),
     }  # fmt: skip

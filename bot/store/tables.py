@@ -52,10 +52,13 @@ class IncidentRow(SQLModel, table=True):
     __tablename__ = "incidents"
     __table_args__ = (
         Index("incidents_open", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
-        Index("incidents_source_opened", "source", "opened_at"),
-        Index("incidents_open_storm", "source", sqlite_where=text("is_open AND storm"), postgresql_where=text("is_open AND storm")),
+        Index("incidents_source_begun", "source", "begun_at"),
+        Index(
+            "incidents_open_storm", "source", "private",
+            sqlite_where=text("is_open AND storm"), postgresql_where=text("is_open AND storm"),
+        ),
         Index("incidents_open_service", "service", "number", sqlite_where=text("is_open"), postgresql_where=text("is_open")),
-    )
+    )  # fmt: skip
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     version: int
     status: str = Field(index=True)
@@ -66,6 +69,7 @@ class IncidentRow(SQLModel, table=True):
     pager_id: str | None = Field(default=None, index=True)
     private: bool
     opened_at: datetime = moment(index=True)
+    begun_at: datetime = moment()
     updated_at: datetime = moment()
     last_alert_at: datetime | None = moment(nullable=True)
     source: str | None

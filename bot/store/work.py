@@ -26,7 +26,7 @@ SILENCES_LOCK = 7_105_003
 LAST_NUMBER = select(notes.c.value).where(notes.c.name == NUMBER)
 NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam("last"))
 OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindparam("source"))).where(
-    incidents.c.source.is_not(None), incidents.c.opened_at > bindparam("since")
+    incidents.c.source.is_not(None), incidents.c.begun_at > bindparam("since")
 )
 CANDIDATE = (
     incidents.c.number, incidents.c.service, incidents.c.last_alert_at, incidents.c.private, incidents.c.severity,
@@ -117,24 +117,31 @@ class Work:
         return tuple(record_of(row) for row in self.connection.execute(ALERTS_OF, {"number": number}))
 
     def opened_by(self, source: str, since: datetime) -> tuple[int, int]:
-        """How many incidents alerts of one source have opened since then, and those of all sources."""
+        """How many incidents of one source have begun since then, anew or again, and those of all sources."""
         seen = self.pending.openings.get(source)
         if seen is None or seen[0] != since:
             in_all, its = self.connection.execute(OPENED_BY, {"source": source, "since": since}).one()
             seen = self.pending.openings[source] = since, its, in_all
-        new = [one.source for one in self.pending.new_incidents() if one.source is not None]
+        new = [one.source for one in self.pending.begun_incidents() if one.source is not None]
         return seen[1] + new.count(source), seen[2] + len(new)
 
-    def storm_of(self, source: str, pager: str, *, is_private: bool) -> int | None:
-        """The number of the open incident that gathers what a source sends to those people; None where there is none."""
+    def storm_of(self, source: str, pager: str, severity: Severity, *, is_private: bool) -> int | None:
+        """The number of the open incident that gathers what a source sends to those people; None where there is none.
+
+        For a SEV1 it is one that is a SEV1 itself: whoever looks after a lesser one would not be woken for it.
+        """
+
+        def fits(one: Incident) -> bool:
+            is_bad_enough = severity is not Severity.SEV1 or one.severity is Severity.SEV1
+            return one.storm and one.is_open and one.pager == pager and is_bad_enough
+
         for one in self.pending.changed_incidents():
-            is_ours = one.source == source and one.pager == pager and one.private == is_private
-            if one.storm and one.is_open and is_ours:
+            if one.source == source and one.private == is_private and fits(one):
                 return one.number
         known = INCIDENT_IS_STORM, incidents.c.source == source, incidents.c.private == is_private
         numbers = self.connection.scalars(select(incidents.c.number).where(INCIDENT_IS_OPEN, *known).order_by(incidents.c.number))
         storms = (self.incident(number) for number in numbers.all())
-        return next((one.number for one in storms if one is not None and one.is_open and one.pager == pager), None)
+        return next((one.number for one in storms if one is not None and fits(one)), None)
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten: it fires, or its incident is open or may be again."""

@@ -14,7 +14,7 @@ from bot.alerts.source import Delivery
 from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.incident import HELD, Severity, Status
-from bot.incidents.inputs import Merge, Reopen, Resolve
+from bot.incidents.inputs import Acknowledge, Merge, Reopen, Resolve
 from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from bot.worker.intake import Intake
@@ -125,6 +125,37 @@ def test_all_sources_together_open_only_so_many(store):
     assert [one.storm for one in reversed(store.incidents())] == [False, False, False, True, True]
     assert (newest.title, newest.alert_count) == ("Alert storm from alertmanager: b0", 3)
     assert storm.pages() == 5
+
+
+PLAIN = Policy(routes=(RouteRule(name="all"),), storm=StormRule(most=3, within=timedelta(hours=1)))
+
+
+def test_a_sev1_is_not_gathered_by_what_somebody_took_for_less(store):
+    storm = Storm(store, PLAIN)
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(9)), severity="high")
+    storm.door.handle(Acknowledge(4, "U0ANA0001"))
+    storm.gets(("down", "other"), ("down, too", "another"))
+    storm.gets(("late", "service 99"), severity="high")
+
+    found = [(one.number, one.storm, one.severity.value, one.alert_count) for one in reversed(store.incidents())]
+    assert found[3:] == [(4, True, "SEV2", 7), (5, True, "SEV1", 2)]
+    assert storm.pages() == 5
+
+
+def test_what_was_resolved_and_fires_again_counts_in_a_storm_too(store):
+    storm = Storm(store, PLAIN)
+    names = [(f"a{number}", f"service {number}") for number in range(9)]
+    for start in (0, 3, 6):
+        storm.gets(*names[start : start + 3])
+        for number in range(start + 1, start + 4):
+            storm.door.handle(Resolve(number, "U0ANA0001"))
+        storm.now += timedelta(hours=2)
+    storm.gets(*names)
+
+    newest = store.incidents()[0]
+    assert [one.number for one in store.incidents() if one.is_open] == [10, 3, 2, 1]
+    assert (newest.storm, newest.alert_count) == (True, 6)
+    assert storm.pages() == 9 + 3 + 1
 
 
 def test_every_alert_of_it_has_to_clear_before_it_is_over(storm):

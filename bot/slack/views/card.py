@@ -89,7 +89,15 @@ def _first_line(incident: Incident, policy: Policy, now: datetime) -> str:
     lasted = f"since {moment(started, now)} ({since(started, now)})"
     if incident.resolved_at is not None:
         lasted = f"resolved {moment(incident.resolved_at, now)} after {since(incident.opened_at, incident.resolved_at)}"
-    return f"{drill}*{incident.severity.value}* {escape(means, 120)}{service}\n{status} · {lasted}"
+    storm = f"\n{_storm(incident, policy)}" if incident.storm else ""
+    return f"{drill}*{incident.severity.value}* {escape(means, 120)}{service}\n{status} · {lasted}{storm}"
+
+
+def _storm(incident: Incident, policy: Policy) -> str:
+    """Why one incident holds alerts that have little to do with each other."""
+    source, flood = escape(incident.source or "its source", 80), policy.flood()
+    minutes = flood.within.total_seconds() / 60
+    return f"🌪️ *Alert storm*: gathers what {source} sends beyond {flood.most} incidents in {minutes:g} min (or {flood.in_all} of all)"
 
 
 def clock_line(incident: Incident, now: datetime) -> str:
