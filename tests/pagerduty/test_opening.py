@@ -214,7 +214,7 @@ def opened(sandbox, store):
     saved(store, page_of(PageState.ACCEPTED, pager=str(BY), episode={"accepted_at": after(1)}))
     store.remember_people([Person(ANA, email="ana@example.com")], NOON)
     bot = against(sandbox, store)
-    bot.deliver(PAGE, FIRST) or bot._opening.open(KEY, BY, title="x", details="", severity="critical", is_lost=False)
+    bot.deliver(PAGE, FIRST) or bot._opening.open(KEY, BY, title="x", details="", severity="critical", rank=1, is_lost=False)
     return bot, sandbox.account.incidents[0]
 
 
@@ -277,7 +277,7 @@ def test_who_was_faster_than_our_end_is_no_failure(store):
 @pytest.mark.parametrize("how", OVER)
 def test_a_page_that_is_over_is_not_opened_and_ended_where_it_may_have_been(store, sandbox, how):
     bot = against(sandbox, store)
-    bot._opening.open(KEY, BY, title="x", details="", severity="critical", is_lost=False)
+    bot._opening.open(KEY, BY, title="x", details="", severity="critical", rank=1, is_lost=False)
     saved(store, replace(OVER[how], pager=str(BY)))
 
     found = bot.deliver(PAGE, LOST)

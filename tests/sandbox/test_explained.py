@@ -57,12 +57,12 @@ def test_what_would_come_of_it_follows_what_happened(story: Story) -> None:
     story.channel()
     (again,) = explained(story, *EXAMPLE)["alerts"]
     assert (again["outcome"], again["opens"], again["incident"]) == ("join", None, "INC-1")
-    assert again["facts"]["then"] == "join: the same alert is open in INC-1: fires again"
+    assert again["facts"]["then"] == "join: the same alert is in INC-1: fires again"
     (over,) = explained(story, "alertmanager", "checkout-errors-resolved")["alerts"]
     assert (over["outcome"], over["incident"]) == ("update", "INC-1")
     (other,) = explained(story, "datadog", "orders-no-data")["alerts"]
-    assert (other["outcome"], other["incident"]) == ("join", "INC-1")
-    assert "joins INC-1: checkout had an alert there in the last 10 min" in other["reason"]
+    assert (other["outcome"], other["incident"]) == ("relate", "INC-1")
+    assert "related to INC-1, which holds it back: a SEV1 of checkout fires" in other["reason"]
     assert len(story.bot.store.incidents()) == 1
     assert story.types_of(1).count("alert_started") == 1
 

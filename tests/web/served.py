@@ -10,12 +10,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bot.alerts.registry import source_named, sources
+from bot.alerts.source import Checks
 from bot.clock import wall_clock
 from sandbox.__main__ import SECRET
 from tests.stories.story import Story, telling
 
 SOURCES = tuple(sources())
 KINDS = ("alertmanager", "grafana", "pagerduty", "generic")
+
+
+def refuses(name: str) -> bool:
+    """Whether what cannot be read of that source is refused at once. Of others it is kept, and put aside."""
+    source = source_named(name)
+    return source.identity_window_seconds is not None or isinstance(source, Checks)
+
+
 """One of each kind, for what takes a bot of its own: a token, a signature with its time, one that is never refused, a mapping."""
 PATIENT = 30
 

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from bot.alerts.registry import source_named
 from tests.alerts.test_sources import JSON, SHAPED
-from tests.web.served import KINDS, SOURCES, Served
+from tests.web.served import KINDS, SOURCES, Served, refuses
 
 OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 NOW_AND_THEN = settings(OFTEN, max_examples=15)
@@ -20,7 +19,7 @@ NUMBERS = some.sampled_from(["1e999", "-1e-999", "9" * 30, "18446744073709551616
 def taken_or_refused(served: Served, source: str, body: bytes) -> None:
     """Of senders that give up on who refuses, all is taken; of the others, what cannot be read is refused."""
     answer = served.post(source, body)
-    is_always_taken = source_named(source).identity_window_seconds is None and source != "cloudwatch"
+    is_always_taken = not refuses(source) and source != "cloudwatch"
     if is_always_taken or answer.status == 202:
         answer.taken()
     else:

@@ -12,10 +12,10 @@ from bot.errors import Unverified
 from bot.web.webhooks import LIMIT_BYTES
 from sandbox.__main__ import SECRET
 from tests.builders import NOON
-from tests.web.served import KINDS, SOURCES, dumped
+from tests.web.served import KINDS, SOURCES, dumped, refuses
 
 CHUNK = 64_000
-REFUSING = tuple(one for one in SOURCES if source_named(one).identity_window_seconds is not None)
+REFUSING = tuple(one for one in SOURCES if refuses(one))
 """Those whose senders may be refused what cannot be read; of the others it is kept, and put aside."""
 every_source = pytest.mark.parametrize("source", SOURCES)
 

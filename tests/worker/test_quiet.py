@@ -55,7 +55,7 @@ class Model:
             if due <= now:
                 self.is_open, self.resolved_at, self.cleared_at = False, due, None
 
-    def fires_at(self, now: datetime, *, is_new: bool) -> None:
+    def fires_at(self, now: datetime, started_at: datetime, *, is_new: bool) -> None:
         if not self.is_open:
             again = self.resolved_at is not None and now - self.resolved_at <= REOPENS
             self.pages += 1
@@ -64,8 +64,8 @@ class Model:
             self.is_open = True
         self.is_firing, self.cleared_at = True, None
         if is_new:
-            self.fires.append(now)
-            if not self.flaps and sum(now - one <= HOUR for one in self.fires) >= 3:
+            self.fires.append(started_at)
+            if not self.flaps and sum(started_at - one <= HOUR for one in self.fires) >= 3:
                 self.flaps, self.begun = True, self.begun + 1
 
     def clears(self, now: datetime) -> None:
@@ -107,10 +107,10 @@ def plays(store: Store, steps: list[tuple[str, float]]) -> None:
             case "fires":
                 bot.started_at = bot.now
                 bot.reports(Status.FIRING)
-                model.fires_at(bot.now, is_new=True)
+                model.fires_at(bot.now, bot.started_at, is_new=True)
             case "fires still" if model.is_firing:
                 bot.reports(Status.FIRING)
-                model.fires_at(bot.now, is_new=False)
+                model.fires_at(bot.now, bot.started_at, is_new=False)
             case "clears":
                 bot.reports(Status.RESOLVED)
                 model.clears(bot.now)
@@ -170,8 +170,9 @@ EVERY = [("fires", 10.0), ("clears", 2.0)]
         [("fires", 1.0), ("clears", 1.0), ("fires", 4.9), ("clears", 1.0)],
         [*EVERY, ("fires", 25.0), ("clears", 1.0), ("fires", 23.0), ("clears", 1.0), ("resolved by hand", 1.0), ("fires", 70.0)],
         [("fires", 1.0), ("resolved by hand", 1.0), ("fires still", 9.0), ("clears", 1.0), ("fires", 200.0)],
+        [("fires", 1.0), ("resolved by hand", 1.0), ("fires still", 187.0), ("fires", 1.0), ("fires", 1.0)],
     ],
-    ids=["flaps", "within the hold", "flaps, and is resolved by hand", "still fires"],
+    ids=["flaps", "within the hold", "flaps, and is resolved by hand", "still fires", "still fires much later"],
 )
 def test_the_same_on_both_databases(store, steps):
     plays(store, steps)
