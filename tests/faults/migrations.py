@@ -29,7 +29,7 @@ def killed(start: str, place: str, *, is_awaited: bool) -> Callable[[Stage], Ite
     def play(stage: Stage) -> Iterator[Wrong]:
         engine = connect(stage.url)
         try:
-            last = statements(f"sqlite:///{stage.folder / 'counted.db'}", start)
+            last = counted(stage, engine, start)
             prepared(engine, start)
             before = schema(engine)
             luck = random.Random(f"{start}/{place}/{stage.seed}")
@@ -44,6 +44,19 @@ def killed(start: str, place: str, *, is_awaited: bool) -> Callable[[Stage], Ite
             engine.dispose()
 
     return play
+
+
+def counted(stage: Stage, engine: Engine, start: str) -> int:
+    """How many statements it takes on a database of that kind: to change a table SQLite needs more of them."""
+    if engine.dialect.name == "sqlite":
+        return statements(f"sqlite:///{stage.folder / 'counted.db'}", start)
+    name = f"{engine.url.database}_counted"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        try:
+            return statements(engine.url.set(database=name).render_as_string(hide_password=False), start)
+        finally:
+            connection.execute(text(f"DROP DATABASE {name}"))
 
 
 def statements(url: str, start: str) -> int:

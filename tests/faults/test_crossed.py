@@ -27,7 +27,7 @@ def test_a_bot_that_believes_whatever_comes_last_is_found_out(monkeypatch, store
     monkeypatch.setattr(matching, "was_overtaken", lambda alert, ended, now: False)
 
     with pytest.raises(AssertionError):
-        play(7, 60, store, Few)
+        play(7, 60, store, Few, shrinks=False)
 
 
 @pytest.mark.parametrize("source", OURS, ids=lambda one: one.name)
