@@ -297,8 +297,8 @@ def documented() -> str:
         "",
         "One command, `/incident`. It works from any channel: in an incident's own channel it means that incident, "
         "elsewhere name it (`INC-7`, `#7`), and where only one is open that one is meant. Words may come in any order "
-        "that makes sense; what is mistyped is answered with what was probably meant. Everything is also a button or "
-        "a form on the incident's card.",
+        "that makes sense; what is mistyped is answered with what was probably meant. What a responder needs most is "
+        "also a button or a form on the incident's card.",
         "",
         "| type | does | also | for example |",
         "|---|---|---|---|",
@@ -306,12 +306,13 @@ def documented() -> str:
     for sub in SUBS:
         usage = sub.usage.replace("|", "\\|")
         lines.append(f"| `{usage}` | {sub.line} | {', '.join(sub.synonyms)} | `/incident {sub.example}` |")
+    in_a_text = ", ".join(f"`{sub.name}`" for sub in SUBS if sub.takes_text)
     lines += [
         "",
         "What cannot be done is answered, to you alone, with why and with what to do instead. Nothing is answered "
         "before it is saved; a request that Slack sends twice is done once.",
         "",
-        "In a text (`note`, `update`, `status`, `resolve`) a number stands for an incident only where it cannot be part of "
+        f"In a text ({in_a_text}) a number stands for an incident only where it cannot be part of "
         "what is said: `note INC-7 …` names it, and a reference at the end names it outside an incident's channel. Where a "
         "number alone may be either, the bot asks. A private incident is shown only in its own channel, and to those on it.",
         "",
