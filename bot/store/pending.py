@@ -195,9 +195,9 @@ class Pending:
         return (held.now for held in self.incidents.values() if held.now is not None and held.is_changed and not held.written)
 
     def with_group(self, group: str | None) -> set[int]:
-        """The incidents that this transaction gives an alert of that group."""
+        """The incidents that this transaction gives an alert of that group, other than as a related one."""
         found = (line.record for line in self.lines if group is not None and line.record.group == group)
-        return {one.incident for one in found if one.incident is not None}
+        return {one.incident for one in found if one.incident is not None and not one.is_related}
 
     def hands_alerts_over(self) -> bool:
         """Whether an incident ends for good or opens again: its alerts change hands with it."""

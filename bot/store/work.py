@@ -33,7 +33,8 @@ CANDIDATE = (
     incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from,
 )  # fmt: skip
 THEIRS = incidents.c.service.in_(bindparam("services", expanding=True))
-WITH_GROUP = select(alerts.c.incident).where(ALERT_IS_OPEN, alerts.c.group_key == bindparam("group"))
+WITH_GROUP = select(alerts.c.incident).where(ALERT_IS_OPEN, alerts.c.group_key == bindparam("group"), ~alerts.c.is_related)
+"""What is only related says nothing of what the incident is about."""
 HAS_GROUP = incidents.c.number.in_(WITH_GROUP)
 OPEN_OF_SERVICES = select(*CANDIDATE, false().label("has_group")).where(INCIDENT_IS_OPEN, THEIRS)
 OPEN_OF_GROUP = select(*CANDIDATE, HAS_GROUP.label("has_group")).where(INCIDENT_IS_OPEN, or_(THEIRS, HAS_GROUP))

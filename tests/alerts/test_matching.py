@@ -180,7 +180,7 @@ def test_what_fired_before_its_end_and_comes_after_the_news_of_it_is_late(one, e
 
 @pytest.mark.parametrize("known", [None, Known(4)])
 def test_what_is_late_opens_nothing_and_pages_nobody(known):
-    placement = place(fired(after(-3)), "main", (OPENS, REST), {}, Grouping(), known, (NEAR,), NOON, HEARD_NOW)
+    placement = place(fired(after(-3)), "main", (OPENS, REST), {}, Grouping(), known, (NEAR,), NOON, ended=HEARD_NOW)
 
     assert (placement.outcome, placement.was_overtaken) == (Outcome.RECORD, True)
     assert placement.incident == (None if known is None else 4)

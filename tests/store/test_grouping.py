@@ -120,6 +120,7 @@ def test_a_related_alert_that_gets_worse_raises_the_incident_and_asks_for_its_ow
     assert [(effect.service, effect.pager) for effect in told.effects if type(effect).__name__ == "PageService"] == [
         ("checkout", "checkout")
     ]
+    assert [effect.rank for effect in told.effects if type(effect).__name__ == "PageService"] == [1]
     assert not any(state.is_related for state in one.alerts)
     assert one.is_firing
 
@@ -252,6 +253,22 @@ def test_an_alert_that_joined_for_another_reason_brings_its_group_along(store):
     bot.fires("c", "search", cluster="eu")
 
     assert bot.home("c") == 1
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_a_related_alert_does_not_make_what_explains_it_one_of_its_group(store, is_at_once):
+    bot = Bot(store, grouping=GroupingRule(group_by=("cluster",)))
+    reports = [
+        bot.reports("DiskFull", "payments"),
+        bot.reports("Slow", "checkout", "medium", cluster="eu"),
+        bot.reports("Down", "checkout", "critical", cluster="eu"),
+    ]
+    for some in [reports] if is_at_once else [[one] for one in reports]:
+        bot.door.handle_together([Bundle(some, lambda work, said: None)], 10)
+
+    assert (bot.home("Slow"), bot.home("Down")) == (1, 2)
+    assert sorted(bot.pages()) == [1, 2]
+    assert bot.store.incident(2).pager == "checkout"
 
 
 def test_one_statement_looks_for_all_that_an_alert_might_join(store):
