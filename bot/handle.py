@@ -9,7 +9,7 @@ import structlog
 
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by
+from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by, taken_in_by
 from bot.alerts.quiet import NOTHING_QUIET, Quieting
 from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
@@ -181,7 +181,7 @@ class Door:
             case Split():
                 return _to_split(work, input)
             case RelatedLeft():
-                return _to_leave(work, input)
+                return _to_leave(work, input, now, policy)
             case HeartbeatMissed():
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
@@ -271,24 +271,22 @@ def _to_split(work: Work, wish: Split) -> tuple[Incident | None, Input]:
     return incident, replace(wish, number=work.next_number()) if opens_one(incident, wish) else wish
 
 
-def _to_leave(work: Work, due: RelatedLeft) -> tuple[Incident | None, Input]:
-    """The incident, the alerts that may have to leave it, and where to: the newest open one of their service, or a new one."""
+def _to_leave(work: Work, due: RelatedLeft, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
+    """The incident, the alerts that may have to leave it, and where to: one of their service that they would join, or a new one."""
     work.openings_alone()
     incident = work.incident(due.incident)
     due = replace(due, records=work.alerts_of(due.incident))
     leaving = left_behind(incident, due.records)
     if incident is None or not leaving or leaving[0].service is None:
         return incident, due
-    prints = {one.fingerprint for one in leaving}
-    open_ = (
-        one.number
-        for one in work.candidates(Sought((leaving[0].service,)))
-        if one.private == incident.private and not one.is_apart and not prints.intersection(one.split_off)
-    )
-    number = next(open_, None)
-    if number is None:
+    service, prints = leaving[0].service, {one.fingerprint for one in leaving}
+    open_ = [one for one in work.candidates(Sought((service,))) if one.number != due.incident]
+    number = taken_in_by(service, prints, open_, policy.grouping_rule(), now, private=incident.private)
+    target = None if number is None else work.incident(number)
+    if target is None or target.drill != incident.drill:
+        # Nobody is woken by what is old, and a drill is not the real thing.
         return incident, replace(due, number=work.next_number())
-    return incident, replace(due, target=work.incident(number))
+    return incident, replace(due, target=target)
 
 
 def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:

@@ -1,7 +1,7 @@
 """Where an alert belongs: which route takes it, and which open incident, if any. Every answer has its reason. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -214,6 +214,21 @@ def place(
         route, Outcome.OPEN, service, fingerprint, join.incident, False, f"{why_route}; {join.reason}{before}", earlier=over,
         group=group_of(alert, route, service, grouping), why=join.why, is_related=join.is_related,
     )  # fmt: skip
+
+
+def taken_in_by(
+    service: str | None, fingerprints: Collection[str], candidates: Sequence[Candidate], grouping: Grouping, now: datetime, *, private: bool
+) -> int | None:
+    """The open incident of their service that alerts which leave another would join, were they new; None where none would
+    take them all."""
+    fit = [
+        one
+        for one in candidates
+        if service is not None and one.service == service and one.private == private and not one.is_apart
+        and grouping.window and _is_within(one, grouping.window, now) and not set(fingerprints).intersection(one.split_off)
+    ]  # fmt: skip
+    chosen = _newest(fit, now)
+    return None if chosen is None else chosen.number
 
 
 def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None, now: datetime) -> bool:
