@@ -14,7 +14,7 @@ from bot.errors import Refused
 from bot.handle import Bundle, Door
 from bot.incidents.effects import Lane
 from bot.incidents.incident import PageState, Severity, Status
-from bot.incidents.inputs import Acknowledge, AlertReported, Merge, RelatedLeft, Resolve, Split
+from bot.incidents.inputs import Acknowledge, AlertReported, Declare, Merge, RelatedLeft, Resolve, Split
 from bot.incidents.policy import GroupingRule, Policy, ResolveRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from tests.builders import ANA, NOON, alert
@@ -175,19 +175,91 @@ def test_what_fires_on_when_its_upstream_is_well_gets_an_incident_of_its_own_aft
 
 
 def test_what_leaves_goes_to_the_open_incident_of_its_service_and_raises_it(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout", "high")
+    bot.clears("PaymentsDown")
+    bot.passes(4)
+    bot.fires("Other", "checkout", "low")
+    assert (bot.home("Errors"), bot.home("Other")) == (1, 2)
+    bot.passes(2)
+    own = bot.store.incident(2)
+
+    assert (bot.home("Errors"), len(bot.store.incidents())) == (2, 2)
+    assert (own.severity, own.episode.page) == (Severity.SEV2, PageState.REQUESTED)
+    assert [state.is_related for state in own.alerts] == [False, False]
+    assert bot.store.incident(1).is_clear
+
+
+@pytest.mark.parametrize("window", [10, 0])
+def test_what_leaves_wakes_somebody_though_an_old_incident_of_its_service_is_open(store, window):
+    bot = Bot(store, grouping=GroupingRule(window=timedelta(minutes=window)))
     bot.fires("Old", "checkout", "low")
+    bot.asks(Acknowledge(1, ANA))
     bot.passes(30)
     bot.fires("PaymentsDown")
     bot.fires("Errors", "checkout", "high")
-    assert (bot.home("Old"), bot.home("Errors")) == (1, 2)
     bot.clears("PaymentsDown")
+    bot.pages()
     bot.passes(6)
-    one = bot.store.incident(1)
 
-    assert (bot.home("Errors"), len(bot.store.incidents())) == (1, 2)
-    assert (one.severity, one.episode.page) == (Severity.SEV2, PageState.REQUESTED)
-    assert [state.is_related for state in one.alerts] == [False, False]
-    assert bot.store.incident(2).is_clear
+    assert (bot.home("Old"), bot.home("Errors")) == (1, 3)
+    assert bot.pages() == [3]
+
+
+def test_what_leaves_does_not_go_to_a_drill(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout", "high")
+    bot.clears("PaymentsDown")
+    bot.passes(4)
+    bot.asks(Declare(title="A drill", by=ANA, service="checkout", drill=True))
+    bot.fires("Other", "search", "low")
+    bot.asks(Merge(3, 2, ANA))
+    bot.passes(2)
+
+    assert (bot.home("Other"), bot.home("Errors")) == (2, 4)
+
+
+def test_what_fires_again_and_again_does_not_put_off_when_the_others_leave(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Steady", "checkout")
+    bot.fires("Flapping", "search")
+    bot.clears("PaymentsDown")
+    for _ in range(3):
+        bot.passes(2)
+        bot.clears("Flapping", "search")
+        bot.fires("Flapping", "search")
+
+    bot.passes(0)
+    assert {bot.home("Steady"), bot.home("Flapping")} == {2, 3}
+
+
+def test_what_fires_again_after_the_hold_leaves_at_once(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Steady", "checkout")
+    bot.clears("Steady", "checkout")
+    bot.clears("PaymentsDown")
+    bot.passes(9)
+    bot.fires("Steady", "checkout")
+    bot.passes(0)
+
+    assert bot.home("Steady") == 2
+
+
+@pytest.mark.parametrize("is_clear_before", [True, False])
+def test_what_is_related_leaves_also_after_a_merge(bot, is_clear_before):
+    bot.fires("Shop slow", "shop", "medium")
+    bot.clears("Shop slow", "shop")
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout")
+    if is_clear_before:
+        bot.clears("PaymentsDown")
+    bot.asks(Merge(2, 1, ANA))
+    if not is_clear_before:
+        bot.clears("PaymentsDown")
+    bot.passes(6)
+
+    assert bot.home("Errors") == 3
+    assert bot.store.incident(3).service == "checkout"
 
 
 def test_an_upstream_that_fires_again_within_the_hold_keeps_what_it_explains(bot):

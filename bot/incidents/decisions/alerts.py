@@ -14,7 +14,7 @@ from bot.incidents.decisions.flapping import flapped, remembered
 from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
 from bot.incidents.decisions.paging import service_page
 from bot.incidents.decisions.resolving import opened_again
-from bot.incidents.decisions.writing import BOT, entry, hold_key, left_timers, refreshed, related_key, say
+from bot.incidents.decisions.writing import BOT, entry, hold_key, hold_of_others, left_timers, refreshed, related_key, say
 from bot.incidents.effects import AnnounceAlert, Effect, PageService, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed
@@ -110,7 +110,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     begun = _begun(incident, report, known, asked, now, policy)
     changed, entries, effects, timers = raised(begun.incident, name_of(alert), asked, now, policy, begun.outgrown)
     told = () if begun.flaps else _joined(changed, alert, placement, begun.state, is_again=known is not None)
-    left = () if changed.is_firing else left_timers(changed, now + policy.resolve.hold)
+    left = hold_of_others(changed, policy.resolve.hold, now)
     return Decision(
         incident=changed,
         entries=(*begun.entries, *entries),
