@@ -33,6 +33,7 @@ from bot.incidents.inputs import (
     Input,
     Merge,
     RelatedLeft,
+    Reopen,
     SilenceAlerts,
     SilenceExpired,
     Split,
@@ -180,6 +181,8 @@ class Door:
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
             case Split():
                 return _to_split(work, input)
+            case Reopen():
+                return work.incident(input.incident, alone=alone), replace(input, records=work.alerts_of(input.incident))
             case RelatedLeft():
                 return _to_leave(work, input, now, policy)
             case HeartbeatMissed():
@@ -206,7 +209,8 @@ class Door:
         placement = placement_of(work, report, now, policy)
         report = replace(report, record=work.alert_record(placement.fingerprint))
         if placement.incident is not None:
-            return work.incident(placement.incident), replace(report, placement=placement)
+            theirs = work.alerts_of(placement.incident) if placement.opens_again else None
+            return work.incident(placement.incident), replace(report, placement=placement, theirs=theirs)
         if placement.outcome is not RouteOutcome.OPEN or report.alert.status is not AlertStatus.FIRING:
             return None, replace(report, placement=placement)
         service = policy.service(placement.service)

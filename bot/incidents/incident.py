@@ -112,6 +112,8 @@ class Episode:
     notified: tuple[str, ...] = ()
     """Who PagerDuty says it has notified, in order, as people."""
     ended_at: datetime | None = None
+    symptom: str = ""
+    """The title of the alert that opened the incident again; empty where it is what the incident is called by."""
 
     @property
     def pages(self) -> bool:

@@ -157,9 +157,12 @@ class KeepOpen:
 
 @dataclass(frozen=True, slots=True)
 class Reopen:
+    """`records` (what is remembered of its alerts; None where nobody looked) is filled in by the door."""
+
     incident: int
     by: str
     text: str = ""
+    records: "tuple[AlertRecord, ...] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,8 @@ class AlertReported:
     runbook: "Choice | None" = None
     record: "AlertRecord | None" = None
     """What is remembered of it from before."""
+    theirs: "tuple[AlertRecord, ...] | None" = None
+    """What is remembered of all alerts of the incident that it opens again; None where it opens none again."""
 
 
 @dataclass(frozen=True, slots=True)

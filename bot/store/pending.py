@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal_column, or_, select, update
 
 from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Candidate, Ended, Sought
@@ -198,6 +198,10 @@ class Pending:
         """The incidents that this transaction gives an alert of that group, other than as a related one."""
         found = (line.record for line in self.lines if group is not None and line.record.group == group)
         return {one.incident for one in found if one.incident is not None and not one.is_related}
+
+    def changed_alerts(self) -> dict[str, AlertRecord]:
+        """The newest of each alert that this transaction changes and has not written."""
+        return {line.record.fingerprint: line.record for line in self.lines}
 
     def hands_alerts_over(self) -> bool:
         """Whether an incident ends for good or opens again: its alerts change hands with it."""
@@ -408,10 +412,11 @@ def _release_alerts(connection: Connection, incident: Incident) -> None:
 
 
 def _take_alerts_back(connection: Connection, incident: Incident) -> None:
-    """An incident that is open again has the alerts it had, but for those that another has by now."""
+    """An incident that is open again has the alerts it had, but for those that another has by now, or that came alone since."""
     newest = select(func.max(alerts.c.id)).where(alerts.c.incident == incident.number).group_by(alerts.c.fingerprint)
     other = alerts.alias("other")
-    is_taken = exists().where(other.c.fingerprint == alerts.c.fingerprint, literal_column("other.is_open"))
+    is_newer = or_(literal_column("other.is_open"), other.c.id > alerts.c.id)
+    is_taken = exists().where(other.c.fingerprint == alerts.c.fingerprint, is_newer)
     connection.execute(update(alerts).where(alerts.c.id.in_(newest), ~alerts.c.is_open, ~is_taken).values(is_open=True))
 
 

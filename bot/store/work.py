@@ -115,7 +115,10 @@ class Work:
 
     def alerts_of(self, number: int) -> tuple[AlertRecord, ...]:
         """What is remembered of the alerts of an incident, over or not, but for those that came again since elsewhere."""
-        return tuple(record_of(row) for row in self.connection.execute(ALERTS_OF, {"number": number}))
+        here = self.pending.changed_alerts()
+        rows = self.connection.execute(ALERTS_OF, {"number": number})
+        found = [record_of(row) for row in rows if row.fingerprint not in here]
+        return (*found, *(one for one in here.values() if one.incident == number))
 
     def opened_by(self, source: str, since: datetime) -> tuple[int, int]:
         """How many incidents alerts of one source have opened since then, and those of all sources."""
@@ -148,7 +151,9 @@ class Work:
             return None
         incident = None if record.incident is None else self.incident(record.incident)
         resolved_at = incident.resolved_at if incident and not incident.is_open else None
-        return Known(record.incident, record.is_announced, resolved_at, record.is_related)
+        if incident is None or resolved_at is None:
+            return Known(record.incident, record.is_announced, resolved_at, record.is_related)
+        return Known(record.incident, record.is_announced, resolved_at, record.is_related, incident.severity.rank)
 
     def silences(self) -> tuple[Silence, ...]:
         """The silences in force: read once, after nobody else can open anything before this transaction does."""

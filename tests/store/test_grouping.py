@@ -10,11 +10,25 @@ from sqlalchemy import event
 
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.routing import Matcher
 from bot.errors import Refused
 from bot.handle import Bundle, Door
-from bot.incidents.effects import Lane
+from bot.incidents.effects import Lane, PageOnCall
 from bot.incidents.incident import PageState, Severity, Status
-from bot.incidents.inputs import Acknowledge, AlertReported, Declare, Merge, RelatedLeft, Resolve, Split
+from bot.incidents.inputs import (
+    Acknowledge,
+    AlertReported,
+    ConfirmSilence,
+    Declare,
+    Merge,
+    PageAccepted,
+    PageNotShown,
+    RelatedLeft,
+    Reopen,
+    Resolve,
+    SilenceAlerts,
+    Split,
+)
 from bot.incidents.policy import GroupingRule, Policy, ResolveRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from tests.builders import ANA, NOON, alert
@@ -56,6 +70,11 @@ class Bot:
 
     def asks(self, input, once=None):
         return self.door.handle(input, once=once)
+
+    def silences(self, *titles):
+        """For an hour."""
+        self.asks(SilenceAlerts(match=Matcher({"title": titles}), lasts=timedelta(hours=1), reason="known", by=ANA))
+        self.asks(ConfirmSilence(number=None, by=ANA))
 
     def passes(self, minutes):
         """Time; what comes due in it is handled."""
@@ -301,6 +320,101 @@ def test_related_alerts_beyond_as_many_as_are_held_are_counted_and_leave_too(bot
     assert bot.home("Errors 101") == 2
     assert bot.store.incident(1).is_clear
     assert (bot.store.incident(1).more, bot.store.incident(1).more_firing) == (1, 0)
+
+
+# --- what left, and what opens again ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_what_left_a_resolved_incident_is_not_in_it_when_it_opens_again(bot, is_at_once):
+    bot.fires("PaymentsDown")
+    bot.fires("Slow", "checkout")
+    bot.asks(Resolve(1, ANA))
+    if is_at_once:
+        due = bot.store.timer_set("INC-1/related")
+        assert due == bot.now
+        bot.door.handle_together([Bundle([RelatedLeft(1), bot.reports("PaymentsDown")], lambda work, said: None)], 10)
+    else:
+        bot.passes(0)
+        assert [one.title for one in bot.store.incident(1).alerts] == ["PaymentsDown"]
+        bot.passes(1)
+        bot.fires("PaymentsDown")
+
+    assert bot.home("Slow") == 2
+    assert [one.title for one in bot.store.incident(1).alerts] == ["PaymentsDown"]
+    bot.clears("PaymentsDown")
+    assert bot.store.incident(1).is_clear
+
+
+@pytest.mark.parametrize("by", ["an alert", "a person"])
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_what_came_and_went_under_a_silence_does_not_fire_in_an_incident_that_opens_again(bot, by, is_at_once):
+    bot.fires("x")
+    bot.fires("y")
+    bot.asks(Resolve(1, ANA))
+    bot.silences("y")
+    last = Reopen(1, ANA) if by == "a person" else bot.reports("x")
+    inputs = [bot.reports("y"), bot.reports("y", status=AlertStatus.RESOLVED), last]
+    for some in [inputs] if is_at_once else [[one] for one in inputs]:
+        bot.door.handle_together([Bundle(some, lambda work, said: None)], 10)
+    one = bot.store.incident(1)
+
+    assert one.is_open
+    assert [state.title for state in one.alerts] == ["x"]
+    assert bot.home("y") is None
+    bot.clears("x")
+    assert bot.store.incident(1).is_clear
+
+
+def test_what_an_incident_only_counts_is_counted_anew_when_it_opens_again(bot):
+    for number in range(103):
+        bot.fires(f"Errors {number}")
+    bot.clears("Errors 102")
+    bot.asks(Resolve(1, ANA))
+    bot.silences("Errors 10[01]", "Errors 5")
+    for number in (5, 100, 101):
+        bot.fires(f"Errors {number}")
+    bot.fires("Errors 0")
+    one = bot.store.incident(1)
+
+    assert (len(one.alerts), one.more, one.more_firing) == (99, 1, 0)
+
+
+def test_a_mild_alert_does_not_open_a_bad_incident_again(bot):
+    bot.fires("big")
+    bot.fires("small", severity="low")
+    bot.clears("big")
+    bot.clears("small")
+    bot.asks(Resolve(1, ANA))
+    bot.passes(12 * 60)
+    told = bot.fires("small", severity="low")
+    own = bot.store.incident(2)
+
+    assert (own.severity, own.title, own.earlier, own.episode.page) == (Severity.SEV4, "small", 1, PageState.NOT_NEEDED)
+    assert "it was in INC-1 before, a SEV2, and asks for SEV4 only" in told.reason
+    assert not bot.store.incident(1).is_open
+    [page] = [one for one in bot.fires("big").effects if isinstance(one, PageOnCall)]
+    assert (page.incident, page.summary) == (1, "SEV2 INC-1: big")
+    assert [(state.title, state.is_firing) for state in bot.store.incident(1).alerts] == [("big", True)]
+
+
+def test_the_page_of_an_incident_that_is_open_again_names_what_fires(bot):
+    bot.fires("big")
+    bot.fires("other", severity="critical")
+    bot.clears("big")
+    bot.clears("other")
+    bot.asks(Resolve(1, ANA))
+    bot.passes(60)
+    [page] = [one for one in bot.fires("other", severity="critical").effects if isinstance(one, PageOnCall)]
+    one = bot.store.incident(1)
+
+    assert (page.summary, page.details["first opened for"]) == ("SEV1 INC-1: other", "big")
+    assert one.title == "big"
+    bot.asks(PageAccepted(1, page.dedup_key, bot.now))
+    [again] = [
+        one for one in bot.asks(PageNotShown(1, page.dedup_key, bot.now, "not there")).decision.effects if isinstance(one, PageOnCall)
+    ]
+    assert again.summary == page.summary
 
 
 # --- groups -----------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Quieted, Timer
 from bot.incidents.decisions.flapping import flapped, remembered
-from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
+from bot.incidents.decisions.opening import TITLE_LIMIT, alert_started, filled_in, opened_by_alert, start_clock, trace_of
 from bot.incidents.decisions.paging import service_page
-from bot.incidents.decisions.resolving import opened_again
+from bot.incidents.decisions.resolving import opened_again, with_its_own
 from bot.incidents.decisions.writing import BOT, entry, hold_key, hold_of_others, left_timers, refreshed, related_key, say
 from bot.incidents.effects import AnnounceAlert, Effect, PageService, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
@@ -124,7 +124,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
 
 def _back(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     """An alert of an incident that was resolved fires again, or still: the incident is open again, with a page of its own."""
-    alert = report.alert
+    alert, incident = report.alert, with_its_own(incident, report.theirs)
     known = _state_of(incident, report)
     asked = _asked(alert, placement, policy)
     if known is not None and _fires_still(known, alert, now):
@@ -132,7 +132,8 @@ def _back(incident: Incident, report: AlertReported, placement: Placement, now: 
     else:
         begun, verb = _begun(incident, report, known, asked, now, policy), "fires again"
     changed, worse, told = _worsened(begun.incident, name_of(alert), asked, now)
-    decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}")
+    symptom = "" if alert.title == incident.title else alert.title[:TITLE_LIMIT]
+    decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}", symptom)
     return replace(
         decision,
         entries=(*begun.entries, *worse, *decision.entries),

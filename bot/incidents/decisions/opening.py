@@ -226,11 +226,14 @@ def page_for(incident: Incident, details: str = "") -> PageOnCall:
     }
     if details:
         facts["details"] = details[:2000]
+    symptom = incident.episode.symptom
+    if symptom:
+        facts["first opened for"] = incident.title
     return PageOnCall(
         incident=incident.number,
         dedup_key=incident.episode.dedup_key,
         pager=incident.pager or "default",
-        summary=f"{incident.severity.value} {incident.ref}: {incident.title}"[:1024],
+        summary=f"{incident.severity.value} {incident.ref}: {symptom or incident.title}"[:1024],
         severity=PAGER_SEVERITY[incident.severity],
         source=incident.service or "firstfive",
         details=facts,

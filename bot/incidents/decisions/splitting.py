@@ -111,8 +111,7 @@ def related_left(incident: Incident, due: RelatedLeft, now: datetime, policy: Po
     states = tuple(_state(incident, one) for one in leaving)
     over = "has cleared" if incident.is_open else f"is {incident.status.value}"
     reason = f"{incident.ref}, which explained it, {over}, and it fires on"
-    # What is over stays as it was.
-    left = _without(incident, states) if incident.is_open else incident
+    left = _without(incident, states) if _may_be_open(incident) else incident
     if due.target is not None:
         decision = _handed_over(incident, left, leaving, due.target, reason, now, policy)
     else:
@@ -190,13 +189,18 @@ def _parted(
     shown = refreshed(left) if incident.is_open else ()
     return replace(
         decision,
-        others=(left,) if incident.is_open else (),
+        others=(left,) if _may_be_open(incident) else (),
         entries=(*decision.entries, *notes),
         effects=(*decision.effects, parent_told, *shown, *quiet),
         timers=(*decision.timers, *timers),
         moved=tuple(replace(one, incident=child.number, is_related=False, severity=_severity(incident, one)) for one in leaving),
         reason=f"{names} of {incident.ref} went to {child.ref}: {reason}",
     )
+
+
+def _may_be_open(incident: Incident) -> bool:
+    """Whether it is open, or may be again: then it must not hold what left it. What is over for good stays as it was."""
+    return incident.is_open or incident.status is Status.RESOLVED
 
 
 def _let_go(
