@@ -10,12 +10,12 @@ import structlog
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by, taken_in_by
-from bot.alerts.quiet import NOTHING_QUIET, Quieting
+from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
 from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
-from bot.incidents.decision import Decision
+from bot.incidents.decision import AlertRecord, Decision
 from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.decisions.splitting import left_behind, opens_one
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
@@ -279,8 +279,10 @@ def _to_leave(work: Work, due: RelatedLeft, now: datetime, policy: Policy) -> tu
     """The incident, the alerts that may have to leave it, and where to: one of their service that they would join, or a new one."""
     work.openings_alone()
     incident = work.incident(due.incident)
-    due = replace(due, records=work.alerts_of(due.incident))
-    leaving = left_behind(incident, due.records)
+    records, quieting = work.alerts_of(due.incident), Quieting(work.silences(), policy.windows())
+    quiet = {one.fingerprint: found for one in records if (found := _quiet_by_now(one, quieting, now)) is not None}
+    due = replace(due, records=records, quiet=quiet)
+    leaving = left_behind(incident, due.loud)
     if incident is None or not leaving or leaving[0].service is None:
         return incident, due
     service, prints = leaving[0].service, {one.fingerprint for one in leaving}
@@ -291,6 +293,12 @@ def _to_leave(work: Work, due: RelatedLeft, now: datetime, policy: Policy) -> tu
         # Nobody is woken by what is old, and a drill is not the real thing.
         return incident, replace(due, number=work.next_number())
     return incident, replace(due, target=target)
+
+
+def _quiet_by_now(record: AlertRecord, quieting: Quieting, now: datetime) -> Quiet | None:
+    """What keeps a related alert quiet that was none of it when it came."""
+    said = record.report
+    return None if said is None else quiet_under(said.alert, said.endpoint, record.service, quieting, now)
 
 
 def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:

@@ -224,7 +224,13 @@ def place(
 
 
 def taken_in_by(
-    service: str | None, fingerprints: Collection[str], candidates: Sequence[Candidate], grouping: Grouping, now: datetime, *, private: bool
+    service: str | None,
+    fingerprints: Collection[str],
+    candidates: Sequence[Candidate],
+    grouping: Grouping,
+    now: datetime,
+    *,
+    private: bool,
 ) -> int | None:
     """The open incident of their service that alerts which leave another would join, were they new; None where none would
     take them all."""

@@ -167,6 +167,8 @@ class AlertState:
     """In few words, why it joined; empty where it opened the incident, or nobody kept it."""
     is_related: bool = False
     """Something else explains it: it is counted and listed apart, and makes nothing worse."""
+    pager: str | None = None
+    """Whom it pages where it is on its own: by its route, else by its service. None where nobody kept it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Candidate, Ended, Sought
 from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
-from bot.incidents.decision import AlertRecord, Quieted, Timer
+from bot.incidents.decision import AlertRecord, Quieted, Reported, Timer
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity, Status
 from bot.incidents.timeline import Entry
@@ -335,6 +335,7 @@ def record_of(row: Row[Any]) -> AlertRecord:
         row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at, row.is_announced,
         Severity(row.severity) if row.severity else None, row.started_at, row.fires, decode(Flaps, row.flaps) or STEADY,
         row.quiet_under, row.group_key, row.is_related, Ended(row.ended_at, row.changed_at) if row.ended_at else None,
+        row.pager, None if row.report is None else decode(Reported, row.report),
     )  # fmt: skip
 
 
@@ -393,7 +394,8 @@ def _alert_values(line: Line) -> dict[str, Any]:
         "group_key": record.group, "is_related": record.is_related, "ended_at": record.ended.at if record.ended else None,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
         "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
-        "quiet_under": record.quiet_under,
+        "quiet_under": record.quiet_under, "pager": record.pager,
+        "report": encode(record.report) if record.report is not None and record.is_related else None,
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.routing import Matcher
 from bot.errors import Refused
 from bot.handle import Bundle, Door
-from bot.incidents.effects import Lane, PageOnCall
+from bot.incidents.effects import Lane, PageOnCall, PageService
 from bot.incidents.incident import PageState, Severity, Status
 from bot.incidents.inputs import (
     Acknowledge,
@@ -29,7 +29,7 @@ from bot.incidents.inputs import (
     SilenceAlerts,
     Split,
 )
-from bot.incidents.policy import GroupingRule, Policy, ResolveRule, RouteRule, Service, StormRule
+from bot.incidents.policy import GroupingRule, MaintenanceRule, Policy, ResolveRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from tests.builders import ANA, NOON, alert
 
@@ -320,6 +320,131 @@ def test_related_alerts_beyond_as_many_as_are_held_are_counted_and_leave_too(bot
     assert bot.home("Errors 101") == 2
     assert bot.store.incident(1).is_clear
     assert (bot.store.incident(1).more, bot.store.incident(1).more_firing) == (1, 0)
+
+
+@pytest.mark.parametrize("first", ["its own incident", "related"])
+def test_what_leaves_pages_whom_its_route_says(store, first):
+    routes = (RouteRule(name="security", match={"title": ["Leak*"]}, severity="SEV2", pager="security"), *ROUTES)
+    bot = Bot(store, routes=routes)
+    if first == "related":
+        bot.fires("PaymentsDown")
+        bot.fires("Leaked key", "checkout")
+        bot.clears("PaymentsDown")
+        bot.passes(6)
+    else:
+        bot.fires("Errors", "checkout")
+        bot.fires("Leaked key", "checkout")
+        bot.asks(Split(1, "Leaked key", ANA))
+
+    assert bot.home("Leaked key") == 2
+    assert bot.store.incident(2).pager == "security"
+
+
+def test_what_is_split_off_an_incident_of_a_route_pages_its_own_people(store):
+    routes = (RouteRule(name="security", match={"title": ["Leak*"]}, severity="SEV2", pager="security"), *ROUTES)
+    bot = Bot(store, routes=routes)
+    bot.fires("Leaked key", "checkout")
+    bot.fires("Errors", "checkout")
+    bot.asks(Split(1, "Errors", ANA))
+
+    assert [bot.store.incident(number).pager for number in (1, 2)] == ["security", "checkout"]
+
+
+def test_what_outgrows_its_upstream_asks_for_whom_its_route_says(store):
+    routes = (
+        RouteRule(name="security", match={"title": ["Leak*"], "severity": ["critical"]}, severity="SEV1", pager="security"),
+        *ROUTES,
+    )
+    bot = Bot(store, routes=routes)
+    bot.fires("PaymentsDown")
+    bot.fires("Leaked key", "checkout", "high")
+    told = bot.fires("Leaked key", "checkout", "critical")
+
+    assert [effect.pager for effect in told.effects if isinstance(effect, PageService)] == ["security"]
+
+
+def flap(bot, name, service="payments"):
+    """Three fires within minutes; the last one fires on."""
+    for turn in range(3):
+        if turn:
+            bot.clears(name, service)
+            bot.now += timedelta(seconds=20)
+        bot.fires(name, service)
+
+
+@pytest.mark.parametrize("way", ["split", "left", "handed over", "unmerged"])
+def test_an_alert_that_flaps_takes_along_that_it_is_watched(bot, way):
+    match way:
+        case "split":
+            bot.fires("Steady")
+            flap(bot, "Flaps")
+            until = bot.now + timedelta(hours=1)
+            bot.asks(Split(1, "Flaps", ANA))
+        case "left" | "handed over":
+            bot.fires("Steady")
+            flap(bot, "Flaps", "checkout")
+            until = bot.now + timedelta(hours=1)
+            bot.clears("Steady")
+            if way == "handed over":
+                bot.passes(4)
+                bot.fires("Other", "checkout", "low")
+            bot.passes(6)
+        case "unmerged":
+            bot.fires("Steady")
+            flap(bot, "Flaps", "database")
+            until = bot.now + timedelta(hours=1)
+            bot.asks(Merge(2, 1, ANA))
+            assert bot.store.incident(1).flaps_until == until
+            bot.asks(Split(2, "", ANA))
+
+    assert [bot.store.incident(number).flaps_until for number in (1, 2)] == [None, until]
+
+
+def test_what_a_silence_covers_by_then_leaves_quietly_and_is_counted(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Slow", "checkout")
+    bot.fires("Errors", "checkout", "low")
+    bot.fires("NoResults", "search", "low", cluster="eu")
+    bot.silences("Slow", "NoResults")
+    bot.clears("PaymentsDown")
+    bot.pages()
+    bot.passes(6)
+    for _ in range(3):
+        bot.passes(0)
+
+    assert (bot.home("Errors"), bot.home("Slow"), bot.home("NoResults")) == (2, None, None)
+    assert (len(bot.store.incidents()), bot.pages()) == (2, [])
+    assert bot.store.incident(1).is_clear
+    assert "under silence 1" in [one for one in bot.store.timeline("INC-1") if one.type == "split_off"][-1].fields["reason"]
+    with bot.store.reading() as work:
+        kept = work.kept_by(work.silence(1))
+    assert (kept.alerts, kept.firing_count, {one.title for one in kept.firing}) == (2, 2, {"Slow", "NoResults"})
+    bot.passes(60)
+    bot.fires("Slow", "checkout")
+    assert bot.home("Slow") == 3
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_what_is_quiet_by_its_labels_in_a_window_leaves_quietly_also_when_people_end_its_upstream(store, is_over):
+    window = MaintenanceRule(
+        name="move",
+        match={"labels": {"cluster": ["eu"]}},
+        reason="moving",
+        zone="UTC",
+        start="2026-06-10T12:01",
+        until="2026-06-10T13:00",
+    )
+    bot = Bot(store, maintenance=(window,))
+    bot.fires("PaymentsDown")
+    bot.fires("Slow", "checkout", cluster="eu")
+    bot.now += timedelta(minutes=2)
+    if is_over:
+        bot.asks(Resolve(1, ANA))
+    else:
+        bot.clears("PaymentsDown")
+    bot.passes(6)
+
+    assert (bot.home("Slow"), len(bot.store.incidents())) == (None, 1)
 
 
 # --- what left, and what opens again ----------------------------------------------------------
