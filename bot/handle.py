@@ -9,13 +9,13 @@ import structlog
 
 from bot import points
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by
-from bot.alerts.quiet import NOTHING_QUIET, Quieting
+from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by, taken_in_by
+from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
 from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
-from bot.incidents.decision import Decision
+from bot.incidents.decision import AlertRecord, Decision
 from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.decisions.splitting import left_behind, opens_one
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
@@ -33,6 +33,7 @@ from bot.incidents.inputs import (
     Input,
     Merge,
     RelatedLeft,
+    Reopen,
     SilenceAlerts,
     SilenceExpired,
     Split,
@@ -180,8 +181,10 @@ class Door:
                 return work.incident(input.incident), replace(input, target=work.incident(input.into))
             case Split():
                 return _to_split(work, input)
+            case Reopen():
+                return work.incident(input.incident, alone=alone), replace(input, records=work.alerts_of(input.incident))
             case RelatedLeft():
-                return _to_leave(work, input)
+                return _to_leave(work, input, now, policy)
             case HeartbeatMissed():
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
@@ -206,7 +209,8 @@ class Door:
         placement = placement_of(work, report, now, policy)
         report = replace(report, record=work.alert_record(placement.fingerprint))
         if placement.incident is not None:
-            return work.incident(placement.incident), replace(report, placement=placement)
+            theirs = work.alerts_of(placement.incident) if placement.opens_again else None
+            return work.incident(placement.incident), replace(report, placement=placement, theirs=theirs)
         if placement.outcome is not RouteOutcome.OPEN or report.alert.status is not AlertStatus.FIRING:
             return None, replace(report, placement=placement)
         service = policy.service(placement.service)
@@ -271,24 +275,30 @@ def _to_split(work: Work, wish: Split) -> tuple[Incident | None, Input]:
     return incident, replace(wish, number=work.next_number()) if opens_one(incident, wish) else wish
 
 
-def _to_leave(work: Work, due: RelatedLeft) -> tuple[Incident | None, Input]:
-    """The incident, the alerts that may have to leave it, and where to: the newest open one of their service, or a new one."""
+def _to_leave(work: Work, due: RelatedLeft, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
+    """The incident, the alerts that may have to leave it, and where to: one of their service that they would join, or a new one."""
     work.openings_alone()
     incident = work.incident(due.incident)
-    due = replace(due, records=work.alerts_of(due.incident))
-    leaving = left_behind(incident, due.records)
+    records, quieting = work.alerts_of(due.incident), Quieting(work.silences(), policy.windows())
+    quiet = {one.fingerprint: found for one in records if (found := _quiet_by_now(one, quieting, now)) is not None}
+    due = replace(due, records=records, quiet=quiet)
+    leaving = left_behind(incident, due.loud)
     if incident is None or not leaving or leaving[0].service is None:
         return incident, due
-    prints = {one.fingerprint for one in leaving}
-    open_ = (
-        one.number
-        for one in work.candidates(Sought((leaving[0].service,)))
-        if one.private == incident.private and not one.is_apart and not prints.intersection(one.split_off)
-    )
-    number = next(open_, None)
-    if number is None:
+    service, prints = leaving[0].service, {one.fingerprint for one in leaving}
+    open_ = [one for one in work.candidates(Sought((service,))) if one.number != due.incident]
+    number = taken_in_by(service, prints, open_, policy.grouping_rule(), now, private=incident.private)
+    target = None if number is None else work.incident(number)
+    if target is None or target.drill != incident.drill:
+        # Nobody is woken by what is old, and a drill is not the real thing.
         return incident, replace(due, number=work.next_number())
-    return incident, replace(due, target=work.incident(number))
+    return incident, replace(due, target=target)
+
+
+def _quiet_by_now(record: AlertRecord, quieting: Quieting, now: datetime) -> Quiet | None:
+    """What keeps a related alert quiet that was none of it when it came."""
+    said = record.report
+    return None if said is None else quiet_under(said.alert, said.endpoint, record.service, quieting, now)
 
 
 def _repeated(work: Work, finish: Callable[[Work], None] | None) -> Outcome:

@@ -1,7 +1,7 @@
 """Where an alert belongs: which route takes it, and which open incident, if any. Every answer has its reason. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -76,15 +76,20 @@ class Known:
     """When that incident was resolved; None while it is open."""
     is_related: bool = False
     """Something else in that incident explained it."""
+    severity: int = 5
+    """How bad that incident was at its end, 1 for the worst."""
 
     @property
     def is_in_hand(self) -> bool:
         """Whether it belongs to an incident that is open."""
         return self.incident is not None and self.resolved_at is None
 
-    def may_open_again(self, now: datetime, within: timedelta) -> bool:
-        """Whether that incident is open again with it: one that only explained it has nothing to do with it any more."""
-        return self.resolved_at is not None and not self.is_related and now - self.resolved_at <= within
+    def may_open_again(self, now: datetime, within: timedelta, asked: int) -> bool:
+        """Whether that incident is open again with it: one that only explained it has nothing to do with it any more, and one
+        that was worse than what it asks for would wake somebody for what is not."""
+        if self.resolved_at is None or self.is_related or asked > self.severity:
+            return False
+        return now - self.resolved_at <= within
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +210,41 @@ def place(
         return _kept_quiet(route, service, fingerprint, None if over else known, quiet, why_route)
     if route.outcome is not Outcome.OPEN:
         return _without_incident(route, service, fingerprint, None if over else known, why_route)
-    if known is not None and known.may_open_again(now, grouping.reopens_within):
+    # Whatever was announced or recorded of it before: it may have got worse since.
+    asked = int(severity_of(route, alert.severity, grouping.severities)[-1])
+    if known is not None and known.may_open_again(now, grouping.reopens_within, asked):
         assert known.resolved_at is not None
         again = f"{why_route}; the same alert was in INC-{over}, resolved {_ago(now - known.resolved_at)} ago: it is opened again"
         return Placement(route, Outcome.OPEN, service, fingerprint, over, False, again, opens_again=True)
-    # Whatever was announced or recorded of it before: it may have got worse since.
-    asked = int(severity_of(route, alert.severity, grouping.severities)[-1])
     join = _join(fingerprint, service, asked, route, grouping, candidates, now)
-    before = f"; it was in INC-{over} before" if over else ""
+    was_worse = known is not None and known.severity < asked and not known.is_related
+    why_not = f", a SEV{known.severity}, and asks for SEV{asked} only" if known is not None and was_worse else ""
+    before = f"; it was in INC-{over} before{why_not}" if over else ""
     return Placement(
         route, Outcome.OPEN, service, fingerprint, join.incident, False, f"{why_route}; {join.reason}{before}", earlier=over,
         group=group_of(alert, route, service, grouping), why=join.why, is_related=join.is_related,
     )  # fmt: skip
+
+
+def taken_in_by(
+    service: str | None,
+    fingerprints: Collection[str],
+    candidates: Sequence[Candidate],
+    grouping: Grouping,
+    now: datetime,
+    *,
+    private: bool,
+) -> int | None:
+    """The open incident of their service that alerts which leave another would join, were they new; None where none would
+    take them all."""
+    fit = [
+        one
+        for one in candidates
+        if service is not None and one.service == service and one.private == private and not one.is_apart
+        and grouping.window and _is_within(one, grouping.window, now) and not set(fingerprints).intersection(one.split_off)
+    ]  # fmt: skip
+    chosen = _newest(fit, now)
+    return None if chosen is None else chosen.number
 
 
 def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None, now: datetime) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.alerts.alert import Alert
 from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Ended
 from bot.alerts.quiet import Silence
@@ -20,6 +21,14 @@ class Timer:
     key: str
     due_at: datetime
     input: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """An alert as it came, and through which endpoint: what tells whether a silence covers it."""
+
+    alert: Alert
+    endpoint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,10 @@ class AlertRecord:
     is_related: bool = False
     ended: Ended | None = None
     """Its end, where its sender says when that was. What fires has none."""
+    pager: str | None = None
+    """Whom it pages where it is on its own; None where nobody kept it."""
+    report: Reported | None = None
+    """Its newest report, where it is only related."""
 
     @property
     def is_open(self) -> bool:

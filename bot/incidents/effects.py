@@ -150,6 +150,8 @@ class PageService:
     by: str
     summary: str
     severity: str
+    rank: int = 0
+    """How bad it is, as in `PageOnCall`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,8 @@ class Episode:
     notified: tuple[str, ...] = ()
     """Who PagerDuty says it has notified, in order, as people."""
     ended_at: datetime | None = None
+    symptom: str = ""
+    """The title of the alert that opened the incident again; empty where it is what the incident is called by."""
 
     @property
     def pages(self) -> bool:
@@ -165,6 +167,8 @@ class AlertState:
     """In few words, why it joined; empty where it opened the incident, or nobody kept it."""
     is_related: bool = False
     """Something else explains it: it is counted and listed apart, and makes nothing worse."""
+    pager: str | None = None
+    """Whom it pages where it is on its own: by its route, else by its service. None where nobody kept it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 A stored input is found again by its class name (`store/codec.py`): renaming one takes a migration.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bot.alerts.alert import Alert
-from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
+from bot.alerts.quiet import NOTHING_KEPT, Kept, Quiet, Silence
 from bot.alerts.routing import Matcher
 from bot.alerts.source import PagerReport
 from bot.incidents.incident import Role, Severity, Status
@@ -157,9 +158,12 @@ class KeepOpen:
 
 @dataclass(frozen=True, slots=True)
 class Reopen:
+    """`records` (what is remembered of its alerts; None where nobody looked) is filled in by the door."""
+
     incident: int
     by: str
     text: str = ""
+    records: "tuple[AlertRecord, ...] | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +252,8 @@ class AlertReported:
     runbook: "Choice | None" = None
     record: "AlertRecord | None" = None
     """What is remembered of it from before."""
+    theirs: "tuple[AlertRecord, ...] | None" = None
+    """What is remembered of all alerts of the incident that it opens again; None where it opens none again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,6 +504,13 @@ class RelatedLeft:
     number: int | None = None
     target: "Incident | None" = None
     records: "tuple[AlertRecord, ...]" = ()
+    quiet: Mapping[str, Quiet] = field(default_factory=dict)
+    """What keeps some of them quiet by now, by their fingerprint; filled in by the door, too."""
+
+    @property
+    def loud(self) -> "tuple[AlertRecord, ...]":
+        """Those that nothing keeps quiet."""
+        return tuple(one for one in self.records if one.fingerprint not in self.quiet)
 
 
 @dataclass(frozen=True, slots=True)

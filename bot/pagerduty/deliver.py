@@ -264,8 +264,7 @@ class PagerDeliverer:
 
 def _rank(effect: PageOnCall | PageService) -> int:
     """How bad it is, 1 for SEV1; by PagerDuty's word for it where nothing else says."""
-    said = effect.rank if isinstance(effect, PageOnCall) else 0
-    return said or RANKS.get(effect.severity, 5)
+    return effect.rank or RANKS.get(effect.severity, 5)
 
 
 def _is_over(incident: Incident, episode: Episode) -> bool:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal_column, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal_column, or_, select, update
 
 from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Candidate, Ended, Sought
 from bot.alerts.quiet import Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
-from bot.incidents.decision import AlertRecord, Quieted, Timer
+from bot.incidents.decision import AlertRecord, Quieted, Reported, Timer
 from bot.incidents.effects import Effect
 from bot.incidents.incident import Incident, Severity, Status
 from bot.incidents.timeline import Entry
@@ -196,9 +196,13 @@ class Pending:
         return (held.now for held in changed if held.now is not None)
 
     def with_group(self, group: str | None) -> set[int]:
-        """The incidents that this transaction gives an alert of that group."""
+        """The incidents that this transaction gives an alert of that group, other than as a related one."""
         found = (line.record for line in self.lines if group is not None and line.record.group == group)
-        return {one.incident for one in found if one.incident is not None}
+        return {one.incident for one in found if one.incident is not None and not one.is_related}
+
+    def changed_alerts(self) -> dict[str, AlertRecord]:
+        """The newest of each alert that this transaction changes and has not written."""
+        return {line.record.fingerprint: line.record for line in self.lines}
 
     def hands_alerts_over(self) -> bool:
         """Whether an incident ends for good or opens again: its alerts change hands with it."""
@@ -332,6 +336,7 @@ def record_of(row: Row[Any]) -> AlertRecord:
         row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at, row.is_announced,
         Severity(row.severity) if row.severity else None, row.started_at, row.fires, decode(Flaps, row.flaps) or STEADY,
         row.quiet_under, row.group_key, row.is_related, Ended(row.ended_at, row.changed_at) if row.ended_at else None,
+        row.pager, None if row.report is None else decode(Reported, row.report),
     )  # fmt: skip
 
 
@@ -391,7 +396,8 @@ def _alert_values(line: Line) -> dict[str, Any]:
         "group_key": record.group, "is_related": record.is_related, "ended_at": record.ended.at if record.ended else None,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
         "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
-        "quiet_under": record.quiet_under,
+        "quiet_under": record.quiet_under, "pager": record.pager,
+        "report": encode(record.report) if record.report is not None and record.is_related else None,
     }  # fmt: skip
 
 
@@ -410,10 +416,11 @@ def _release_alerts(connection: Connection, incident: Incident) -> None:
 
 
 def _take_alerts_back(connection: Connection, incident: Incident) -> None:
-    """An incident that is open again has the alerts it had, but for those that another has by now."""
+    """An incident that is open again has the alerts it had, but for those that another has by now, or that came alone since."""
     newest = select(func.max(alerts.c.id)).where(alerts.c.incident == incident.number).group_by(alerts.c.fingerprint)
     other = alerts.alias("other")
-    is_taken = exists().where(other.c.fingerprint == alerts.c.fingerprint, literal_column("other.is_open"))
+    is_newer = or_(literal_column("other.is_open"), other.c.id > alerts.c.id)
+    is_taken = exists().where(other.c.fingerprint == alerts.c.fingerprint, is_newer)
     connection.execute(update(alerts).where(alerts.c.id.in_(newest), ~alerts.c.is_open, ~is_taken).values(is_open=True))
 
 

@@ -132,6 +132,9 @@ class AlertRow(SQLModel, table=True):
     fires: int = Field(sa_column=Column(Integer, nullable=False, server_default="1"))
     flaps: dict[str, Any] | None = json_value(nullable=True)
     quiet_under: str | None = None
+    pager: str | None = None
+    report: dict[str, Any] | None = json_value(nullable=True)
+    """What came of one that is only related, for what may keep it quiet later; of others none is kept."""
 
 
 class InboxRow(SQLModel, table=True):

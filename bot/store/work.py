@@ -33,7 +33,8 @@ CANDIDATE = (
     incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from,
 )  # fmt: skip
 THEIRS = incidents.c.service.in_(bindparam("services", expanding=True))
-WITH_GROUP = select(alerts.c.incident).where(ALERT_IS_OPEN, alerts.c.group_key == bindparam("group"))
+WITH_GROUP = select(alerts.c.incident).where(ALERT_IS_OPEN, alerts.c.group_key == bindparam("group"), ~alerts.c.is_related)
+"""What is only related says nothing of what the incident is about."""
 HAS_GROUP = incidents.c.number.in_(WITH_GROUP)
 OPEN_OF_SERVICES = select(*CANDIDATE, false().label("has_group")).where(INCIDENT_IS_OPEN, THEIRS)
 OPEN_OF_GROUP = select(*CANDIDATE, HAS_GROUP.label("has_group")).where(INCIDENT_IS_OPEN, or_(THEIRS, HAS_GROUP))
@@ -114,7 +115,10 @@ class Work:
 
     def alerts_of(self, number: int) -> tuple[AlertRecord, ...]:
         """What is remembered of the alerts of an incident, over or not, but for those that came again since elsewhere."""
-        return tuple(record_of(row) for row in self.connection.execute(ALERTS_OF, {"number": number}))
+        here = self.pending.changed_alerts()
+        rows = self.connection.execute(ALERTS_OF, {"number": number})
+        found = [record_of(row) for row in rows if row.fingerprint not in here]
+        return (*found, *(one for one in here.values() if one.incident == number))
 
     def opened_by(self, source: str, since: datetime) -> tuple[int, int]:
         """How many incidents of one source have begun since then, anew or again, and those of all sources."""
@@ -154,7 +158,9 @@ class Work:
             return None
         incident = None if record.incident is None else self.incident(record.incident)
         resolved_at = incident.resolved_at if incident and not incident.is_open else None
-        return Known(record.incident, record.is_announced, resolved_at, record.is_related)
+        if incident is None or resolved_at is None:
+            return Known(record.incident, record.is_announced, resolved_at, record.is_related)
+        return Known(record.incident, record.is_announced, resolved_at, record.is_related, incident.severity.rank)
 
     def silences(self) -> tuple[Silence, ...]:
         """The silences in force: read once, after nobody else can open anything before this transaction does."""

@@ -85,7 +85,7 @@ STORED_EFFECTS = {
     "PageOnCall": "incident dedup_key pager summary severity source details links rank",
     "PageNextLevel": "incident dedup_key level",
     "PagePerson": "incident dedup_key person by message",
-    "PageService": "incident dedup_key pager service by summary severity",
+    "PageService": "incident dedup_key pager service by summary severity rank",
     "AcknowledgePage": "incident dedup_key pager by",
     "ResolvePage": "incident dedup_key pager",
     # chat

@@ -10,12 +10,26 @@ from sqlalchemy import event
 
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.routing import Matcher
 from bot.errors import Refused
 from bot.handle import Bundle, Door
-from bot.incidents.effects import Lane
+from bot.incidents.effects import Lane, PageOnCall, PageService
 from bot.incidents.incident import PageState, Severity, Status
-from bot.incidents.inputs import Acknowledge, AlertReported, Merge, RelatedLeft, Resolve, Split
-from bot.incidents.policy import GroupingRule, Policy, ResolveRule, RouteRule, Service, StormRule
+from bot.incidents.inputs import (
+    Acknowledge,
+    AlertReported,
+    ConfirmSilence,
+    Declare,
+    Merge,
+    PageAccepted,
+    PageNotShown,
+    RelatedLeft,
+    Reopen,
+    Resolve,
+    SilenceAlerts,
+    Split,
+)
+from bot.incidents.policy import GroupingRule, MaintenanceRule, Policy, ResolveRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
 from tests.builders import ANA, NOON, alert
 
@@ -56,6 +70,11 @@ class Bot:
 
     def asks(self, input, once=None):
         return self.door.handle(input, once=once)
+
+    def silences(self, *titles):
+        """For an hour."""
+        self.asks(SilenceAlerts(match=Matcher({"title": titles}), lasts=timedelta(hours=1), reason="known", by=ANA))
+        self.asks(ConfirmSilence(number=None, by=ANA))
 
     def passes(self, minutes):
         """Time; what comes due in it is handled."""
@@ -120,6 +139,7 @@ def test_a_related_alert_that_gets_worse_raises_the_incident_and_asks_for_its_ow
     assert [(effect.service, effect.pager) for effect in told.effects if type(effect).__name__ == "PageService"] == [
         ("checkout", "checkout")
     ]
+    assert [effect.rank for effect in told.effects if type(effect).__name__ == "PageService"] == [1]
     assert not any(state.is_related for state in one.alerts)
     assert one.is_firing
 
@@ -174,19 +194,91 @@ def test_what_fires_on_when_its_upstream_is_well_gets_an_incident_of_its_own_aft
 
 
 def test_what_leaves_goes_to_the_open_incident_of_its_service_and_raises_it(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout", "high")
+    bot.clears("PaymentsDown")
+    bot.passes(4)
+    bot.fires("Other", "checkout", "low")
+    assert (bot.home("Errors"), bot.home("Other")) == (1, 2)
+    bot.passes(2)
+    own = bot.store.incident(2)
+
+    assert (bot.home("Errors"), len(bot.store.incidents())) == (2, 2)
+    assert (own.severity, own.episode.page) == (Severity.SEV2, PageState.REQUESTED)
+    assert [state.is_related for state in own.alerts] == [False, False]
+    assert bot.store.incident(1).is_clear
+
+
+@pytest.mark.parametrize("window", [10, 0])
+def test_what_leaves_wakes_somebody_though_an_old_incident_of_its_service_is_open(store, window):
+    bot = Bot(store, grouping=GroupingRule(window=timedelta(minutes=window)))
     bot.fires("Old", "checkout", "low")
+    bot.asks(Acknowledge(1, ANA))
     bot.passes(30)
     bot.fires("PaymentsDown")
     bot.fires("Errors", "checkout", "high")
-    assert (bot.home("Old"), bot.home("Errors")) == (1, 2)
     bot.clears("PaymentsDown")
+    bot.pages()
     bot.passes(6)
-    one = bot.store.incident(1)
 
-    assert (bot.home("Errors"), len(bot.store.incidents())) == (1, 2)
-    assert (one.severity, one.episode.page) == (Severity.SEV2, PageState.REQUESTED)
-    assert [state.is_related for state in one.alerts] == [False, False]
-    assert bot.store.incident(2).is_clear
+    assert (bot.home("Old"), bot.home("Errors")) == (1, 3)
+    assert bot.pages() == [3]
+
+
+def test_what_leaves_does_not_go_to_a_drill(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout", "high")
+    bot.clears("PaymentsDown")
+    bot.passes(4)
+    bot.asks(Declare(title="A drill", by=ANA, service="checkout", drill=True))
+    bot.fires("Other", "search", "low")
+    bot.asks(Merge(3, 2, ANA))
+    bot.passes(2)
+
+    assert (bot.home("Other"), bot.home("Errors")) == (2, 4)
+
+
+def test_what_fires_again_and_again_does_not_put_off_when_the_others_leave(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Steady", "checkout")
+    bot.fires("Flapping", "search")
+    bot.clears("PaymentsDown")
+    for _ in range(3):
+        bot.passes(2)
+        bot.clears("Flapping", "search")
+        bot.fires("Flapping", "search")
+
+    bot.passes(0)
+    assert {bot.home("Steady"), bot.home("Flapping")} == {2, 3}
+
+
+def test_what_fires_again_after_the_hold_leaves_at_once(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Steady", "checkout")
+    bot.clears("Steady", "checkout")
+    bot.clears("PaymentsDown")
+    bot.passes(9)
+    bot.fires("Steady", "checkout")
+    bot.passes(0)
+
+    assert bot.home("Steady") == 2
+
+
+@pytest.mark.parametrize("is_clear_before", [True, False])
+def test_what_is_related_leaves_also_after_a_merge(bot, is_clear_before):
+    bot.fires("Shop slow", "shop", "medium")
+    bot.clears("Shop slow", "shop")
+    bot.fires("PaymentsDown")
+    bot.fires("Errors", "checkout")
+    if is_clear_before:
+        bot.clears("PaymentsDown")
+    bot.asks(Merge(2, 1, ANA))
+    if not is_clear_before:
+        bot.clears("PaymentsDown")
+    bot.passes(6)
+
+    assert bot.home("Errors") == 3
+    assert bot.store.incident(3).service == "checkout"
 
 
 def test_an_upstream_that_fires_again_within_the_hold_keeps_what_it_explains(bot):
@@ -230,6 +322,226 @@ def test_related_alerts_beyond_as_many_as_are_held_are_counted_and_leave_too(bot
     assert (bot.store.incident(1).more, bot.store.incident(1).more_firing) == (1, 0)
 
 
+@pytest.mark.parametrize("first", ["its own incident", "related"])
+def test_what_leaves_pages_whom_its_route_says(store, first):
+    routes = (RouteRule(name="security", match={"title": ["Leak*"]}, severity="SEV2", pager="security"), *ROUTES)
+    bot = Bot(store, routes=routes)
+    if first == "related":
+        bot.fires("PaymentsDown")
+        bot.fires("Leaked key", "checkout")
+        bot.clears("PaymentsDown")
+        bot.passes(6)
+    else:
+        bot.fires("Errors", "checkout")
+        bot.fires("Leaked key", "checkout")
+        bot.asks(Split(1, "Leaked key", ANA))
+
+    assert bot.home("Leaked key") == 2
+    assert bot.store.incident(2).pager == "security"
+
+
+def test_what_is_split_off_an_incident_of_a_route_pages_its_own_people(store):
+    routes = (RouteRule(name="security", match={"title": ["Leak*"]}, severity="SEV2", pager="security"), *ROUTES)
+    bot = Bot(store, routes=routes)
+    bot.fires("Leaked key", "checkout")
+    bot.fires("Errors", "checkout")
+    bot.asks(Split(1, "Errors", ANA))
+
+    assert [bot.store.incident(number).pager for number in (1, 2)] == ["security", "checkout"]
+
+
+def test_what_outgrows_its_upstream_asks_for_whom_its_route_says(store):
+    routes = (
+        RouteRule(name="security", match={"title": ["Leak*"], "severity": ["critical"]}, severity="SEV1", pager="security"),
+        *ROUTES,
+    )
+    bot = Bot(store, routes=routes)
+    bot.fires("PaymentsDown")
+    bot.fires("Leaked key", "checkout", "high")
+    told = bot.fires("Leaked key", "checkout", "critical")
+
+    assert [effect.pager for effect in told.effects if isinstance(effect, PageService)] == ["security"]
+
+
+def flap(bot, name, service="payments"):
+    """Three fires within minutes; the last one fires on."""
+    for turn in range(3):
+        if turn:
+            bot.clears(name, service)
+            bot.now += timedelta(seconds=20)
+        bot.fires(name, service)
+
+
+@pytest.mark.parametrize("way", ["split", "left", "handed over", "unmerged"])
+def test_an_alert_that_flaps_takes_along_that_it_is_watched(bot, way):
+    match way:
+        case "split":
+            bot.fires("Steady")
+            flap(bot, "Flaps")
+            until = bot.now + timedelta(hours=1)
+            bot.asks(Split(1, "Flaps", ANA))
+        case "left" | "handed over":
+            bot.fires("Steady")
+            flap(bot, "Flaps", "checkout")
+            until = bot.now + timedelta(hours=1)
+            bot.clears("Steady")
+            if way == "handed over":
+                bot.passes(4)
+                bot.fires("Other", "checkout", "low")
+            bot.passes(6)
+        case "unmerged":
+            bot.fires("Steady")
+            flap(bot, "Flaps", "database")
+            until = bot.now + timedelta(hours=1)
+            bot.asks(Merge(2, 1, ANA))
+            assert bot.store.incident(1).flaps_until == until
+            bot.asks(Split(2, "", ANA))
+
+    assert [bot.store.incident(number).flaps_until for number in (1, 2)] == [None, until]
+
+
+def test_what_a_silence_covers_by_then_leaves_quietly_and_is_counted(bot):
+    bot.fires("PaymentsDown")
+    bot.fires("Slow", "checkout")
+    bot.fires("Errors", "checkout", "low")
+    bot.fires("NoResults", "search", "low", cluster="eu")
+    bot.silences("Slow", "NoResults")
+    bot.clears("PaymentsDown")
+    bot.pages()
+    bot.passes(6)
+    for _ in range(3):
+        bot.passes(0)
+
+    assert (bot.home("Errors"), bot.home("Slow"), bot.home("NoResults")) == (2, None, None)
+    assert (len(bot.store.incidents()), bot.pages()) == (2, [])
+    assert bot.store.incident(1).is_clear
+    assert "under silence 1" in [one for one in bot.store.timeline("INC-1") if one.type == "split_off"][-1].fields["reason"]
+    with bot.store.reading() as work:
+        kept = work.kept_by(work.silence(1))
+    assert (kept.alerts, kept.firing_count, {one.title for one in kept.firing}) == (2, 2, {"Slow", "NoResults"})
+    bot.passes(60)
+    bot.fires("Slow", "checkout")
+    assert bot.home("Slow") == 3
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_what_is_quiet_by_its_labels_in_a_window_leaves_quietly_also_when_people_end_its_upstream(store, is_over):
+    window = MaintenanceRule(
+        name="move",
+        match={"labels": {"cluster": ["eu"]}},
+        reason="moving",
+        zone="UTC",
+        start="2026-06-10T12:01",
+        until="2026-06-10T13:00",
+    )
+    bot = Bot(store, maintenance=(window,))
+    bot.fires("PaymentsDown")
+    bot.fires("Slow", "checkout", cluster="eu")
+    bot.now += timedelta(minutes=2)
+    if is_over:
+        bot.asks(Resolve(1, ANA))
+    else:
+        bot.clears("PaymentsDown")
+    bot.passes(6)
+
+    assert (bot.home("Slow"), len(bot.store.incidents())) == (None, 1)
+
+
+# --- what left, and what opens again ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_what_left_a_resolved_incident_is_not_in_it_when_it_opens_again(bot, is_at_once):
+    bot.fires("PaymentsDown")
+    bot.fires("Slow", "checkout")
+    bot.asks(Resolve(1, ANA))
+    if is_at_once:
+        due = bot.store.timer_set("INC-1/related")
+        assert due == bot.now
+        bot.door.handle_together([Bundle([RelatedLeft(1), bot.reports("PaymentsDown")], lambda work, said: None)], 10)
+    else:
+        bot.passes(0)
+        assert [one.title for one in bot.store.incident(1).alerts] == ["PaymentsDown"]
+        bot.passes(1)
+        bot.fires("PaymentsDown")
+
+    assert bot.home("Slow") == 2
+    assert [one.title for one in bot.store.incident(1).alerts] == ["PaymentsDown"]
+    bot.clears("PaymentsDown")
+    assert bot.store.incident(1).is_clear
+
+
+@pytest.mark.parametrize("by", ["an alert", "a person"])
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_what_came_and_went_under_a_silence_does_not_fire_in_an_incident_that_opens_again(bot, by, is_at_once):
+    bot.fires("x")
+    bot.fires("y")
+    bot.asks(Resolve(1, ANA))
+    bot.silences("y")
+    last = Reopen(1, ANA) if by == "a person" else bot.reports("x")
+    inputs = [bot.reports("y"), bot.reports("y", status=AlertStatus.RESOLVED), last]
+    for some in [inputs] if is_at_once else [[one] for one in inputs]:
+        bot.door.handle_together([Bundle(some, lambda work, said: None)], 10)
+    one = bot.store.incident(1)
+
+    assert one.is_open
+    assert [state.title for state in one.alerts] == ["x"]
+    assert bot.home("y") is None
+    bot.clears("x")
+    assert bot.store.incident(1).is_clear
+
+
+def test_what_an_incident_only_counts_is_counted_anew_when_it_opens_again(bot):
+    for number in range(103):
+        bot.fires(f"Errors {number}")
+    bot.clears("Errors 102")
+    bot.asks(Resolve(1, ANA))
+    bot.silences("Errors 10[01]", "Errors 5")
+    for number in (5, 100, 101):
+        bot.fires(f"Errors {number}")
+    bot.fires("Errors 0")
+    one = bot.store.incident(1)
+
+    assert (len(one.alerts), one.more, one.more_firing) == (99, 1, 0)
+
+
+def test_a_mild_alert_does_not_open_a_bad_incident_again(bot):
+    bot.fires("big")
+    bot.fires("small", severity="low")
+    bot.clears("big")
+    bot.clears("small")
+    bot.asks(Resolve(1, ANA))
+    bot.passes(12 * 60)
+    told = bot.fires("small", severity="low")
+    own = bot.store.incident(2)
+
+    assert (own.severity, own.title, own.earlier, own.episode.page) == (Severity.SEV4, "small", 1, PageState.NOT_NEEDED)
+    assert "it was in INC-1 before, a SEV2, and asks for SEV4 only" in told.reason
+    assert not bot.store.incident(1).is_open
+    [page] = [one for one in bot.fires("big").effects if isinstance(one, PageOnCall)]
+    assert (page.incident, page.summary) == (1, "SEV2 INC-1: big")
+    assert [(state.title, state.is_firing) for state in bot.store.incident(1).alerts] == [("big", True)]
+
+
+def test_the_page_of_an_incident_that_is_open_again_names_what_fires(bot):
+    bot.fires("big")
+    bot.fires("other", severity="critical")
+    bot.clears("big")
+    bot.clears("other")
+    bot.asks(Resolve(1, ANA))
+    bot.passes(60)
+    [page] = [one for one in bot.fires("other", severity="critical").effects if isinstance(one, PageOnCall)]
+    one = bot.store.incident(1)
+
+    assert (page.summary, page.details["first opened for"]) == ("SEV1 INC-1: other", "big")
+    assert one.title == "big"
+    bot.asks(PageAccepted(1, page.dedup_key, bot.now))
+    [again] = [
+        one for one in bot.asks(PageNotShown(1, page.dedup_key, bot.now, "not there")).decision.effects if isinstance(one, PageOnCall)
+    ]
+    assert again.summary == page.summary
+
+
 # --- groups -----------------------------------------------------------------------------------
 
 
@@ -252,6 +564,22 @@ def test_an_alert_that_joined_for_another_reason_brings_its_group_along(store):
     bot.fires("c", "search", cluster="eu")
 
     assert bot.home("c") == 1
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+def test_a_related_alert_does_not_make_what_explains_it_one_of_its_group(store, is_at_once):
+    bot = Bot(store, grouping=GroupingRule(group_by=("cluster",)))
+    reports = [
+        bot.reports("DiskFull", "payments"),
+        bot.reports("Slow", "checkout", "medium", cluster="eu"),
+        bot.reports("Down", "checkout", "critical", cluster="eu"),
+    ]
+    for some in [reports] if is_at_once else [[one] for one in reports]:
+        bot.door.handle_together([Bundle(some, lambda work, said: None)], 10)
+
+    assert (bot.home("Slow"), bot.home("Down")) == (1, 2)
+    assert sorted(bot.pages()) == [1, 2]
+    assert bot.store.incident(2).pager == "checkout"
 
 
 def test_one_statement_looks_for_all_that_an_alert_might_join(store):

@@ -9,12 +9,12 @@ from bot.alerts.matching import Ended, Placement
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
-from bot.incidents.decision import AlertRecord, Decision, Quieted, Timer
+from bot.incidents.decision import AlertRecord, Decision, Quieted, Reported, Timer
 from bot.incidents.decisions.flapping import flapped, remembered
-from bot.incidents.decisions.opening import alert_started, filled_in, opened_by_alert, start_clock, trace_of
+from bot.incidents.decisions.opening import TITLE_LIMIT, alert_started, filled_in, opened_by_alert, pager_of, start_clock, trace_of
 from bot.incidents.decisions.paging import service_page
-from bot.incidents.decisions.resolving import opened_again
-from bot.incidents.decisions.writing import BOT, entry, hold_key, left_timers, refreshed, related_key, say
+from bot.incidents.decisions.resolving import opened_again, with_its_own
+from bot.incidents.decisions.writing import BOT, entry, hold_key, hold_of_others, left_timers, refreshed, related_key, say
 from bot.incidents.effects import AnnounceAlert, Effect, PageService, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed
@@ -35,8 +35,12 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
     decision = _placed(incident, report, placement, now, policy)
     rule = heartbeats.rule_for(report.alert, report.route, policy)
     beat = () if rule is None else (heartbeats.heard(report.alert, report.route, rule, now),)
+    record = decision.alert
+    if record is not None and record.is_related:
+        record = replace(record, report=Reported(report.alert, report.route))
     return replace(
         decision,
+        alert=record,
         timers=(*decision.timers, *beat),
         change=change_of(report.alert, placement.service, now),
         finding=finding_of(report.alert, placement.fingerprint, placement.service, now),
@@ -106,11 +110,12 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     asked = _asked(alert, placement, policy)
     if known is not None and _fires_still(known, alert, now):
         record = _as_known(_record(alert, placement, incident.number, now), known)
-        return _repeated(incident, known, alert, asked, now, policy, Decision(alert=record, reason=placement.reason))
+        worse = replace(known, severity=asked, changed_at=now, pager=pager_of(placement, policy))
+        return _repeated(incident, known, worse, now, policy, Decision(alert=record, reason=placement.reason))
     begun = _begun(incident, report, known, asked, now, policy)
     changed, entries, effects, timers = raised(begun.incident, name_of(alert), asked, now, policy, begun.outgrown)
     told = () if begun.flaps else _joined(changed, alert, placement, begun.state, is_again=known is not None)
-    left = () if changed.is_firing else left_timers(changed, now + policy.resolve.hold)
+    left = hold_of_others(changed, policy.resolve.hold, now)
     return Decision(
         incident=changed,
         entries=(*begun.entries, *entries),
@@ -124,7 +129,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
 
 def _back(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
     """An alert of an incident that was resolved fires again, or still: the incident is open again, with a page of its own."""
-    alert = report.alert
+    alert, incident = report.alert, with_its_own(incident, report.theirs)
     known = _state_of(incident, report)
     asked = _asked(alert, placement, policy)
     if known is not None and _fires_still(known, alert, now):
@@ -132,7 +137,8 @@ def _back(incident: Incident, report: AlertReported, placement: Placement, now: 
     else:
         begun, verb = _begun(incident, report, known, asked, now, policy), "fires again"
     changed, worse, told = _worsened(begun.incident, name_of(alert), asked, now)
-    decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}")
+    symptom = "" if alert.title == incident.title else alert.title[:TITLE_LIMIT]
+    decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}", symptom)
     return replace(
         decision,
         entries=(*begun.entries, *worse, *decision.entries),
@@ -159,8 +165,8 @@ class _Begun:
     entries: tuple[Entry, ...] = ()
     effects: tuple[Effect, ...] = ()
     timers: tuple[Timer, ...] = ()
-    outgrown: str | None = None
-    """Its service, where it was related so far and is worse now than what was to explain it."""
+    outgrown: AlertState | None = None
+    """The same, where it was related so far and is worse now than what was to explain it."""
 
     @property
     def flaps(self) -> bool:
@@ -180,7 +186,7 @@ def _begun(
     record = _as_known(_record(alert, placement, incident.number, now), state)
     why = state.why if known is None else ""
     started = alert_started(changed, alert, placement.fingerprint, now, why, is_related=state.is_related)
-    return _Begun(changed, state, record, (started, *entries), effects, timers, state.service if is_outgrown else None)
+    return _Begun(changed, state, record, (started, *entries), effects, timers, state if is_outgrown else None)
 
 
 def _has_outgrown(incident: Incident, state: AlertState) -> bool:
@@ -194,21 +200,19 @@ def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | Non
     return policy.severity_for(route, alert.severity) if route.outcome is Outcome.OPEN else None
 
 
-def _repeated(
-    incident: Incident, known: AlertState, alert: Alert, asked: Severity | None, now: datetime, policy: Policy, quiet: Decision
-) -> Decision:
+def _repeated(incident: Incident, known: AlertState, state: AlertState, now: datetime, policy: Policy, quiet: Decision) -> Decision:
     """An alert that still fires: quiet, unless it says that it got worse than it ever was.
 
     What it was is remembered with it: else every repeat would raise again what people lowered.
     """
+    asked = state.severity
     if asked is None or asked.rank >= (known.severity or incident.severity).rank:
         return quiet
     assert quiet.alert is not None
-    state = replace(known, severity=asked, changed_at=now)
     is_outgrown = _has_outgrown(incident, state)
     state = replace(state, is_related=state.is_related and not is_outgrown)
     changed = _with_state(incident, known, state)
-    changed, entries, effects, timers = raised(changed, name_of(alert), asked, now, policy, state.service if is_outgrown else None)
+    changed, entries, effects, timers = raised(changed, state.name, asked, now, policy, state if is_outgrown else None)
     shown = refreshed(changed) if entries else ()
     reason = f"{quiet.reason}, worse than before: {asked.value}"
     record = _as_known(quiet.alert, state)
@@ -226,11 +230,11 @@ def _joined(incident: Incident, alert: Alert, placement: Placement, state: Alert
 
 
 def raised(
-    incident: Incident, name: str, severity: Severity | None, now: datetime, policy: Policy, outgrown: str | None
+    incident: Incident, name: str, severity: Severity | None, now: datetime, policy: Policy, outgrown: AlertState | None
 ) -> tuple[Incident, tuple[Entry, ...], tuple[Effect, ...], tuple[Timer, ...]]:
     """A worse alert makes the incident worse, and pages where the old severity did not.
 
-    Where it was only related so far, as one of the service `outgrown`: its on-call is asked for, too. Nobody woke them.
+    Where it was only related so far, and has `outgrown` that: its own on-call is asked for, too. Nobody woke them.
     """
     incident, notes, told = _worsened(incident, name, severity, now)
     if not notes:
@@ -260,11 +264,15 @@ def _worsened(
     return replace(incident, severity=severity), (note,), (told,)
 
 
-def _other_on_call(incident: Incident, service: str | None, policy: Policy) -> tuple[PageService, ...]:
+def _other_on_call(incident: Incident, outgrown: AlertState | None, policy: Policy) -> tuple[PageService, ...]:
     """The page of another service's on-call, for an alert that this incident explained until it got worse."""
-    if service in (None, incident.service) or service not in policy.services or not policy.rule(incident.severity).pages:
+    service = None if outgrown is None else outgrown.service
+    if outgrown is None or service in (None, incident.service) or not policy.rule(incident.severity).pages:
         return ()
-    return (service_page(incident, service, BOT, policy),)
+    if service not in policy.services and outgrown.pager is None:
+        return ()
+    page = service_page(incident, service, BOT, policy)
+    return (replace(page, pager=outgrown.pager or page.pager),)
 
 
 def _cleared(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
@@ -350,6 +358,7 @@ def _fired_state(
         service=placement.service,
         why=known.why if known else placement.why,
         is_related=known.is_related if known else placement.is_related,
+        pager=pager_of(placement, policy) if severity is not None or known is None else known.pager,
     )
 
 
@@ -357,7 +366,7 @@ def _as_known(record: AlertRecord, state: AlertState) -> AlertRecord:
     """A record with what is known of the alert beside its newest report."""
     return replace(
         record, severity=state.severity, started_at=state.started_at, fires=state.fires, flaps=state.flaps,
-        is_related=state.is_related,
+        is_related=state.is_related, pager=state.pager,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Alerts that flap: said once, held open until they are calm."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -37,6 +38,15 @@ def flapped(
     return changed, tuple(entries), told, (Timer(calm_key(state.fingerprint), calm, CalmPassed(state.fingerprint)),)
 
 
+def watched(incident: Incident, records: Sequence[AlertRecord], policy: Policy) -> Incident:
+    """The incident, watched for as long as those of its alerts that flap ask for, after some came or left. `records` are of
+    those that it does not hold."""
+    names = {one.fingerprint for one in incident.alerts}
+    flaps = (*(one.flaps for one in incident.alerts), *(one.flaps for one in records if one.fingerprint not in names))
+    calm = (one.calm_at(policy.flapping_rule()) for one in flaps if one.since is not None)
+    return replace(incident, flaps_until=max((one for one in calm if one is not None), default=None))
+
+
 def calm_passed(incident: Incident | None, due: CalmPassed, now: datetime, policy: Policy) -> Decision:
     """An alert that flapped has not fired for long enough. `incident` is the one it belongs to by now, open or not."""
     record, rule = due.record, policy.flapping_rule()
@@ -64,7 +74,7 @@ def remembered(record: AlertRecord, name: str = "") -> AlertState:
     return AlertState(
         record.fingerprint, name or record.title, record.title, record.is_firing, record.source, record.started_at or record.at,
         record.at, fires=record.fires, severity=record.severity, flaps=record.flaps, service=record.service,
-        is_related=record.is_related,
+        is_related=record.is_related, pager=record.pager,
     )  # fmt: skip
 
 

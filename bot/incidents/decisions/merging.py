@@ -6,7 +6,7 @@ from datetime import datetime
 from bot.errors import Refused
 from bot.incidents.decision import Decision, Timer
 from bot.incidents.decisions.opening import start_clock
-from bot.incidents.decisions.writing import all_keys, clock_keys, entry, refreshed, say
+from bot.incidents.decisions.writing import all_keys, clock_keys, entry, left_timers, refreshed, say
 from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, ResolvePage, Topic
 from bot.incidents.incident import HELD, Incident, PageState, Status
 from bot.incidents.inputs import Merge
@@ -37,6 +37,7 @@ def merge(child: Incident, wish: Merge, now: datetime, policy: Policy) -> Decisi
     parent, entries, effects, cancels = _absorbed(target, child, wish.by, now, policy)
     parent, worse, worse_told = _worsened(parent, child, wish.by, now)
     parent, asked, page, timers = _ringing_on(parent, child, now, policy)
+    left = () if parent.is_firing else left_timers(parent, now + policy.resolve.hold)
     note = entry(merged, now, "merged", wish.by, into=parent.ref)
     told = say(merged, Topic.MERGED, into=parent.number, by=wish.by)
     return Decision(
@@ -44,7 +45,7 @@ def merge(child: Incident, wish: Merge, now: datetime, policy: Policy) -> Decisi
         others=(parent,),
         entries=(note, *entries, *worse, *asked),
         effects=(*page, *_end_page(child), *refreshed(merged), told, *effects, *worse_told),
-        timers=timers,
+        timers=(*timers, *left),
         cancels=(*all_keys(child, policy), *cancels),
         reason=_answer(merged, target, parent),
     )

@@ -11,6 +11,7 @@ from bot.alerts.matching import Placement
 from bot.alerts.routing import name_of
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decisions.flapping import watched
 from bot.incidents.decisions.writing import (
     BOT,
     card_key,
@@ -121,7 +122,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         BOT,
         placement.service,
         policy,
-        pager=placement.pager or route.pager or known.pager,
+        pager=pager_of(placement, policy),
         private=route.private,
         drill=False,
     )
@@ -148,6 +149,7 @@ def opened_by_alert(report: AlertReported, now: datetime, policy: Policy) -> Dec
         severity=severity,
         started_at=min(alert.started_at, now),
         flaps=incident.alerts[0].flaps,
+        pager=incident.alerts[0].pager,
     )
     return replace(decision, alert=record, reason=f"{incident.ref} opened: {placement.reason}")
 
@@ -226,11 +228,14 @@ def page_for(incident: Incident, details: str = "") -> PageOnCall:
     }
     if details:
         facts["details"] = details[:2000]
+    symptom = incident.episode.symptom
+    if symptom:
+        facts["first opened for"] = incident.title
     return PageOnCall(
         incident=incident.number,
         dedup_key=incident.episode.dedup_key,
         pager=incident.pager or "default",
-        summary=f"{incident.severity.value} {incident.ref}: {incident.title}"[:1024],
+        summary=f"{incident.severity.value} {incident.ref}: {symptom or incident.title}"[:1024],
         severity=PAGER_SEVERITY[incident.severity],
         source=incident.service or "firstfive",
         details=facts,
@@ -257,7 +262,7 @@ def opened_apart(
     worst = min(alerts, key=lambda one: (one.severity or parent.severity).rank)
     severity, service = worst.severity or parent.severity, worst.service or parent.service
     known = policy.service(service)
-    pager = parent.pager if service == parent.service and parent.pager else known.pager
+    pager = worst.pager or (parent.pager if service == parent.service and parent.pager else known.pager)
     incident = _new(
         number, worst.title[:TITLE_LIMIT], severity, now, by, service, policy, pager=pager, private=parent.private, drill=parent.drill
     )
@@ -272,7 +277,7 @@ def opened_apart(
         runbook_reason=f"the runbook of {service}" if known.runbook else "",
         split_from=None if by == BOT else parent.number,
     )
-    decision = opened(incident, now, policy, by, why)
+    decision = opened(watched(incident, (), policy), now, policy, by, why)
     began = entry(incident, now, "impact_started_set", BOT, value=started, source=f"alert {worst.name}")
     return replace(decision, entries=(*decision.entries, began))
 
@@ -463,7 +468,13 @@ def _state(alert: Alert, placement: Placement, severity: Severity, now: datetime
         trace=trace_of(alert),
         flaps=STEADY.fired(alert.started_at, now, policy.flapping_rule()),
         service=placement.service,
+        pager=pager_of(placement, policy),
     )
+
+
+def pager_of(placement: Placement, policy: Policy) -> str:
+    """Whom an alert pages where it opens an incident: as its route says, else as its service does."""
+    return placement.pager or placement.route.pager or policy.service(placement.service).pager
 
 
 def trace_of(alert: Alert) -> str | None:

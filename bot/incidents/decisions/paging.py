@@ -201,6 +201,7 @@ def service_page(incident: Incident, service: str, by: str, policy: Policy) -> P
         by=by,
         summary=f"{incident.severity.value} {incident.ref}: {incident.title} ({service} is asked to help)",
         severity="critical" if incident.severity.rank <= 2 else "error",
+        rank=incident.severity.rank,
     )
 
 

@@ -1,10 +1,11 @@
 """The end of an incident, and its coming back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from bot.errors import Refused
-from bot.incidents.decision import Decision
+from bot.incidents.decision import AlertRecord, Decision
 from bot.incidents.decisions.acknowledging import spoken
 from bot.incidents.decisions.opening import start_clock, to_owners, update_timers
 from bot.incidents.decisions.writing import (
@@ -137,13 +138,27 @@ def reopen(incident: Incident, wish: Reopen, now: datetime, policy: Policy) -> D
     if now - incident.resolved_at > policy.reopen.within:
         hours = policy.reopen.within.total_seconds() / 3600
         raise Refused(f"{incident.ref} was resolved more than {hours:g} h ago. Declare a new incident that names {incident.ref}.")
-    return opened_again(incident, wish.by, now, policy, wish.text)
+    return opened_again(with_its_own(incident, wish.records), wish.by, now, policy, wish.text)
 
 
-def opened_again(incident: Incident, by: str, now: datetime, policy: Policy, text: str) -> Decision:
-    """The next episode of an incident that was resolved, whether a person says so or an alert fires again."""
+def with_its_own(incident: Incident, records: Sequence[AlertRecord] | None) -> Incident:
+    """What was resolved, without the alerts that left it since: news of those do not come here, and they would fire for ever."""
+    if records is None:
+        return incident
+    names = {one.fingerprint for one in records}
+    held = tuple(one for one in incident.alerts if one.fingerprint in names)
+    rest = [one for one in records if one.fingerprint not in {two.fingerprint for two in held}]
+    return replace(
+        incident, alerts=held, more=len(rest), more_firing=sum(one.is_firing for one in rest),
+        more_related=sum(one.is_related for one in rest),
+        more_related_firing=sum(one.is_related and one.is_firing for one in rest),
+    )  # fmt: skip
+
+
+def opened_again(incident: Incident, by: str, now: datetime, policy: Policy, text: str, symptom: str = "") -> Decision:
+    """The next episode of an incident that was resolved, whether a person says so or an alert fires again: its `symptom`."""
     number = incident.episode.number + 1
-    episode = Episode(number=number, opened_at=now, dedup_key=dedup_key(incident.number, number, now))
+    episode = Episode(number=number, opened_at=now, dedup_key=dedup_key(incident.number, number, now), symptom=symptom)
     changed = replace(
         incident.with_episode(episode),
         status=Status.TRIGGERED,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.errors import Refused
-from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decision import AlertRecord, Decision, Quieted, Timer
 from bot.incidents.decisions.alerts import raised, when_quiet, with_counted
-from bot.incidents.decisions.flapping import remembered
+from bot.incidents.decisions.flapping import remembered, watched
 from bot.incidents.decisions.opening import opened_apart, start_clock, update_timers
 from bot.incidents.decisions.writing import BOT, entry, hold_key, quoted, refreshed, related_key, say
 from bot.incidents.effects import Topic
@@ -42,6 +42,7 @@ def split(incident: Incident, wish: Split, now: datetime, policy: Policy) -> Dec
         raise Refused(f"It is the only alert of {incident.ref}: there is nothing to take it out of.")
     state = _state(incident, record)
     left = replace(_without(incident, (state,)), split_off=(*incident.split_off, state.fingerprint))
+    left = watched(left, [one for one in wish.records if one.fingerprint != state.fingerprint], policy)
     if wish.number is None:
         return _let_go(incident, left, record, state, wish.by, reason, now, policy)
     decision = _apart(incident, left, (record,), wish.by, wish.number, reason, now, policy)
@@ -105,23 +106,47 @@ def left_behind(incident: Incident | None, records: Sequence[AlertRecord]) -> tu
 
 def related_left(incident: Incident, due: RelatedLeft, now: datetime, policy: Policy) -> Decision:
     """What explained these alerts is over, and they fire on: now they have an incident of their own, and wake somebody."""
-    leaving = left_behind(incident, due.records)
+    leaving = left_behind(incident, due.loud)
+    silent = left_behind(incident, due.records)
+    if not leaving and silent:
+        return _quieted(incident, silent[0], due, now, policy)
     if not leaving or (due.number is None and due.target is None):
         return Decision(reason=f"nothing of {incident.ref} has to leave it")
     states = tuple(_state(incident, one) for one in leaving)
     over = "has cleared" if incident.is_open else f"is {incident.status.value}"
     reason = f"{incident.ref}, which explained it, {over}, and it fires on"
-    # What is over stays as it was.
-    left = _without(incident, states) if incident.is_open else incident
+    names = {one.fingerprint for one in leaving}
+    others = [one for one in due.records if one.fingerprint not in names]
+    left = watched(_without(incident, states), others, policy) if _may_be_open(incident) else incident
     if due.target is not None:
         decision = _handed_over(incident, left, leaving, due.target, reason, now, policy)
     else:
         assert due.number is not None
         decision = _apart(incident, left, leaving, BOT, due.number, reason, now, policy)
-    names = {one.fingerprint for one in leaving}
-    others = [one for one in due.records if one.fingerprint not in names]
-    again = (Timer(related_key(incident), now, RelatedLeft(incident.number)),) if left_behind(left, others) else ()
-    return replace(decision, timers=(*decision.timers, *again))
+    return replace(decision, timers=(*decision.timers, *_again(left, others, now)))
+
+
+def _again(left: Incident, others: Sequence[AlertRecord], now: datetime) -> tuple[Timer, ...]:
+    """The next turn, where more have to leave: one service at a time, and one that is quiet after those that are not."""
+    return (Timer(related_key(left), now, RelatedLeft(left.number)),) if left_behind(left, others) else ()
+
+
+def _quieted(incident: Incident, record: AlertRecord, due: RelatedLeft, now: datetime, policy: Policy) -> Decision:
+    """A silence or a maintenance window covers it by now: it is kept and counted under that, as one that is new would be."""
+    state, quiet, severity = _state(incident, record), due.quiet[record.fingerprint], _severity(incident, record)
+    others = [one for one in due.records if one.fingerprint != record.fingerprint]
+    left = watched(_without(incident, (state,)), others, policy) if _may_be_open(incident) else incident
+    left, told, timers = when_quiet(incident, left, now, now, policy) if incident.is_open else (left, (), ())
+    note = entry(left, now, "split_off", BOT, alert=state.name, fingerprint=state.fingerprint, reason=quiet.reason)
+    return Decision(
+        incident=left if _may_be_open(incident) else None,
+        entries=(note,),
+        effects=(*told, *(refreshed(left, everywhere=False) if incident.is_open else ())),
+        timers=(*timers, *_again(left, others, now)),
+        moved=(replace(record, incident=None, is_related=False, severity=severity, quiet_under=quiet.key),),
+        quieted=Quieted(quiet.key, record.fingerprint, "" if incident.private else state.title, severity, now, is_new=True),
+        reason=f"{state.name} of {incident.ref} is {quiet.reason}",
+    )
 
 
 def _apart(
@@ -153,6 +178,8 @@ def _handed_over(
     changed = replace(target, alerts=(*target.alerts, *states[:room]), cleared_at=None, proposed_at=None)
     for state in states[room:]:
         changed = with_counted(changed, state, 1)
+    ours = watched(replace(incident, alerts=states), (), policy).flaps_until
+    changed = replace(changed, flaps_until=max((one for one in (target.flaps_until, ours) if one is not None), default=None))
     changed, entries, effects, timers = raised(changed, states[0].name, states[0].severity, now, policy, None)
     told = (say(changed, Topic.ALERT_JOINED, title=one.title, reason=reason, url=one.url) for one in states[:MOST_NAMED])
     decision = Decision(
@@ -190,13 +217,18 @@ def _parted(
     shown = refreshed(left) if incident.is_open else ()
     return replace(
         decision,
-        others=(left,) if incident.is_open else (),
+        others=(left,) if _may_be_open(incident) else (),
         entries=(*decision.entries, *notes),
         effects=(*decision.effects, parent_told, *shown, *quiet),
         timers=(*decision.timers, *timers),
         moved=tuple(replace(one, incident=child.number, is_related=False, severity=_severity(incident, one)) for one in leaving),
         reason=f"{names} of {incident.ref} went to {child.ref}: {reason}",
     )
+
+
+def _may_be_open(incident: Incident) -> bool:
+    """Whether it is open, or may be again: then it must not hold what left it. What is over for good stays as it was."""
+    return incident.is_open or incident.status is Status.RESOLVED
 
 
 def _let_go(
@@ -227,12 +259,14 @@ def _unmerged(child: Incident, wish: Split, now: datetime, policy: Policy) -> De
     states = tuple(_state(parent, one) for one in moved)
     names = tuple(one.fingerprint for one in states)
     left = replace(_without(parent, states), split_off=tuple(dict.fromkeys((*parent.split_off, *names))))
+    left = watched(left, [one for one in wish.records if one.fingerprint not in mine], policy)
     number = child.episode.number + 1
     episode = Episode(number=number, opened_at=now, dedup_key=dedup_key(child.number, number, now))
     changed = replace(
         child.with_episode(episode), status=Status.TRIGGERED, merged_into=None, closed_at=None, mitigated_at=None, proposed_at=None,
         cleared_at=None, pager_id=None, pager_url=None, alerts=states, more=0, more_firing=0, more_related=0, more_related_firing=0,
     )  # fmt: skip
+    changed = watched(changed, (), policy)
     changed, asked, page, timers = start_clock(changed, now, policy, wish.reason)
     if not changed.episode.pages:
         changed = replace(changed, status=Status.INVESTIGATING)

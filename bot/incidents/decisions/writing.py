@@ -1,6 +1,6 @@
 """Small words that every decision is written in: entries, timer keys, the effects that bring the views up to date."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.incidents.decision import Timer
@@ -91,6 +91,11 @@ def related_key(incident: Incident) -> str:
 def left_timers(incident: Incident, at: datetime) -> tuple[Timer, ...]:
     """The timer at which related alerts of other services get incidents of their own, where any of them fires."""
     return (Timer(related_key(incident), at, RelatedLeft(incident.number)),) if incident.explains_others else ()
+
+
+def hold_of_others(incident: Incident, hold: timedelta, now: datetime) -> tuple[Timer, ...]:
+    """The same at the end of the hold since its own alerts are clear: however often a related one fires, it is no later."""
+    return () if incident.is_firing else left_timers(incident, max(now, (incident.last_alert_at or now) + hold))
 
 
 def clock_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:

@@ -1,0 +1,23 @@
+"""Whom an alert pages by itself, and what its sender said of one that is only related: it may be on its own later
+
+Revision ID: 0009
+Revises: 0008
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("alerts", sa.Column("pager", sa.String(), nullable=True))
+    op.add_column("alerts", sa.Column("report", sa.JSON(), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("alerts", "report")
+    op.drop_column("alerts", "pager")
