@@ -186,6 +186,13 @@ def test_a_window_that_cannot_be_is_named_with_its_line(window, problem):
     assert str(found).startswith(("policy.yaml:2: maintenance.", "policy.yaml:1: maintenance: two"))
 
 
+def test_a_copy_works_its_rules_out_anew():
+    policy = read(f"maintenance:\n  - {WORK}, days: [sat]}}\n")
+    assert len(policy.windows()) == 1
+
+    assert policy.model_copy(update={"maintenance": ()}).windows() == ()
+
+
 # --- the one that is shipped ------------------------------------------------------------------
 
 

@@ -727,8 +727,9 @@ class Policy(Strict):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Policy":
         """Another policy; nothing that was worked out from this one goes with it."""
         made = super().model_copy(update=update, deep=deep)
-        for name in ("_aliases", "_routes", "_grouping"):
-            made.__dict__.pop(name, None)
+        for name, value in vars(Policy).items():
+            if isinstance(value, cached_property):
+                made.__dict__.pop(name, None)
         return made
 
     # Asked for with every alert, and always the same.
