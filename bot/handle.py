@@ -185,7 +185,9 @@ class Door:
             case HeartbeatMissed():
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
-                return (None, missed) if silent is None else self._placed(work, AlertReported(silent, HEARTBEATS), now, policy)
+                if silent is None:
+                    return None, missed
+                return self._placed(work, AlertReported(silent, HEARTBEATS, missed=missed), now, policy)
             case CalmPassed():
                 record = work.alert_record(input.fingerprint)
                 number = None if record is None else record.incident

@@ -248,6 +248,8 @@ class AlertReported:
     runbook: "Choice | None" = None
     record: "AlertRecord | None" = None
     """What is remembered of it from before."""
+    missed: "HeartbeatMissed | None" = None
+    """The sign of life whose absence this is."""
 
 
 @dataclass(frozen=True, slots=True)

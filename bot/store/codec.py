@@ -21,7 +21,7 @@ from bot.incidents.inputs import Input
 from bot.runbooks import Choice
 
 TRANSIENT = {"Merge": ("target",), "Split": ("number", "target", "records"), "RelatedLeft": ("number", "target", "records"),
-             "AlertReported": ("placement", "runbook", "record"), "Declare": ("record", "twin"),
+             "AlertReported": ("placement", "runbook", "record", "missed"), "Declare": ("record", "twin"),
              "CalmPassed": ("record",), "HeartbeatMissed": ("is_unread",), "SilenceAlerts": ("worst",),
              "ConfirmSilence": ("silence",), "EndSilence": ("silence", "kept"), "SilenceExpired": ("silence", "kept")}  # fmt: skip
 """Fields that the door fills in for one decision; never stored."""

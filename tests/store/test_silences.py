@@ -16,7 +16,7 @@ from bot.handle import Door
 from bot.incidents.effects import AnnounceSilence, SilenceNews
 from bot.incidents.incident import Severity
 from bot.incidents.inputs import ConfirmSilence, EndSilence, SilenceAlerts
-from bot.incidents.policy import MaintenanceRule, Policy, RouteRule
+from bot.incidents.policy import HeartbeatRule, MaintenanceRule, Policy, RouteRule, Service
 from bot.store.codec import decode_tagged
 from bot.store.tables import alerts, outbox, timers
 from bot.web.measures import Measures
@@ -328,3 +328,56 @@ def test_silences_that_are_over_are_not_looked_at(desk):
     with desk.store.reading() as work:
         plan = str(work.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {look}").all())
     assert "silences_in_force" in plan
+
+
+# --- who is heard no more ---------------------------------------------------------------------
+
+BEAT = HeartbeatRule(name="Backup", match={"name": "beat"}, within=timedelta(minutes=5), service="checkout")
+WATCHED = Policy(
+    routes=(RouteRule(name="beats", match={"name": "beat"}, outcome="record"), *MILD.routes),
+    services={"checkout": Service()},
+    heartbeats=(BEAT,),
+)
+
+
+def minutes_pass(desk, minutes):
+    for _ in range(minutes):
+        desk.passes(1)
+
+
+def test_who_is_silent_under_a_silence_opens_an_incident_when_it_is_over(store):
+    desk = Desk(store, WATCHED)
+    desk.gets("beat")
+    desk.silences(30)
+    minutes_pass(desk, 29)
+    assert (desk.refs(), desk.kept().alerts, desk.kept().firing_count) == ([], 1, 1)
+    minutes_pass(desk, 3)
+
+    assert desk.refs() == ["INC-1"]
+    assert desk.store.incidents()[0].alerts[0].started_at == after(5)
+    minutes_pass(desk, 3 * 24)
+    assert desk.refs() == ["INC-1"]
+
+
+def test_who_is_silent_under_one_that_is_ended_early_opens_within_a_minute(store):
+    desk = Desk(store, WATCHED)
+    desk.gets("beat")
+    desk.silences(600)
+    minutes_pass(desk, 20)
+    desk.ends(1)
+    minutes_pass(desk, 1)
+
+    assert desk.refs() == ["INC-1"]
+
+
+def test_who_is_heard_under_a_silence_is_listened_for_anew(store):
+    desk = Desk(store, WATCHED)
+    desk.gets("beat", service="payments")
+    desk.silences(30)
+    minutes_pass(desk, 28)
+    desk.gets("beat", service="payments")
+    minutes_pass(desk, 4)
+    assert (desk.refs(), desk.kept().firing_count) == ([], 0)
+    minutes_pass(desk, 2)
+
+    assert desk.refs() == ["INC-1"]

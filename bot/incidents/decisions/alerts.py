@@ -35,6 +35,8 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
     decision = _placed(incident, report, placement, now, policy)
     rule = heartbeats.rule_for(report.alert, report.route, policy)
     beat = () if rule is None else (heartbeats.heard(report.alert, report.route, rule, now),)
+    if report.missed is not None and placement.quiet is not None:
+        beat = (heartbeats.kept_quiet(report.missed, now),)
     return replace(
         decision,
         timers=(*decision.timers, *beat),
