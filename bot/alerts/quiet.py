@@ -61,6 +61,10 @@ class Once:
         """Whether that moment is within."""
         return self.start <= at < self.end
 
+    def ends(self, at: datetime) -> datetime:
+        """When it is over; `at` is within."""
+        return max(at, self.end)
+
     @property
     def said(self) -> str:
         """In words."""
@@ -98,10 +102,11 @@ NOTHING_QUIET = Quieting()
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Why an alert is quiet. `key` says what keeps it so, in its record."""
+    """Why an alert is quiet. `key` says what keeps it so, in its record; `until` is when that is over, as it stands."""
 
     key: str
     reason: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +143,21 @@ def quiet_under(alert: Alert, endpoint: str, service: str | None, quieting: Quie
     holding = [one for one in quieting.silences if one.holds(now) and _fits(one.match, alert, endpoint, service)]
     if holding:
         longest = max(holding, key=lambda one: (one.until or now, one.number))
-        until = f"{longest.until:%Y-%m-%d %H:%M} UTC"
-        return Quiet(longest.key, f"under silence {longest.number} until {until} ({longest.match.said}): {longest.reason}")
+        end = longest.until or now
+        said = f"under silence {longest.number} until {end:%Y-%m-%d %H:%M} UTC ({longest.match.said}): {longest.reason}"
+        return Quiet(longest.key, said, end)
     for one in quieting.windows:
         if one.time.has(now) and _fits(one.match, alert, endpoint, service):
-            return Quiet(one.key, f"under maintenance “{one.name}” ({one.match.said}; {one.time.said}): {one.reason}")
+            said = f"under maintenance “{one.name}” ({one.match.said}; {one.time.said}): {one.reason}"
+            return Quiet(one.key, said, one.time.ends(now))
     return None
+
+
+def called(key: str) -> str:
+    """What kept an alert quiet, in words."""
+    if key.startswith(MAINTENANCE):
+        return f"maintenance “{key.removeprefix(MAINTENANCE)}”"
+    return key.replace("/", " ")
 
 
 def _fits(match: Matcher, alert: Alert, endpoint: str, service: str | None) -> bool:

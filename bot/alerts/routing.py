@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -16,6 +16,8 @@ REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MIDNIGHT = time(0)
+QUARTER = timedelta(minutes=15)
+A_WEEK = timedelta(days=7)
 
 
 class Outcome(StrEnum):
@@ -77,6 +79,21 @@ class Hours:
         if clock >= self.start:
             return here.weekday() in self.days
         return clock < self.end and (here - timedelta(days=1)).weekday() in self.days
+
+    def ends(self, at: datetime) -> datetime:
+        """The first moment after `at` that is not within; a week later where it never ends.
+
+        Clocks are set by whole quarters of an hour, and on one: between them it begins and ends only as it says.
+        """
+        at = at.astimezone(UTC)
+        since = _past_quarter(at.time())
+        steps = sorted({_past_quarter(one) for one in (MIDNIGHT, self.start, self.end)})
+        for number in range(A_WEEK // QUARTER + 1):
+            for step in steps:
+                moment = at - since + number * QUARTER + step
+                if moment > at and not self.has(moment):
+                    return moment
+        return at + A_WEEK
 
     @property
     def said(self) -> str:
@@ -228,6 +245,10 @@ def is_plain(pattern: str) -> bool:
 def fits(value: str, patterns: Sequence[str]) -> bool:
     """Whether a value fits one of the patterns."""
     return any(_compiled(one).search(value) is not None if one.startswith(REGEX) else fnmatchcase(value, one) for one in patterns)
+
+
+def _past_quarter(at: time) -> timedelta:
+    return timedelta(minutes=at.minute % 15, seconds=at.second, microseconds=at.microsecond)
 
 
 def _said(route: Route) -> str:

@@ -518,6 +518,20 @@ class HeartbeatMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class QuietPassed:
+    """What kept `alert` quiet is over (`key` names it): unless it cleared, it is taken as if it had just been reported.
+
+    `by` is until when what came of it has to be read first; `is_unread` (there is some) is filled in by the door.
+    """
+
+    alert: Alert
+    route: str
+    key: str
+    by: datetime
+    is_unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DigestDue:
     """A week is over and its digest is to be posted. `week` is "2026-W24".
 
@@ -592,6 +606,7 @@ Passed = (
     | RelatedLeft
     | HeartbeatMissed
     | SilenceExpired
+    | QuietPassed
     | DigestDue
 )
 Input = Asked | Reported | Passed

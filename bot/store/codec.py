@@ -22,7 +22,7 @@ from bot.runbooks import Choice
 
 TRANSIENT = {"Merge": ("target",), "Split": ("number", "target", "records"), "RelatedLeft": ("number", "target", "records"),
              "AlertReported": ("placement", "runbook", "record", "missed"), "Declare": ("record", "twin"),
-             "CalmPassed": ("record",), "HeartbeatMissed": ("is_unread",), "SilenceAlerts": ("worst",),
+             "CalmPassed": ("record",), "HeartbeatMissed": ("is_unread",), "QuietPassed": ("is_unread",), "SilenceAlerts": ("worst",),
              "ConfirmSilence": ("silence",), "EndSilence": ("silence", "kept"), "SilenceExpired": ("silence", "kept")}  # fmt: skip
 """Fields that the door fills in for one decision; never stored."""
 
