@@ -263,7 +263,7 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
 
 def _may_open(work: Work, report: AlertReported, policy: Policy, now: datetime) -> bool:
     known = work.known_alert(report.alert.fingerprint(report.route))
-    return may_open(report.alert, report.route, policy.built_routes(), known, now)
+    return may_open(report.alert, report.route, policy.built_routes(), known, now, policy.aliases())
 
 
 def _may_be_late(report: AlertReported | QuietPassed) -> bool:

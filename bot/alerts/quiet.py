@@ -1,7 +1,7 @@
 """What keeps alerts quiet: silences that people ask for, and maintenance windows of the policy. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -140,14 +140,15 @@ def quiet_under(alert: Alert, endpoint: str, service: str | None, quieting: Quie
 
     A matcher's service may be the one that the sender names, or `service`, under which the alert is placed.
     """
-    holding = [one for one in quieting.silences if one.holds(now) and _fits(one.match, alert, endpoint, service)]
+    own = service or ""
+    holding = [one for one in quieting.silences if one.holds(now) and not one.match.misfit(alert, endpoint, own)]
     if holding:
         longest = max(holding, key=lambda one: (one.until or now, one.number))
         end = longest.until or now
         said = f"under silence {longest.number} until {end:%Y-%m-%d %H:%M} UTC ({longest.match.said}): {longest.reason}"
         return Quiet(longest.key, said, end)
     for one in quieting.windows:
-        if one.time.has(now) and _fits(one.match, alert, endpoint, service):
+        if one.time.has(now) and not one.match.misfit(alert, endpoint, own):
             said = f"under maintenance “{one.name}” ({one.match.said}; {one.time.said}): {one.reason}"
             return Quiet(one.key, said, one.time.ends(now))
     return None
@@ -158,14 +159,6 @@ def called(key: str) -> str:
     if key.startswith(MAINTENANCE):
         return f"maintenance “{key.removeprefix(MAINTENANCE)}”"
     return key.replace("/", " ")
-
-
-def _fits(match: Matcher, alert: Alert, endpoint: str, service: str | None) -> bool:
-    if not match.misfit(alert, endpoint):
-        return True
-    if "service" not in match.fields or service == alert.service:
-        return False
-    return not match.misfit(replace(alert, service=service), endpoint)
 
 
 def _shown(wall: datetime, zone: ZoneInfo, fold: int) -> datetime:

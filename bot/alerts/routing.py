@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from bot.alerts.alert import Alert, Kind, Severity
+from bot.alerts.alert import EMPTY, Alert, Kind, Severity
 
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
@@ -40,11 +40,11 @@ class Matcher:
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def misfit(self, alert: Alert, endpoint: str) -> str:
-        """Why `alert` does not fit; empty where it does."""
+    def misfit(self, alert: Alert, endpoint: str, own: str = "") -> str:
+        """Why `alert` does not fit; empty where it does. Its service may fit by what its sender calls it, or by its `own` name."""
         for name, patterns in self.fields.items():
             value = field_of(alert, endpoint, name)
-            if not fits(value, patterns):
+            if not fits(value, patterns) and not (own and name == "service" and fits(own, patterns)):
                 return f"{name} is {value or 'missing'}, not {' or '.join(patterns)}"
         for name, patterns in self.labels.items():
             value = alert.labels.get(name, "")
@@ -132,12 +132,12 @@ class Route:
     across_services: bool = False
     """Whether they do so whatever their service."""
 
-    def misfit(self, alert: Alert, endpoint: str, now: datetime) -> str:
-        """Why it does not take the alert; empty where it does."""
-        found = self.match.misfit(alert, endpoint)
+    def misfit(self, alert: Alert, endpoint: str, now: datetime, own: str = "") -> str:
+        """Why it does not take the alert; empty where it does. `own` is its service's own name, where that is another."""
+        found = self.match.misfit(alert, endpoint, own)
         if found:
             return found
-        if self.unless is not None and not self.unless.misfit(alert, endpoint):
+        if self.unless is not None and not self.unless.misfit(alert, endpoint, own):
             return f"it is left out: {self.unless.said or 'everything is'}"
         if self.hours is not None and not self.hours.has(now):
             return f"it is not {self.hours.said} now"
@@ -147,15 +147,19 @@ class Route:
         return ""
 
 
-def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route], now: datetime) -> tuple[Route, str]:
+def choose_route(
+    alert: Alert, endpoint: str, routes: Sequence[Route], now: datetime, aliases: Mapping[str, str] = EMPTY
+) -> tuple[Route, str]:
     """The first route that takes it, and why. The policy guarantees that the last one takes everything.
 
+    A service is matched by what its sender calls it, and by its own name, which `aliases` has for each of its names.
     One that opens incidents takes a security finding only where it matches on `kind`: none wakes anybody because it is
     called critical.
     """
     before: list[Route] = []
+    own = aliases.get(alert.service.lower(), "") if alert.service else ""
     for route in routes:
-        if route.misfit(alert, endpoint, now):
+        if route.misfit(alert, endpoint, now, own):
             continue
         if route.goes_on:
             before.append(route)

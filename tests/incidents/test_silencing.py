@@ -102,6 +102,20 @@ def test_it_is_the_route_that_takes_it_that_counts(routes, asks):
 
 
 @pytest.mark.parametrize(
+    ("wanted", "first", "asks"),
+    [
+        ("cart", "search", True), ("checkout", "search", True), ("cart", "checkout", False), ("checkout", "checkout", False),
+        ("checkout", "cart", True), ("cart", "cart", False),
+    ],
+)  # fmt: skip
+def test_a_route_is_about_a_service_by_any_of_its_names(wanted, first, asks):
+    routes = (RouteRule(name="mild", match={"service": first}, severity="SEV4"), RouteRule(name="bad", match={"service": "checkout"}))
+    policy = Policy(services=GRADES.services, routes=routes)
+
+    assert bool(sev1_under(Matcher({"service": (wanted,)}), (), policy)) is asks
+
+
+@pytest.mark.parametrize(
     ("match", "changes", "asks"),
     [
         (Matcher({"service": ("search",)}), {"service": "search"}, True),
