@@ -15,6 +15,7 @@ from bot.incidents.policy import Policy
 
 ANY = ("*",)
 MOST_SAID = 3
+PRIVATE = "a private SEV1 is open"
 
 
 def sev1_under(match: Matcher, open_sev1: Sequence[Incident], policy: Policy) -> tuple[str, ...]:
@@ -23,7 +24,10 @@ def sev1_under(match: Matcher, open_sev1: Sequence[Incident], policy: Policy) ->
     found = [f"route “{name}” opens a SEV1 for what fits {match.said}" for name in routes]
     by_severity = Matcher({"severity": match.fields.get("severity", ANY)})
     if any(True for one in _severities(match) for _ in _routes_to_sev1(by_severity, one, policy)):
-        found += [f"{one.ref} is a SEV1 and open, and its alerts may fit" for one in open_sev1 if _may_fit(one, match, policy)]
+        known = [one for one in open_sev1 if not one.private]
+        found += [f"{one.ref} is a SEV1 and open, and its alerts may fit" for one in known if _may_fit(one, match, policy)]
+        # Of a private one nothing is compared: whoever asks often enough would read it from the answers.
+        found += [PRIVATE] if len(known) < len(open_sev1) else []
     return tuple(found[:MOST_SAID])
 
 

@@ -137,6 +137,15 @@ def test_an_open_sev1_asks_twice_where_its_alerts_may_fit(match, changes, asks):
     assert ("INC-7 is a SEV1 and open, and its alerts may fit" in found) is asks
 
 
+@pytest.mark.parametrize("title", ["Disk*", "Checkout error*", "*"])
+def test_of_a_private_sev1_it_is_only_said_that_there_is_one_whatever_is_to_be_silenced(title):
+    private = incident(severity=Severity.SEV1, private=True)
+    match = Matcher({"title": (title,), "environment": ("staging",)})
+
+    assert sev1_under(match, (private, replace(private, number=8)), GRADES) == ("a private SEV1 is open",)
+    assert sev1_under(Matcher({"severity": ("low",)}), (private,), GRADES) == ()
+
+
 # --- begun ------------------------------------------------------------------------------------
 
 
