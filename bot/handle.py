@@ -32,6 +32,7 @@ from bot.incidents.inputs import (
     HeartbeatMissed,
     Input,
     Merge,
+    QuietPassed,
     RelatedLeft,
     Reopen,
     SilenceAlerts,
@@ -188,7 +189,15 @@ class Door:
             case HeartbeatMissed():
                 missed = replace(input, is_unread=work.is_unread(input.source, input.route, input.due_at))
                 silent = silence(missed, now, policy)
-                return (None, missed) if silent is None else self._placed(work, AlertReported(silent, HEARTBEATS), now, policy)
+                if silent is None:
+                    return None, missed
+                return self._placed(work, AlertReported(silent, HEARTBEATS, missed=missed), now, policy)
+            case QuietPassed():
+                if not _is_kept(work, input):
+                    return None, input
+                if work.is_unread(input.alert.source, input.route, min(input.by, now)):
+                    return None, replace(input, is_unread=True)
+                return self._placed(work, AlertReported(input.alert, input.route), now, policy)
             case CalmPassed():
                 record = work.alert_record(input.fingerprint)
                 number = None if record is None else record.incident
@@ -222,6 +231,9 @@ class Door:
 def _about_a_silence(work: Work, input: SilenceAlerts | ConfirmSilence | EndSilence | SilenceExpired) -> Input:
     """What is asked of a silence, with what has to be known for it."""
     work.silences_alone()
+    if isinstance(input, EndSilence):
+        # Who keeps an alert quiet under it meanwhile would set its timer for later.
+        work.openings_alone()
     if isinstance(input, SilenceAlerts):
         return replace(input, number=work.next_silence(), worst=work.open_of(Severity.SEV1))
     silence = work.silence_asked(input.by) if input.number is None else work.silence(input.number)
@@ -230,13 +242,19 @@ def _about_a_silence(work: Work, input: SilenceAlerts | ConfirmSilence | EndSile
     return replace(input, silence=silence, kept=work.kept_by(silence))
 
 
+def _is_kept(work: Work, due: QuietPassed) -> bool:
+    """Whether the alert fires, and it was that which kept it quiet."""
+    record = work.alert_record(due.alert.fingerprint(due.route))
+    return record is not None and record.is_firing and record.incident is None and record.quiet_under == due.key
+
+
 def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: datetime) -> None:
     """Read what these inputs are going to ask for, at once."""
-    reports = [one for one in inputs if isinstance(one, AlertReported)]
+    reports = [one for one in inputs if isinstance(one, AlertReported | QuietPassed)]
     fingerprints = [one.alert.fingerprint(one.route) for one in reports]
     work.look_up(fingerprints)
-    is_due = any(isinstance(one, HeartbeatMissed | RelatedLeft) for one in inputs)
-    if is_due or any(_may_open(work, one, policy, now) for one in reports):
+    is_due = any(isinstance(one, HeartbeatMissed | QuietPassed | RelatedLeft) for one in inputs)
+    if is_due or any(_may_open(work, one, policy, now) for one in reports if isinstance(one, AlertReported)):
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)
@@ -249,10 +267,10 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
 
 def _may_open(work: Work, report: AlertReported, policy: Policy, now: datetime) -> bool:
     known = work.known_alert(report.alert.fingerprint(report.route))
-    return may_open(report.alert, report.route, policy.built_routes(), known, now)
+    return may_open(report.alert, report.route, policy.built_routes(), known, now, policy.aliases())
 
 
-def _may_be_late(report: AlertReported) -> bool:
+def _may_be_late(report: AlertReported | QuietPassed) -> bool:
     return report.alert.status is AlertStatus.FIRING and report.alert.changed_at is not None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts.alert import EMPTY, Alert, Kind, Status
 from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
 from bot.alerts.routing import Outcome, Route, choose_route, severity_of
 
@@ -186,7 +186,7 @@ def place(
 
     What is open stays what it is: a silence, or a maintenance window, keeps quiet what would open, join or be announced.
     """
-    route, why_route = choose_route(alert, endpoint, routes, now)
+    route, why_route = choose_route(alert, endpoint, routes, now, aliases)
     service = route.service or canonical(alert.service, aliases)
     fingerprint = alert.fingerprint(endpoint)
     if alert.kind is Kind.TEST:
@@ -247,11 +247,13 @@ def taken_in_by(
     return None if chosen is None else chosen.number
 
 
-def may_open(alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None, now: datetime) -> bool:
+def may_open(
+    alert: Alert, endpoint: str, routes: Sequence[Route], known: Known | None, now: datetime, aliases: Mapping[str, str] = EMPTY
+) -> bool:
     """Whether `place` might have it open an incident, as far as can be said without looking at those that there are."""
     if (known is not None and known.is_in_hand) or alert.status is not Status.FIRING:
         return False
-    return choose_route(alert, endpoint, routes, now)[0].outcome is Outcome.OPEN
+    return choose_route(alert, endpoint, routes, now, aliases)[0].outcome is Outcome.OPEN
 
 
 def gathered(placement: Placement, why: str, storm: int | None, pager: str) -> Placement:
@@ -272,7 +274,7 @@ def sought_by(
     alert: Alert, endpoint: str, routes: Sequence[Route], aliases: Mapping[str, str], grouping: Grouping, now: datetime
 ) -> Sought:
     """Whose incidents are candidates for an alert: those of its service, of what that depends on, and of its group."""
-    route, _ = choose_route(alert, endpoint, routes, now)
+    route, _ = choose_route(alert, endpoint, routes, now, aliases)
     service = route.service or canonical(alert.service, aliases)
     group = group_of(alert, route, service, grouping)
     if service is None:

@@ -1,7 +1,7 @@
 """What keeps alerts quiet: silences that people ask for, and maintenance windows of the policy. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -61,6 +61,10 @@ class Once:
         """Whether that moment is within."""
         return self.start <= at < self.end
 
+    def ends(self, at: datetime) -> datetime:
+        """When it is over; `at` is within."""
+        return max(at, self.end)
+
     @property
     def said(self) -> str:
         """In words."""
@@ -98,10 +102,11 @@ NOTHING_QUIET = Quieting()
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Why an alert is quiet. `key` says what keeps it so, in its record."""
+    """Why an alert is quiet. `key` says what keeps it so, in its record; `until` is when that is over, as it stands."""
 
     key: str
     reason: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +140,25 @@ def quiet_under(alert: Alert, endpoint: str, service: str | None, quieting: Quie
 
     A matcher's service may be the one that the sender names, or `service`, under which the alert is placed.
     """
-    holding = [one for one in quieting.silences if one.holds(now) and _fits(one.match, alert, endpoint, service)]
+    own = service or ""
+    holding = [one for one in quieting.silences if one.holds(now) and not one.match.misfit(alert, endpoint, own)]
     if holding:
         longest = max(holding, key=lambda one: (one.until or now, one.number))
-        until = f"{longest.until:%Y-%m-%d %H:%M} UTC"
-        return Quiet(longest.key, f"under silence {longest.number} until {until} ({longest.match.said}): {longest.reason}")
+        end = longest.until or now
+        said = f"under silence {longest.number} until {end:%Y-%m-%d %H:%M} UTC ({longest.match.said}): {longest.reason}"
+        return Quiet(longest.key, said, end)
     for one in quieting.windows:
-        if one.time.has(now) and _fits(one.match, alert, endpoint, service):
-            return Quiet(one.key, f"under maintenance “{one.name}” ({one.match.said}; {one.time.said}): {one.reason}")
+        if one.time.has(now) and not one.match.misfit(alert, endpoint, own):
+            said = f"under maintenance “{one.name}” ({one.match.said}; {one.time.said}): {one.reason}"
+            return Quiet(one.key, said, one.time.ends(now))
     return None
 
 
-def _fits(match: Matcher, alert: Alert, endpoint: str, service: str | None) -> bool:
-    if not match.misfit(alert, endpoint):
-        return True
-    if "service" not in match.fields or service == alert.service:
-        return False
-    return not match.misfit(replace(alert, service=service), endpoint)
+def called(key: str) -> str:
+    """What kept an alert quiet, in words."""
+    if key.startswith(MAINTENANCE):
+        return f"maintenance “{key.removeprefix(MAINTENANCE)}”"
+    return key.replace("/", " ")
 
 
 def _shown(wall: datetime, zone: ZoneInfo, fold: int) -> datetime:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -10,12 +10,14 @@ from typing import Any
 
 import re2
 
-from bot.alerts.alert import Alert, Kind, Severity
+from bot.alerts.alert import EMPTY, Alert, Kind, Severity
 
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MIDNIGHT = time(0)
+QUARTER = timedelta(minutes=15)
+A_WEEK = timedelta(days=7)
 
 
 class Outcome(StrEnum):
@@ -38,11 +40,11 @@ class Matcher:
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def misfit(self, alert: Alert, endpoint: str) -> str:
-        """Why `alert` does not fit; empty where it does."""
+    def misfit(self, alert: Alert, endpoint: str, own: str = "") -> str:
+        """Why `alert` does not fit; empty where it does. Its service may fit by what its sender calls it, or by its `own` name."""
         for name, patterns in self.fields.items():
             value = field_of(alert, endpoint, name)
-            if not fits(value, patterns):
+            if not fits(value, patterns) and not (own and name == "service" and fits(own, patterns)):
                 return f"{name} is {value or 'missing'}, not {' or '.join(patterns)}"
         for name, patterns in self.labels.items():
             value = alert.labels.get(name, "")
@@ -77,6 +79,21 @@ class Hours:
         if clock >= self.start:
             return here.weekday() in self.days
         return clock < self.end and (here - timedelta(days=1)).weekday() in self.days
+
+    def ends(self, at: datetime) -> datetime:
+        """The first moment after `at` that is not within; a week later where it never ends.
+
+        Clocks are set by whole quarters of an hour, and on one: between them it begins and ends only as it says.
+        """
+        at = at.astimezone(UTC)
+        since = _past_quarter(at.time())
+        steps = sorted({_past_quarter(one) for one in (MIDNIGHT, self.start, self.end)})
+        for number in range(A_WEEK // QUARTER + 1):
+            for step in steps:
+                moment = at - since + number * QUARTER + step
+                if moment > at and not self.has(moment):
+                    return moment
+        return at + A_WEEK
 
     @property
     def said(self) -> str:
@@ -115,12 +132,12 @@ class Route:
     across_services: bool = False
     """Whether they do so whatever their service."""
 
-    def misfit(self, alert: Alert, endpoint: str, now: datetime) -> str:
-        """Why it does not take the alert; empty where it does."""
-        found = self.match.misfit(alert, endpoint)
+    def misfit(self, alert: Alert, endpoint: str, now: datetime, own: str = "") -> str:
+        """Why it does not take the alert; empty where it does. `own` is its service's own name, where that is another."""
+        found = self.match.misfit(alert, endpoint, own)
         if found:
             return found
-        if self.unless is not None and not self.unless.misfit(alert, endpoint):
+        if self.unless is not None and not self.unless.misfit(alert, endpoint, own):
             return f"it is left out: {self.unless.said or 'everything is'}"
         if self.hours is not None and not self.hours.has(now):
             return f"it is not {self.hours.said} now"
@@ -130,15 +147,19 @@ class Route:
         return ""
 
 
-def choose_route(alert: Alert, endpoint: str, routes: Sequence[Route], now: datetime) -> tuple[Route, str]:
+def choose_route(
+    alert: Alert, endpoint: str, routes: Sequence[Route], now: datetime, aliases: Mapping[str, str] = EMPTY
+) -> tuple[Route, str]:
     """The first route that takes it, and why. The policy guarantees that the last one takes everything.
 
+    A service is matched by what its sender calls it, and by its own name, which `aliases` has for each of its names.
     One that opens incidents takes a security finding only where it matches on `kind`: none wakes anybody because it is
     called critical.
     """
     before: list[Route] = []
+    own = aliases.get(alert.service.lower(), "") if alert.service else ""
     for route in routes:
-        if route.misfit(alert, endpoint, now):
+        if route.misfit(alert, endpoint, now, own):
             continue
         if route.goes_on:
             before.append(route)
@@ -228,6 +249,10 @@ def is_plain(pattern: str) -> bool:
 def fits(value: str, patterns: Sequence[str]) -> bool:
     """Whether a value fits one of the patterns."""
     return any(_compiled(one).search(value) is not None if one.startswith(REGEX) else fnmatchcase(value, one) for one in patterns)
+
+
+def _past_quarter(at: time) -> timedelta:
+    return timedelta(minutes=at.minute % 15, seconds=at.second, microseconds=at.microsecond)
 
 
 def _said(route: Route) -> str:

@@ -60,6 +60,7 @@ from bot.incidents.inputs import (
     PagerReported,
     PageSomeone,
     PostUpdate,
+    QuietPassed,
     RelatedLeft,
     ReminderDue,
     Reopen,
@@ -104,6 +105,8 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
             return silencing.end(input, now)
         case SilenceExpired():
             return silencing.expired(input, now)
+        case QuietPassed():
+            return silencing.quiet_passed(input, now)
         case DigestDue():
             return _digest(input, now)
         case EffectParked():

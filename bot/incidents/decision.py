@@ -111,6 +111,8 @@ class Decision:
     finding: FindingRecord | None = None
     silence: Silence | None = None
     quieted: Quieted | None = None
+    released: str = ""
+    """The key of a silence that is ended early: what waits for its end comes due now."""
     dropped: str = ""
     """The route that drops the alert; empty where none does."""
     reason: str = ""

@@ -15,6 +15,8 @@ ENDPOINT = "heartbeats"
 LATE = timedelta(seconds=30)
 """Looked at later than this, it is we who were away: nobody could be heard meanwhile."""
 LOOK_AGAIN = timedelta(seconds=10)
+WHILE_QUIET = timedelta(minutes=1)
+"""How long after a silence or a maintenance window that kept it quiet is over it is told at the latest."""
 
 
 def rule_for(alert: Alert, route: str, policy: Policy) -> HeartbeatRule | None:
@@ -83,6 +85,12 @@ def waited_for(missed: HeartbeatMissed, now: datetime, policy: Policy) -> Decisi
     reason = "we were away when it was due" if is_away else f"deliveries of {missed.source} are not read yet"
     again = replace(missed, due_at=due, alert=replace(missed.alert, started_at=due))
     return Decision(timers=(Timer(missed.alert.identity, due, again),), reason=f"{missed.alert.title}? {reason}")
+
+
+def kept_quiet(missed: HeartbeatMissed, now: datetime) -> Timer:
+    """Look again: nothing repeats that nobody is heard, and what keeps it quiet may end early."""
+    due = now + WHILE_QUIET
+    return Timer(missed.alert.identity, due, replace(missed, due_at=due, is_unread=False))
 
 
 def _length(span: timedelta) -> str:

@@ -254,6 +254,8 @@ class AlertReported:
     """What is remembered of it from before."""
     theirs: "tuple[AlertRecord, ...] | None" = None
     """What is remembered of all alerts of the incident that it opens again; None where it opens none again."""
+    missed: "HeartbeatMissed | None" = None
+    """The sign of life whose absence this is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,6 +531,20 @@ class HeartbeatMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class QuietPassed:
+    """What kept `alert` quiet is over (`key` names it): unless it cleared, it is taken as if it had just been reported.
+
+    `by` is until when what came of it has to be read first; `is_unread` (there is some) is filled in by the door.
+    """
+
+    alert: Alert
+    route: str
+    key: str
+    by: datetime
+    is_unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DigestDue:
     """A week is over and its digest is to be posted. `week` is "2026-W24".
 
@@ -603,6 +619,7 @@ Passed = (
     | RelatedLeft
     | HeartbeatMissed
     | SilenceExpired
+    | QuietPassed
     | DigestDue
 )
 Input = Asked | Reported | Passed

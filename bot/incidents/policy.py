@@ -780,7 +780,7 @@ class Policy(Strict):
         """1 for what opens a SEV1, to 5; 6 for what opens nothing."""
         if alert.status is not AlertStatus.FIRING:
             return NOT_URGENT
-        route = choose_route(alert, endpoint, self.built_routes(), now)[0]
+        route = choose_route(alert, endpoint, self.built_routes(), now, self._aliases)[0]
         return self.severity_for(route, alert.severity).rank if route.outcome is Outcome.OPEN else NOT_URGENT
 
     def severity_for(self, route: Route, alert_severity: AlertSeverity) -> Severity:

@@ -5,8 +5,9 @@ route would take, and that this route grades SEV1 counts; and an open SEV1, beca
 What cannot be told apart (two globs, an expression, a label of an open incident) counts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from bot.alerts.alert import EMPTY
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.routing import Matcher, Outcome, Route, fits, is_plain, with_earlier
 from bot.incidents.incident import Incident, Severity
@@ -14,6 +15,7 @@ from bot.incidents.policy import Policy
 
 ANY = ("*",)
 MOST_SAID = 3
+PRIVATE = "a private SEV1 is open"
 
 
 def sev1_under(match: Matcher, open_sev1: Sequence[Incident], policy: Policy) -> tuple[str, ...]:
@@ -22,7 +24,10 @@ def sev1_under(match: Matcher, open_sev1: Sequence[Incident], policy: Policy) ->
     found = [f"route “{name}” opens a SEV1 for what fits {match.said}" for name in routes]
     by_severity = Matcher({"severity": match.fields.get("severity", ANY)})
     if any(True for one in _severities(match) for _ in _routes_to_sev1(by_severity, one, policy)):
-        found += [f"{one.ref} is a SEV1 and open, and its alerts may fit" for one in open_sev1 if _may_fit(one, match, policy)]
+        known = [one for one in open_sev1 if not one.private]
+        found += [f"{one.ref} is a SEV1 and open, and its alerts may fit" for one in known if _may_fit(one, match, policy)]
+        # Of a private one nothing is compared: whoever asks often enough would read it from the answers.
+        found += [PRIVATE] if len(known) < len(open_sev1) else []
     return tuple(found[:MOST_SAID])
 
 
@@ -68,8 +73,9 @@ def _services_meet(route: Route, match: Matcher, policy: Policy) -> bool:
     if route.service is not None and fits(route.service, wanted):
         return True
     if of_route is not None:
-        by_alias = any(fits(alias, of_route) and fits(own, wanted) for alias, own in policy.aliases().items())
-        return by_alias or _meet(of_route, wanted)
+        names = ((alias, own) for alias, own in policy.aliases().items())
+        by_name = any(any(fits(one, of_route) for one in both) and any(fits(one, wanted) for one in both) for both in names)
+        return by_name or _meet(of_route, wanted)
     looked_at = route.match.fields.keys() & match.fields.keys() - {"severity"} or route.match.labels.keys() & match.labels.keys()
     return route.service is None or bool(looked_at)
 
@@ -81,8 +87,11 @@ def _takes_all(route: Route, match: Matcher, severity: AlertSeverity, policy: Po
 
 def _is_covered(matcher: Matcher, match: Matcher, severity: AlertSeverity, policy: Policy) -> bool:
     """Whether whatever fits `match` fits `matcher`, as far as words can tell."""
+    aliases = policy.aliases()
     fields = (
-        fits(severity.value, patterns) if name == "severity" else _all_fit(_words_of(name, match, policy), patterns)
+        fits(severity.value, patterns)
+        if name == "severity"
+        else _all_fit(_words_of(name, match, policy), patterns, aliases if name == "service" else EMPTY)
         for name, patterns in matcher.fields.items()
     )
     labels = (_all_fit(match.labels.get(name, ANY), patterns) for name, patterns in matcher.labels.items())
@@ -99,8 +108,11 @@ def _words_of(name: str, match: Matcher, policy: Policy) -> Sequence[str]:
     return (*wanted, *(alias for alias, own in policy.aliases().items() if fits(own, wanted)))
 
 
-def _all_fit(wanted: Sequence[str], patterns: Sequence[str]) -> bool:
-    return tuple(patterns) == ANY or all(is_plain(one) and fits(one, patterns) for one in wanted)
+def _all_fit(wanted: Sequence[str], patterns: Sequence[str], own: Mapping[str, str] = EMPTY) -> bool:
+    """Whether each of these words fits, or, of a service, its own name."""
+    return tuple(patterns) == ANY or all(
+        is_plain(one) and (fits(one, patterns) or fits(own.get(one.lower(), one), patterns)) for one in wanted
+    )
 
 
 def _meet(some: Sequence[str], others: Sequence[str]) -> bool:

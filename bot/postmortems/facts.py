@@ -21,7 +21,7 @@ SHOWN = frozenset({
     "escalated", "escalation_delayed", "escalation_failed", "ack", "ack_delayed", "unack", "ack_breached", "role",
     "severity_changed", "status_changed", "status_update",
     "update_overdue", "note", "pin", "runbook_step", "rollback", "deploy_caused", "impact_started_set", "mitigated",
-    "resolved", "merged", "absorbed", "split_from", "split_off", "cancelled", "flapping_started", "flapping_ended",
+    "resolved", "merged", "absorbed", "split_from", "split_off", "cancelled", "flapping_started", "flapping_ended", "alert_quieted",
 })  # fmt: skip
 PHASES = frozenset({"opened", "reopened", "ack", "mitigated", "resolved", "ack_breached"})
 ENDS = ("resolved", "cancelled", "merged")
@@ -390,6 +390,7 @@ def _words(entry: Entry, said: Any) -> str:
         "alert_started": f"{'Related alert' if facts_.get('related') else 'Alert'} {said(facts_.get('alert', ''))} fired"
         f"{said(_guessed(entry))}",
         "alert_resolved": f"Alert {said(facts_.get('alert', ''))} cleared",
+        "alert_quieted": f"Alert {said(facts_.get('alert', ''))} was quiet until now, under {said(facts_.get('under', ''))}",
         "flapping_started": f"Alert {said(facts_.get('alert', ''))} began to flap",
         "flapping_ended": f"Alert {said(facts_.get('alert', ''))} was calm, after {said(facts_.get('fires', 'MISSING'))} fires",
         "opened": f"Opened as {said(facts_.get('severity', ''))} by {by}",

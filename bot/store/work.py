@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, exists, false, func, insert, 
 from bot.alerts.matching import Candidate, Ended, Known, Sought
 from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
 from bot.incidents.decision import AlertRecord, Decision, Timer
+from bot.incidents.decisions.writing import quiet_key
 from bot.incidents.incident import Incident, Severity
 from bot.incidents.timeline import Entry
 from bot.store import inbox as inbox_rows
@@ -265,6 +266,8 @@ class Work:
         if decision.silence is not None:
             silence_rows.save(self.connection, decision.silence)
             pending.silences = None
+        if decision.released:
+            self._release(quiet_key(decision.released), now)
         if decision.dropped:
             pending.dropped[decision.dropped] += 1
         pending.findings += [one for one in (decision.finding,) if one is not None]
@@ -273,6 +276,14 @@ class Work:
             # the rest: a timer that comes due is taken before its incident's timers are taken away.
             pending.write_incidents(self.connection)
         return saved
+
+    def _release(self, begin: str, now: datetime) -> None:
+        """Let timers whose keys begin so come due now, in the order that they have."""
+        keys = timers.c.key.startswith(begin, autoescape=True)
+        rows = self.connection.execute(select(timers.c.key, timers.c.due_at).where(keys).order_by(timers.c.due_at)).all()
+        moved = [{"its_key": row.key, "due": min(row.due_at, now + (row.due_at - rows[0].due_at))} for row in rows]
+        if moved:
+            self.connection.execute(update(timers).where(timers.c.key == bindparam("its_key")).values(due_at=bindparam("due")), moved)
 
     def _write_number(self) -> None:
         last, written = self.pending.number, self.pending.written_number

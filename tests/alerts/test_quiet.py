@@ -231,3 +231,54 @@ def test_a_window_says_what_it_is():
     assert found is not None
     assert found.reason == "under maintenance “nightly” (service=checkout; sat 22:00 to 02:00): backups"
     assert replace(window(), name="x").key == "maintenance/x"
+
+
+# --- when it is over --------------------------------------------------------------------------
+
+LISBON = ZoneInfo("Europe/Lisbon")
+
+
+def hours(start, end, days=range(7)):
+    return Hours(LISBON, frozenset(days), time.fromisoformat(start), time.fromisoformat(end))
+
+
+@pytest.mark.parametrize(
+    ("when", "now", "end"),
+    [
+        (hours("12:00", "14:20"), "2026-06-10T12:00", "2026-06-10T13:20"),
+        (hours("23:30", "01:00"), "2026-06-10T22:45", "2026-06-11T00:00"),
+        (hours("00:00", "00:00", days=[2, 3]), "2026-06-10T12:00", "2026-06-11T23:00"),
+        (hours("00:00", "23:55"), "2026-06-10T12:00", "2026-06-10T22:55"),
+        # Set forward at 01:00 to 02:00, and back at 02:00 to 01:00.
+        (hours("00:30", "01:30"), "2026-03-29T00:45", "2026-03-29T01:00"),
+        (hours("00:30", "01:30"), "2026-10-24T23:45", "2026-10-25T00:30"),
+        (hours("00:30", "03:00"), "2026-10-24T23:45", "2026-10-25T03:00"),
+        (hours("00:00", "00:00"), "2026-06-10T12:00", "2026-06-17T12:00"),
+        (Once(NOON, after(60)), "2026-06-10T12:30", "2026-06-10T13:00"),
+    ],
+)
+def test_when_the_present_one_of_a_window_is_over(when, now, end):
+    assert when.ends(datetime.fromisoformat(f"{now}+00:00")) == datetime.fromisoformat(f"{end}+00:00")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    at=some.datetimes(datetime(2026, 1, 1), datetime(2026, 12, 20)).map(lambda one: one.replace(tzinfo=UTC, microsecond=0)),
+    start=some.times().map(lambda one: one.replace(second=0, microsecond=0)),
+    end=some.times().map(lambda one: one.replace(second=0, microsecond=0)),
+)
+def test_until_it_is_over_it_is_within_and_then_it_is_not(at, start, end):
+    when = Hours(ZoneInfo("America/New_York"), frozenset({0, 2, 3}), start, end)
+    over = when.ends(at)
+
+    if when.has(at):
+        assert not when.has(over)
+        minutes = int((over - at).total_seconds() // 60)
+        assert all(when.has(at + timedelta(minutes=one)) for one in range(0, minutes, 7))
+
+
+def test_what_keeps_it_quiet_says_until_when():
+    held = quiet_under(alert(), "main", "checkout", Quieting((silence(minutes=90),), (window(),)), NOON)
+    kept = quiet_under(alert(), "main", "checkout", Quieting((), (window(),)), NOON)
+
+    assert (held.until, kept.until) == (after(90), after(60))

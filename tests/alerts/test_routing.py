@@ -225,3 +225,29 @@ def test_a_resolved_alert_takes_its_route_as_a_firing_one_does():
     route = Route("critical", Matcher({"severity": ("critical",)}), Outcome.OPEN)
 
     assert chosen(route, one=alert(status=Status.RESOLVED)) is route
+
+
+# --- a service by its own name ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("named", "pattern", "takes"),
+    [
+        ("checkout", "checkout", True), ("cart", "checkout", True), ("Cart", "checkout", True), ("Checkout", "checkout", True),
+        ("cart", "cart", True), ("checkout", "cart", False), ("cart", "check*", True), ("cart", "re:^check", True),
+        ("Checkout", "Checkout", True), ("payments", "checkout", False), (None, "checkout", False), (None, "*", True),
+    ],
+)  # fmt: skip
+def test_a_route_takes_a_service_by_its_sender_s_word_and_by_its_own_name(named, pattern, takes):
+    route = Route("one", Matcher({"service": (pattern,)}), Outcome.OPEN)
+    aliases = {"checkout": "checkout", "cart": "checkout", "payments": "payments"}
+
+    assert (choose_route(alert(service=named), "main", (route, REST), NOON, aliases)[0] is route) is takes
+    left_out = Route("but", Matcher(), Outcome.OPEN, unless=Matcher({"service": (pattern,)}))
+    assert (choose_route(alert(service=named), "main", (left_out, REST), NOON, aliases)[0] is REST) is takes
+
+
+def test_the_other_fields_of_a_route_have_to_fit_all_the_same():
+    route = Route("one", Matcher({"service": ("checkout",), "title": ("Disk*",)}), Outcome.OPEN)
+
+    assert choose_route(alert(service="cart"), "main", (route, REST), NOON, {"cart": "checkout"})[0] is REST

@@ -48,7 +48,7 @@ ENTRY_TYPES = (
     "opened", "alert_started", "alert_resolved", "page_requested", "page_accepted", "page_failed", "page_dropped", "page", "ack",
     "unack", "ack_breached", "escalated", "severity_changed", "status_changed", "role", "note", "pin", "status_update", "resolved",
     "reopened", "merged", "absorbed", "split_from", "split_off", "cancelled", "channel_opened", "something_new",
-    "flapping_started", "flapping_ended",
+    "flapping_started", "flapping_ended", "alert_quieted",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from bot.incidents.decide import decide
 from bot.incidents.decision import AlertRecord, Quieted, Timer
 from bot.incidents.effects import AnnounceSilence, SilenceNews
 from bot.incidents.incident import Severity
-from bot.incidents.inputs import AlertReported, ConfirmSilence, EndSilence, SilenceAlerts, SilenceExpired
+from bot.incidents.inputs import AlertReported, ConfirmSilence, EndSilence, QuietPassed, SilenceAlerts, SilenceExpired
 from bot.incidents.policy import Policy, RouteRule, Service
 from bot.incidents.swallowing import sev1_under
 from tests.builders import ANA, BEN, NOON, POLICY, after, alert, incident
@@ -102,6 +102,20 @@ def test_it_is_the_route_that_takes_it_that_counts(routes, asks):
 
 
 @pytest.mark.parametrize(
+    ("wanted", "first", "asks"),
+    [
+        ("cart", "search", True), ("checkout", "search", True), ("cart", "checkout", False), ("checkout", "checkout", False),
+        ("checkout", "cart", True), ("cart", "cart", False),
+    ],
+)  # fmt: skip
+def test_a_route_is_about_a_service_by_any_of_its_names(wanted, first, asks):
+    routes = (RouteRule(name="mild", match={"service": first}, severity="SEV4"), RouteRule(name="bad", match={"service": "checkout"}))
+    policy = Policy(services=GRADES.services, routes=routes)
+
+    assert bool(sev1_under(Matcher({"service": (wanted,)}), (), policy)) is asks
+
+
+@pytest.mark.parametrize(
     ("match", "changes", "asks"),
     [
         (Matcher({"service": ("search",)}), {"service": "search"}, True),
@@ -121,6 +135,15 @@ def test_an_open_sev1_asks_twice_where_its_alerts_may_fit(match, changes, asks):
     found = sev1_under(match, (incident(severity=Severity.SEV1, **changes),), GRADES)
 
     assert ("INC-7 is a SEV1 and open, and its alerts may fit" in found) is asks
+
+
+@pytest.mark.parametrize("title", ["Disk*", "Checkout error*", "*"])
+def test_of_a_private_sev1_it_is_only_said_that_there_is_one_whatever_is_to_be_silenced(title):
+    private = incident(severity=Severity.SEV1, private=True)
+    match = Matcher({"title": (title,), "environment": ("staging",)})
+
+    assert sev1_under(match, (private, replace(private, number=8)), GRADES) == ("a private SEV1 is open",)
+    assert sev1_under(Matcher({"severity": ("low",)}), (private,), GRADES) == ()
 
 
 # --- begun ------------------------------------------------------------------------------------
@@ -200,10 +223,10 @@ def test_it_is_ended_early_by_anybody_and_everybody_hears_what_it_kept():
     decision = decide(None, EndSilence(number=3, by=BEN, reason="done", silence=BEGUN, kept=KEPT), after(40), POLICY)
 
     assert decision.silence == replace(BEGUN, ended_at=after(40), ended_by=BEN, ended_because="done")
-    assert decision.cancels == ("silence/3",)
+    assert (decision.cancels, decision.released) == (("silence/3",), "silence/3")
     effect = told(decision)
     assert (effect.news, effect.ended_by, effect.ended_because, effect.kept) == (SilenceNews.ENDED, BEN, "done", KEPT)
-    assert decision.reason == "Silence 3 is ended. It kept 2 alerts quiet; 1 still fires, and opens with its next report."
+    assert decision.reason == "Silence 3 is ended. It kept 2 alerts quiet; 1 still fires, and is taken now as if just reported."
 
 
 @pytest.mark.parametrize(
@@ -239,7 +262,7 @@ def test_one_that_was_ended_before_does_not_expire(silence):
     [
         (Kept(), "It kept nothing quiet."),
         (Kept(1, 0, "x", NOON), "It kept 1 alert quiet."),
-        (Kept(3, 0, "x", NOON, 2), "It kept 3 alerts quiet; 2 still fire, and open with their next report."),
+        (Kept(3, 0, "x", NOON, 2), "It kept 3 alerts quiet; 2 still fire, and are taken now as if just reported."),
     ],
 )
 def test_whoever_ends_it_hears_what_is_left(kept, words):
@@ -272,7 +295,10 @@ def test_an_alert_under_a_silence_is_kept_as_what_it_would_have_been_and_nobody_
     assert decision.quieted == Quieted(
         "silence/3", alert().fingerprint("main"), "Checkout error rate high", Severity.SEV1, NOON, is_new=True
     )
-    assert (decision.effects, decision.entries, decision.timers, decision.incident) == ((), (), (), None)
+    assert (decision.effects, decision.entries, decision.incident) == ((), (), None)
+    fingerprint, due = alert().fingerprint("main"), after(120) + timedelta(milliseconds=1)
+    passed = QuietPassed(alert(), "main", "silence/3", after(120))
+    assert decision.timers == (Timer(f"quiet/silence/3/{fingerprint}", due, passed),)
 
 
 @pytest.mark.parametrize(
@@ -309,3 +335,28 @@ def test_what_clears_under_a_silence_is_clear():
 
 def test_a_severity_is_what_the_sender_says_of_this_report():
     assert decide(None, reported(alert(severity=AlertSeverity.LOW)), NOON, POLICY).quieted.severity is Severity.SEV4
+
+
+@pytest.mark.parametrize("defaults", [("started_at",), ()])
+def test_a_start_that_we_filled_in_is_that_of_the_first_report(defaults):
+    later = alert(started_at=NOON, defaults=defaults)
+    decision = decide(None, reported(later, record=record(quiet_under="silence/3", started_at=after(-9))), NOON, POLICY)
+
+    assert decision.alert.started_at == (after(-9) if defaults else NOON)
+    assert decision.timers[0].input.alert.started_at == decision.alert.started_at
+
+
+@pytest.mark.parametrize("under", ["silence/3", "maintenance/nightly"])
+def test_what_another_keeps_quiet_by_now_waits_for_that_alone(under):
+    decision = decide(None, reported(record=record(quiet_under=under)), NOON, POLICY)
+
+    gone = () if under == "silence/3" else (f"quiet/{under}/{alert().fingerprint('main')}",)
+    assert (decision.cancels, len(decision.timers)) == (gone, 1)
+
+
+def test_what_needs_nothing_more_and_what_is_not_read_yet():
+    due = QuietPassed(alert(), "main", "silence/3", after(120))
+
+    assert decide(None, due, after(120), POLICY).timers == ()
+    (again,) = decide(None, replace(due, is_unread=True), after(60), POLICY).timers
+    assert (again.due_at, again.input) == (after(60, seconds=10), replace(due, by=after(60)))

@@ -220,19 +220,17 @@ def test_and_neither_less_nor_more(office, text):
     assert "from 1 minute to 30 days" in office.types(text)
 
 
-def test_what_still_fires_when_it_ends_can_be_declared(office):
+def test_what_still_fires_when_it_ends_is_told_and_taken(office):
     office.types("silence service=search 1h moving the index")
     fires(office)
     office.world.clock.advance(61 * 60)
     office.settle()
 
-    message = office.messages("incidents")[-1]
-    assert message["text"].startswith("🔔 Silence 1 has expired.")
+    message = next(one for one in office.messages("incidents") if one["text"].startswith("🔔 Silence 1 has expired."))
     assert "It kept 1 alert quiet. The last was “Checkout is slow”" in str(message["blocks"])
-    (press,) = (one for block in message["blocks"] for one in block.get("elements", []) if one["type"] == "button")
-    assert press["text"]["text"] == "Declare: Checkout is slow"
-    assert office.presses(press["action_id"], press["value"]) == ""
-    assert office.view_of()["callback_id"] == ids.DECLARE_FORM
+    assert "1 still fires" in str(message["blocks"])
+    assert "Each is taken now" in str(message["blocks"])
+    assert [block for block in message["blocks"] if block["type"] == "actions"] == []
 
 
 def test_a_reason_names_people_and_calls_nobody_else(office):

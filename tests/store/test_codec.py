@@ -78,6 +78,7 @@ STORED_TIMERS = {
     "RelatedLeft": "incident",
     "HeartbeatMissed": "alert source route within due_at",
     "SilenceExpired": "number",
+    "QuietPassed": "alert route key by",
     "DigestDue": "week due_at",
 }
 STORED_EFFECTS = {

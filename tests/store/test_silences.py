@@ -16,7 +16,7 @@ from bot.handle import Door
 from bot.incidents.effects import AnnounceSilence, SilenceNews
 from bot.incidents.incident import Severity
 from bot.incidents.inputs import ConfirmSilence, EndSilence, SilenceAlerts
-from bot.incidents.policy import MaintenanceRule, Policy, RouteRule
+from bot.incidents.policy import HeartbeatRule, MaintenanceRule, Policy, RouteRule, Service
 from bot.store.codec import decode_tagged
 from bot.store.tables import alerts, outbox, timers
 from bot.web.measures import Measures
@@ -328,3 +328,212 @@ def test_silences_that_are_over_are_not_looked_at(desk):
     with desk.store.reading() as work:
         plan = str(work.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {look}").all())
     assert "silences_in_force" in plan
+
+
+# --- who is heard no more ---------------------------------------------------------------------
+
+BEAT = HeartbeatRule(name="Backup", match={"name": "beat"}, within=timedelta(minutes=5), service="checkout")
+WATCHED = Policy(
+    routes=(RouteRule(name="beats", match={"name": "beat"}, outcome="record"), *MILD.routes),
+    services={"checkout": Service()},
+    heartbeats=(BEAT,),
+)
+
+
+def minutes_pass(desk, minutes):
+    for _ in range(minutes):
+        desk.passes(1)
+
+
+def test_who_is_silent_under_a_silence_opens_an_incident_when_it_is_over(store):
+    desk = Desk(store, WATCHED)
+    desk.gets("beat")
+    desk.silences(30)
+    minutes_pass(desk, 29)
+    assert (desk.refs(), desk.kept().alerts, desk.kept().firing_count) == ([], 1, 1)
+    minutes_pass(desk, 3)
+
+    assert desk.refs() == ["INC-1"]
+    assert desk.store.incidents()[0].alerts[0].started_at == after(5)
+    minutes_pass(desk, 3 * 24)
+    assert desk.refs() == ["INC-1"]
+
+
+def test_who_is_silent_under_one_that_is_ended_early_opens_within_a_minute(store):
+    desk = Desk(store, WATCHED)
+    desk.gets("beat")
+    desk.silences(600)
+    minutes_pass(desk, 20)
+    desk.ends(1)
+    minutes_pass(desk, 1)
+
+    assert desk.refs() == ["INC-1"]
+
+
+def test_who_is_heard_under_a_silence_is_listened_for_anew(store):
+    desk = Desk(store, WATCHED)
+    desk.gets("beat", service="payments")
+    desk.silences(30)
+    minutes_pass(desk, 28)
+    desk.gets("beat", service="payments")
+    minutes_pass(desk, 4)
+    assert (desk.refs(), desk.kept().firing_count) == ([], 0)
+    minutes_pass(desk, 2)
+
+    assert desk.refs() == ["INC-1"]
+
+
+# --- what fires on when it is over ------------------------------------------------------------
+
+
+def entries_of(desk, number, type_):
+    return [one for one in desk.store.timeline(f"INC-{number}") if one.type == type_]
+
+
+def test_what_fires_on_when_it_expires_opens_although_its_sender_says_nothing(desk):
+    desk.silences()
+    desk.gets("a")
+    desk.gets("b", service="payments")
+    desk.gets("b", service="payments", status="resolved")
+    desk.passes(60)
+    assert desk.refs() == ["INC-1"]
+    desk.passes(1)
+
+    assert desk.refs() == ["INC-2", "INC-1"]
+    (told,) = entries_of(desk, 2, "alert_quieted")
+    assert (told.at, told.fields["under"]) == (after(61), "silence 1")
+    assert len(entries_of(desk, 2, "page_requested")) == 1
+    desk.passes(600)
+    assert desk.refs() == ["INC-2", "INC-1"]
+
+
+def test_what_cleared_under_it_opens_nothing_and_leaves_no_timer(desk):
+    desk.silences()
+    desk.gets("a", "b")
+    desk.gets("a", "b", status="resolved")
+    assert quiet_timers(desk) == []
+    desk.passes(61)
+
+    assert desk.refs() == []
+
+
+def quiet_timers(desk):
+    with desk.store.reading() as work:
+        return [row.key for row in work.connection.execute(timers.select().where(timers.c.key.startswith("quiet/")))]
+
+
+def test_what_fires_on_when_it_is_ended_early_opens_at_once(desk):
+    desk.silences(600)
+    desk.gets("a")
+    said = desk.ends(1).reason
+    desk.passes(0.1)
+
+    assert "1 still fires, and is taken now as if just reported" in said
+    assert desk.refs() == ["INC-1"]
+    assert quiet_timers(desk) == []
+
+
+def test_what_another_silence_covers_stays_quiet_until_that_is_over(desk):
+    desk.silences(60)
+    desk.gets("a")
+    desk.silences(90)
+    desk.passes(61)
+    assert (desk.refs(), desk.kept(2).firing_count) == ([], 1)
+    desk.passes(30)
+
+    assert desk.refs() == ["INC-1"]
+
+
+def test_late_after_downtime_it_is_done_once(desk):
+    desk.silences()
+    desk.gets("a")
+    desk.passes(6000)
+    desk.passes(1)
+
+    assert desk.refs() == ["INC-1"]
+    assert len(entries_of(desk, 1, "alert_quieted")) == 1
+
+
+def test_what_came_in_and_is_not_read_yet_is_read_first(desk):
+    desk.silences()
+    desk.gets("a")
+    writer = desk.store.inbox_writer(lambda: None)
+    body = {"title": "a", "status": "resolved", "severity": "critical", "service": "checkout", "dedup_key": "a"}
+    writer.put("generic", Delivery(json.dumps(body).encode(), {}, "main", after(59)), "late").result(10)
+    writer.close()
+    desk.passes(61)
+    assert desk.refs() == []
+    desk.intake.run_once()
+    desk.passes(1)
+
+    assert desk.refs() == []
+    assert quiet_timers(desk) == []
+
+
+def test_the_next_report_may_come_first_and_says_the_same(desk):
+    desk.silences()
+    desk.gets("a")
+    desk.now = after(61)
+    desk.gets("a")
+    desk.due.run_once()
+
+    assert desk.refs() == ["INC-1"]
+    assert len(entries_of(desk, 1, "alert_quieted")) == 1
+
+
+def test_all_of_hundreds_are_taken_the_worst_first_and_the_cap_of_a_storm_holds(store):
+    desk = Desk(store, OPENS)
+    desk.silences(service="s*")
+    desk.door.handle(ConfirmSilence(number=1, by=ANA))
+    for number in range(60):
+        desk.gets(f"mild {number}", service=f"s{number}", severity="medium")
+    desk.gets("worst", service="s99", severity="critical")
+    desk.passes(61)
+    for _ in range(40):
+        desk.due.run_once()
+
+    assert quiet_timers(desk) == []
+    assert len(desk.refs()) == 20
+    assert desk.store.incident(1).title == "worst"
+    assert all(incident is not None for _, incident, _, _ in desk.under())
+
+
+def test_what_would_be_announced_is_announced_when_it_is_over(store):
+    desk = Desk(store, Policy(routes=(RouteRule(name="all", outcome="announce"),)))
+    desk.silences()
+    desk.gets("a")
+    desk.passes(61)
+
+    with desk.store.reading() as work:
+        rows = work.connection.execute(outbox.select().where(outbox.c.kind == "AnnounceAlert")).all()
+    (told,) = (decode_tagged(row.payload) for row in rows)
+    assert told.reason.startswith("was under silence 1 until now; ")
+
+
+def test_what_fires_on_after_a_maintenance_window_opens_at_its_end(store):
+    when = {"from": "2026-06-10 11:00", "until": "2026-06-10 13:00"}
+    window = MaintenanceRule(name="move", match={"service": "checkout"}, reason="moving it", **when)
+    desk = Desk(store, Policy(routes=MILD.routes, maintenance=(window,)))
+    desk.gets("a", "b")
+    desk.gets("b", status="resolved")
+    desk.passes(59)
+    assert desk.refs() == []
+    desk.passes(2)
+
+    assert desk.refs() == ["INC-1"]
+    (told,) = entries_of(desk, 1, "alert_quieted")
+    assert told.fields["under"] == "maintenance “move”"
+
+
+def test_at_its_end_the_policy_of_that_time_decides(store):
+    when = {"from": "2026-06-10 11:00", "until": "2026-06-10 13:00"}
+    window = MaintenanceRule(name="move", match={"service": "checkout"}, reason="moving it", **when)
+    desk = Desk(store, Policy(routes=MILD.routes, maintenance=(window,)))
+    desk.gets("a")
+    longer = MaintenanceRule(name="move", match={"service": "checkout"}, reason="moving it", **when | {"until": "2026-06-10 14:00"})
+    desk.policy = Policy(routes=MILD.routes, maintenance=(longer,))
+    desk.passes(61)
+    assert desk.refs() == []
+    desk.passes(60)
+
+    assert desk.refs() == ["INC-1"]

@@ -1,11 +1,12 @@
 """What an alert does: open, join, repeat, clear."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
 from bot.alerts.flapping import STEADY
 from bot.alerts.matching import Ended, Placement
+from bot.alerts.quiet import called
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
@@ -14,10 +15,20 @@ from bot.incidents.decisions.flapping import flapped, remembered
 from bot.incidents.decisions.opening import TITLE_LIMIT, alert_started, filled_in, opened_by_alert, pager_of, start_clock, trace_of
 from bot.incidents.decisions.paging import service_page
 from bot.incidents.decisions.resolving import opened_again, with_its_own
-from bot.incidents.decisions.writing import BOT, entry, hold_key, hold_of_others, left_timers, refreshed, related_key, say
+from bot.incidents.decisions.writing import (
+    BOT,
+    entry,
+    hold_key,
+    hold_of_others,
+    left_timers,
+    quiet_key,
+    refreshed,
+    related_key,
+    say,
+)
 from bot.incidents.effects import AnnounceAlert, Effect, PageService, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
-from bot.incidents.inputs import AlertReported, HoldPassed
+from bot.incidents.inputs import AlertReported, HoldPassed, QuietPassed
 from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
 
@@ -32,12 +43,18 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
     """
     placement = report.placement
     assert placement is not None
-    decision = _placed(incident, report, placement, now, policy)
+    before = report.record.quiet_under if report.record is not None else None
+    if before is not None and placement.quiet is None and report.alert.status is Status.FIRING:
+        placement = replace(placement, reason=f"was under {called(before)} until now; {placement.reason}")
+        report = replace(report, placement=placement)
+    decision = _quiet_until_now(_placed(incident, report, placement, now, policy), report, placement, now)
     rule = heartbeats.rule_for(report.alert, report.route, policy)
     beat = () if rule is None else (heartbeats.heard(report.alert, report.route, rule, now),)
     record = decision.alert
     if record is not None and record.is_related:
         record = replace(record, report=Reported(report.alert, report.route))
+    if report.missed is not None and placement.quiet is not None:
+        beat = (heartbeats.kept_quiet(report.missed, now),)
     return replace(
         decision,
         alert=record,
@@ -45,6 +62,21 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
         change=change_of(report.alert, placement.service, now),
         finding=finding_of(report.alert, placement.fingerprint, placement.service, now),
     )
+
+
+def _quiet_until_now(decision: Decision, report: AlertReported, placement: Placement, now: datetime) -> Decision:
+    """With what there is to do and to tell where something kept the alert quiet before this report, and does so no more."""
+    known = report.record
+    if known is None or known.quiet_under is None or (placement.quiet is not None and placement.quiet.key == known.quiet_under):
+        return decision
+    decision = replace(decision, cancels=(*decision.cancels, quiet_key(known.quiet_under, placement.fingerprint)))
+    if placement.quiet is not None or decision.incident is None or not known.is_firing:
+        return decision
+    told = entry(
+        decision.incident, now, "alert_quieted", BOT, alert=name_of(report.alert), fingerprint=placement.fingerprint,
+        since=known.started_at, under=called(known.quiet_under),
+    )  # fmt: skip
+    return replace(decision, entries=(told, *decision.entries))
 
 
 def _placed(incident: Incident | None, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
@@ -85,10 +117,19 @@ def _kept_quiet(report: AlertReported, placement: Placement, now: datetime, poli
     alert, known = report.alert, report.record
     assert placement.quiet is not None
     key, severity = placement.quiet.key, _asked(alert, placement, policy)
-    record = replace(_record(alert, placement, None, now), severity=severity, started_at=min(alert.started_at, now), quiet_under=key)
+    started = min(alert.started_at, now)
+    if known is not None and known.is_firing and known.started_at is not None and "started_at" in filled_in(alert, now):
+        # What we filled in is later with each report.
+        started = min(started, known.started_at)
+    record = replace(_record(alert, placement, None, now), severity=severity, started_at=started, quiet_under=key)
     is_new = known is None or not known.is_firing or known.quiet_under != key
     title = "" if placement.route.private else alert.title
-    return Decision(alert=record, quieted=Quieted(key, placement.fingerprint, title, severity, now, is_new), reason=placement.reason)
+    # At the end the worst is taken first: a storm's cap counts in the order in which they come.
+    due = placement.quiet.until + timedelta(milliseconds=severity.rank if severity else len(Severity) + 1)
+    after = QuietPassed(replace(alert, started_at=started), report.route, key, placement.quiet.until)
+    timers = (Timer(quiet_key(key, placement.fingerprint), due, after),) if report.missed is None else ()
+    quieted = Quieted(key, placement.fingerprint, title, severity, now, is_new)
+    return Decision(alert=record, quieted=quieted, timers=timers, reason=placement.reason)
 
 
 def _remembered(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> Decision:

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
+from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence, called
 from bot.errors import Refused
 from bot.incidents.decision import Decision, Timer
-from bot.incidents.decisions.writing import BOT
+from bot.incidents.decisions.writing import BOT, quiet_key
 from bot.incidents.effects import AnnounceSilence, SilenceNews
-from bot.incidents.inputs import ConfirmSilence, EndSilence, SilenceAlerts, SilenceExpired
+from bot.incidents.heartbeats import LOOK_AGAIN
+from bot.incidents.inputs import ConfirmSilence, EndSilence, QuietPassed, SilenceAlerts, SilenceExpired
 from bot.incidents.policy import Policy
 from bot.incidents.swallowing import sev1_under
 
@@ -53,7 +54,7 @@ def confirm(wish: ConfirmSilence, now: datetime) -> Decision:
 
 
 def end(wish: EndSilence, now: datetime) -> Decision:
-    """End it early. What still fires opens with its next report."""
+    """End it early. What still fires is taken at once as if it had just been reported."""
     one = wish.silence
     if one is None or one.until is None:
         raise _unknown(wish.number)
@@ -65,6 +66,7 @@ def end(wish: EndSilence, now: datetime) -> Decision:
         silence=ended,
         effects=(_announced(ended, SilenceNews.ENDED, wish.kept),),
         cancels=(one.key,),
+        released=one.key,
         reason=f"Silence {one.number} is ended. {_left(wish.kept)}",
     )
 
@@ -80,6 +82,16 @@ def expired(due: SilenceExpired, now: datetime) -> Decision:
         effects=(_announced(ended, SilenceNews.EXPIRED, due.kept),),
         reason=f"silence {one.number} expired. {_left(due.kept)}",
     )
+
+
+def quiet_passed(due: QuietPassed, now: datetime) -> Decision:
+    """It fires no more, or somebody has it: then nothing is to be done. Or what came of it is read first: it may have cleared."""
+    title = due.alert.title
+    if not due.is_unread:
+        return Decision(reason=f"{title}, under {called(due.key)} before, needs nothing more")
+    again = replace(due, by=min(due.by, now), is_unread=False)
+    timer = Timer(quiet_key(due.key, due.alert.fingerprint(due.route)), now + LOOK_AGAIN, again)
+    return Decision(timers=(timer,), reason=f"{title}: deliveries of {due.alert.source} are not read yet")
 
 
 def _begun(one: Silence, now: datetime) -> Decision:
@@ -121,7 +133,7 @@ def _left(kept: Kept) -> str:
     still = ""
     if kept.firing_count:
         one = kept.firing_count == 1
-        still = f"; {kept.firing_count} still {'fires, and opens with its' if one else 'fire, and open with their'} next report"
+        still = f"; {kept.firing_count} still {'fires, and is' if one else 'fire, and are'} taken now as if just reported"
     return f"It kept {kept.alerts} alert{'s' * (kept.alerts != 1)} quiet{still}."
 
 

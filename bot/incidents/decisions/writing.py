@@ -70,6 +70,11 @@ def update_keys(incident: Incident) -> tuple[str, str]:
     return f"{incident.ref}/update/soon", f"{incident.ref}/update/late"
 
 
+def quiet_key(key: str, fingerprint: str = "") -> str:
+    """The key of the timer at the end of what keeps an alert quiet; without a fingerprint, what begins those of all alerts."""
+    return f"quiet/{key}/{fingerprint}"
+
+
 def hold_key(incident: Incident) -> str:
     """The key of the timer at the end of the hold."""
     return f"{incident.ref}/hold"

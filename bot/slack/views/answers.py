@@ -126,6 +126,9 @@ def entry_words(entry: Entry) -> str:
             return f"🔥 {is_related} {escape(str(facts.get('alert', '')), 120)} fired{why} {guessed}".rstrip()
         case "alert_resolved":
             return f"🌤️ alert {escape(str(facts.get('alert', '')), 120)} cleared"
+        case "alert_quieted":
+            since = f"has fired since {moment(datetime.fromisoformat(str(facts['since'])))}" if facts.get("since") else "fired before"
+            return f"🔕 alert {escape(str(facts.get('alert', '')), 120)} {since}, and was under {fact('under')} until now"
         case "flapping_started":
             alert, within = escape(str(facts.get("alert", "")), 120), float(facts.get("within_seconds") or 0) / 60
             return f"〰️ alert {alert} *flaps*: {fact('fires')} fires in {within:g} min"

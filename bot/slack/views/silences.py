@@ -11,6 +11,7 @@ from bot.slack.views.text import escape, fit, moment, person, since, told
 
 MOST_LISTED = 15
 PRIVATE = "a private alert"
+TAKEN_NOW = "Each is taken now as if it had just been reported: it opens or joins an incident, or is announced, as its route says."
 
 
 def below_the_answer(silence: Silence | None) -> Block | None:
@@ -42,12 +43,7 @@ def announced(effect: AnnounceSilence) -> Message:
         line,
         section(f"{line}\n{kept_words(effect.kept)}"),
         context(f"It was for {what}, by {asked_by}: {why}"),
-        actions(*(_declare(number, one.fingerprint, one.title) for number, one in enumerate(effect.kept.firing, 1) if one.title)),
     )
-
-
-def _declare(number: int, fingerprint: str, title: str) -> Block:
-    return button(f"Declare: {title[:50]}", f"{ids.DECLARE}:{number}", fingerprint)
 
 
 def kept_words(kept: Kept) -> str:
@@ -63,7 +59,7 @@ def kept_words(kept: Kept) -> str:
     if kept.firing_count > len(names):
         names.append(f"and {kept.firing_count - len(names)} more")
     still = f"*{kept.firing_count} still fire{'s' * (kept.firing_count == 1)}*: {'; '.join(names)}."
-    return f"{line}\n{still} Each is taken with its next report as if it were new."
+    return f"{line}\n{still} {TAKEN_NOW}"
 
 
 def listed(
