@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from bot.alerts.alert import Alert, FindingState, Kind, Status
 from bot.alerts.flapping import STEADY
 from bot.alerts.matching import Ended, Placement
-from bot.alerts.quiet import called
+from bot.alerts.quiet import Quiet, called
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
@@ -124,12 +124,19 @@ def _kept_quiet(report: AlertReported, placement: Placement, now: datetime, poli
     record = replace(_record(alert, placement, None, now), severity=severity, started_at=started, quiet_under=key)
     is_new = known is None or not known.is_firing or known.quiet_under != key
     title = "" if placement.route.private else alert.title
-    # At the end the worst is taken first: a storm's cap counts in the order in which they come.
-    due = placement.quiet.until + timedelta(milliseconds=severity.rank if severity else len(Severity) + 1)
-    after = QuietPassed(replace(alert, started_at=started), report.route, key, placement.quiet.until)
-    timers = (Timer(quiet_key(key, placement.fingerprint), due, after),) if report.missed is None else ()
+    after = after_quiet(placement.quiet, replace(alert, started_at=started), report.route, placement.fingerprint, severity)
+    timers = (after,) if report.missed is None else ()
     quieted = Quieted(key, placement.fingerprint, title, severity, now, is_new)
     return Decision(alert=record, quieted=quieted, timers=timers, reason=placement.reason)
+
+
+def after_quiet(quiet: Quiet, alert: Alert, endpoint: str, fingerprint: str, severity: Severity | None) -> Timer:
+    """The timer at which an alert is taken that still fires at the end of what keeps it quiet.
+
+    The worst is taken first: a storm's cap counts in the order in which they come.
+    """
+    due = quiet.until + timedelta(milliseconds=severity.rank if severity else len(Severity) + 1)
+    return Timer(quiet_key(quiet.key, fingerprint), due, QuietPassed(alert, endpoint, quiet.key, quiet.until))
 
 
 def _remembered(alert: Alert, placement: Placement, incident: int | None, now: datetime) -> Decision:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Quieted, Timer
-from bot.incidents.decisions.alerts import raised, when_quiet, with_counted
+from bot.incidents.decisions.alerts import after_quiet, raised, when_quiet, with_counted
 from bot.incidents.decisions.flapping import remembered, watched
 from bot.incidents.decisions.opening import opened_apart, start_clock, update_timers
 from bot.incidents.decisions.writing import BOT, entry, hold_key, quoted, refreshed, related_key, say
@@ -138,6 +138,9 @@ def _quieted(incident: Incident, record: AlertRecord, due: RelatedLeft, now: dat
     left = watched(_without(incident, (state,)), others, policy) if _may_be_open(incident) else incident
     left, told, timers = when_quiet(incident, left, now, now, policy) if incident.is_open else (left, (), ())
     note = entry(left, now, "split_off", BOT, alert=state.name, fingerprint=state.fingerprint, reason=quiet.reason)
+    if (report := record.report) is not None:
+        alert = replace(report.alert, started_at=state.started_at)
+        timers = (*timers, after_quiet(quiet, alert, report.endpoint, record.fingerprint, severity))
     return Decision(
         incident=left if _may_be_open(incident) else None,
         entries=(note,),
