@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from bot.alerts.alert import EMPTY, Alert, Kind, Severity
+from bot.alerts.alert import EMPTY, Alert, Kind, Severity, Status
 
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
@@ -217,6 +217,15 @@ FIELDS = (
     "source", "route", "severity", "service", "environment", "title", "name", "kind", "status", "description", "identity",
     "group_key", "source_status", "source_severity", "url", "no_data",
 )  # fmt: skip
+
+
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "severity": tuple(one.value for one in Severity),
+    "kind": tuple(one.value for one in Kind),
+    "status": tuple(one.value for one in Status),
+    "no_data": ("true", "false"),
+}
+"""Fields that have only so many values."""
 
 
 def name_of(alert: Alert) -> str:
