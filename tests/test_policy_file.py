@@ -129,7 +129,8 @@ def test_a_suggestion_is_a_key_that_may_stand_there(word):
 def test_a_service_and_a_route_are_paged_by_a_key_or_by_an_escalation_policy():
     both = "escalation_policy: PT20YPA, pagerduty_service: PWIXJZS"
     policy = read(
-        f"services: {{web: {{{both}}}, api: {{pager: api}}, cron: {{}}}}\nroutes: [{{name: a, {both}}}, {{name: b, pager: k}}]"
+        f"services: {{web: {{{both}}}, api: {{pager: api}}, cron: {{}}}}\n"
+        f"routes: [{{name: a, match: {{title: x}}, {both}}}, {{name: b, pager: k}}]"
     )
 
     by = "escalation_policy:PT20YPA@PWIXJZS"

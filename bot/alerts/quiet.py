@@ -1,8 +1,8 @@
 """What keeps alerts quiet: silences that people ask for, and maintenance windows of the policy. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from bot.alerts.alert import Alert
@@ -48,6 +48,8 @@ class Once:
 
     start: datetime
     end: datetime
+    zone: tzinfo = field(default=UTC, compare=False)
+    """By whose clock it is said."""
 
     @classmethod
     def by_the_clock(cls, start: datetime, end: datetime, zone: ZoneInfo) -> "Once":
@@ -55,7 +57,7 @@ class Once:
 
         Set back, the clock shows an hour twice: all of both is within. What it skips begins, or ends, where it jumps.
         """
-        return cls(_shown(start, zone, fold=0), _shown(end, zone, fold=1))
+        return cls(_shown(start, zone, fold=0), _shown(end, zone, fold=1), zone)
 
     def has(self, at: datetime) -> bool:
         """Whether that moment is within."""
@@ -67,8 +69,9 @@ class Once:
 
     @property
     def said(self) -> str:
-        """In words."""
-        return f"{self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
+        """In words, by the clock of its zone."""
+        start, end = self.start.astimezone(self.zone), self.end.astimezone(self.zone)
+        return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {self.zone}"
 
 
 @dataclass(frozen=True, slots=True)

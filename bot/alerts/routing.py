@@ -10,8 +10,11 @@ from typing import Any
 
 import re2
 
-from bot.alerts.alert import EMPTY, Alert, Kind, Severity
+from bot.alerts.alert import EMPTY, Alert, Kind, Severity, Status
 
+OPTIONS = re2.Options()
+OPTIONS.log_errors = False
+"""What is wrong with an expression is told with its line in the policy, and not on stderr as well."""
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -99,7 +102,7 @@ class Hours:
     def said(self) -> str:
         """In words."""
         days = ", ".join(DAYS[one][:3] for one in sorted(self.days))
-        return f"{days} {self.start:%H:%M} to {self.end:%H:%M}"
+        return f"{days} {self.start:%H:%M} to {self.end:%H:%M} {self.zone}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,15 @@ FIELDS = (
 )  # fmt: skip
 
 
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "severity": tuple(one.value for one in Severity),
+    "kind": tuple(one.value for one in Kind),
+    "status": tuple(one.value for one in Status),
+    "no_data": ("true", "false"),
+}
+"""Fields that have only so many values."""
+
+
 def name_of(alert: Alert) -> str:
     """The alert rule's name: its alertname label, or its title where it has none."""
     return alert.labels.get("alertname") or alert.title
@@ -238,7 +250,7 @@ def wrong_with(pattern: str) -> str:
 
 @lru_cache(maxsize=2000)
 def _compiled(pattern: str) -> Any:
-    return re2.compile(pattern.removeprefix(REGEX))
+    return re2.compile(pattern.removeprefix(REGEX), OPTIONS)
 
 
 def is_plain(pattern: str) -> bool:

@@ -7,9 +7,8 @@ from bot.alerts.alert import Alert, Kind, Status
 from bot.alerts.reading import short
 from bot.incidents.decision import Decision, Timer
 from bot.incidents.inputs import HeartbeatMissed
-from bot.incidents.policy import HeartbeatRule, Policy
+from bot.incidents.policy import OURS, HeartbeatRule, Policy
 
-OURS = "firstfive"
 ENDPOINT = "heartbeats"
 """What stands for the name of an endpoint: the alert comes through none."""
 LATE = timedelta(seconds=30)

@@ -35,9 +35,12 @@ from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, cho
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
+from bot.incidents.naming import wrong_routes, wrong_service, wrong_words
 from bot.incidents.pagers import ID, ByPolicy
 
 Model = TypeVar("Model", bound=BaseModel)
+OURS = "firstfive"
+"""The source of alerts that the bot itself raises."""
 NOT_URGENT = 6
 MOST_STEPS = 3
 """How far along `depends_on` an incident is looked for that explains an alert."""
@@ -233,6 +236,8 @@ def _patterns_only(match: dict[str, Any] | None) -> dict[str, Any] | None:
         wrong = next(filter(None, (wrong_with(one) for one in _patterns(value))), "")
         if wrong:
             raise ValueError(f"{name}: {wrong}")
+    if wrong := wrong_words(_matcher(match), (OURS, *sources())):
+        raise ValueError(wrong)
     return match
 
 
@@ -252,6 +257,11 @@ def _two_digits(at: object) -> object:
     return "00:00" if at == "24:00" else f"0{at}" if isinstance(at, str) and at[1:2] == ":" else at
 
 
+def _not_all_day(start: time, end: time) -> None:
+    if start == end != time(0):
+        raise ValueError(f"`from` and `to` are both {start:%H:%M}: leave both out for all of the day, or say when it ends")
+
+
 class HoursRule(Strict):
     """A part of the week, by the clock in the team's zone. One that ends before it begins lasts over midnight."""
 
@@ -263,6 +273,11 @@ class HoursRule(Strict):
 
     _known_days = field_validator("days")(_whole_days)
     _two_digits = field_validator("start", "end", mode="before")(_two_digits)
+
+    @model_validator(mode="after")
+    def _ends_some_time(self) -> Self:
+        _not_all_day(self.start, self.end)
+        return self
 
     def built(self, zone: ZoneInfo) -> Hours:
         """As the matching rules use it."""
@@ -445,6 +460,8 @@ class MaintenanceRule(Strict):
             raise ValueError("one that is from a day needs an `until`, like 2026-06-14 02:00")
         elif not given & {"days", "start", "end"}:
             raise ValueError("say when: `from` and `until` a day and an hour, or `days`, `from` and `to` of each week")
+        else:
+            _not_all_day(self.start, self.end)
         return self
 
     def built(self, team: ZoneInfo) -> Window:
@@ -607,6 +624,11 @@ DEFAULT_MAP = {
 """An alert nobody graded may be anything: SEV3 pages, so that it is not slept through."""
 
 
+def _mistake(problem: str, *loc: str | int) -> InitErrorDetails:
+    """What is wrong with a policy as a whole, at its place in the file."""
+    return InitErrorDetails(type=PydanticCustomError("policy", "{problem}", {"problem": problem}), loc=loc, input=None)
+
+
 class Policy(Strict):
     """Everything the team decides. `Policy()` is what holds where there is no file."""
 
@@ -673,8 +695,22 @@ class Policy(Strict):
         for name, service in self.services.items():
             for place, one in enumerate(service.depends_on):
                 if problem := self._wrong_with(name, one, aliases):
-                    said = PydanticCustomError("depends_on", "{problem}", {"problem": problem})
-                    wrong.append(InitErrorDetails(type=said, loc=("services", name, "depends_on", place), input=one))
+                    wrong.append(_mistake(problem, "services", name, "depends_on", place))
+        if wrong:
+            raise ValidationError.from_exception_data("Policy", wrong)
+        return self
+
+    @model_validator(mode="after")
+    def _names_what_there_is(self) -> "Policy":
+        wrong: list[InitErrorDetails] = []
+        named = [("routes", place, one.service) for place, one in enumerate(self.routes)]
+        named += [("heartbeats", place, one.service) for place, one in enumerate(self.heartbeats)]
+        for part, place, service in named:
+            if service is not None and (problem := wrong_service(service, self._aliases)):
+                wrong.append(_mistake(problem, part, place, "service"))
+        zone = self.team.zoneinfo
+        for place, key, problem in wrong_routes([one.built(zone) for one in self.routes]):
+            wrong.append(_mistake(problem, "routes", place, *filter(None, [key])))
         if wrong:
             raise ValidationError.from_exception_data("Policy", wrong)
         return self

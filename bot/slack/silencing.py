@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 
-from bot.alerts.alert import Kind, Severity, Status
-from bot.alerts.routing import FIELDS, REGEX, Matcher, is_plain, wrong_with
+from bot.alerts.routing import FIELDS, REGEX, WORDS, Matcher, is_plain, wrong_with
 from bot.errors import Refused
 from bot.slack.views.text import defused
 
@@ -23,12 +22,6 @@ CURLY = str.maketrans("“”„‟«»", '""""""')
 """Some keyboards make these of straight quotes."""
 LINKED = re.compile(r"<((?:https?://|mailto:)[^|>\s]*)(?:\|([^>]*))?>")
 """What Slack makes of a word that looks like an address."""
-WORDS = {
-    "severity": tuple(one.value for one in Severity),
-    "kind": tuple(one.value for one in Kind),
-    "status": tuple(one.value for one in Status),
-    "no_data": ("true", "false"),
-}
 SHORT = {"sev": "severity", "env": "environment", "svc": "service", "alert": "name"}
 FOR = frozenset({"for", "because"})
 

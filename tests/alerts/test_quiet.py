@@ -229,7 +229,7 @@ def test_a_window_says_what_it_is():
 
     found = quiet_under(alert(), "main", "checkout", Quieting(windows=(window(when=hours),)), datetime(2026, 6, 13, 22, tzinfo=UTC))
     assert found is not None
-    assert found.reason == "under maintenance “nightly” (service=checkout; sat 22:00 to 02:00): backups"
+    assert found.reason == "under maintenance “nightly” (service=checkout; sat 22:00 to 02:00 Europe/Lisbon): backups"
     assert replace(window(), name="x").key == "maintenance/x"
 
 
@@ -282,3 +282,18 @@ def test_what_keeps_it_quiet_says_until_when():
     kept = quiet_under(alert(), "main", "checkout", Quieting((), (window(),)), NOON)
 
     assert (held.until, kept.until) == (after(90), after(60))
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        (hours("22:00", "06:00", days=[5, 6]), "sat, sun 22:00 to 06:00 Europe/Lisbon"),
+        (
+            Once.by_the_clock(datetime(2026, 6, 13, 22), datetime(2026, 6, 14, 2), LISBON),
+            "2026-06-13 22:00 to 2026-06-14 02:00 Europe/Lisbon",
+        ),
+        (Once(NOON, after(60)), "2026-06-10 12:00 to 2026-06-10 13:00 UTC"),
+    ],
+)
+def test_a_window_is_said_with_its_zone(when, said):
+    assert when.said == said

@@ -251,3 +251,9 @@ def test_the_other_fields_of_a_route_have_to_fit_all_the_same():
     route = Route("one", Matcher({"service": ("checkout",), "title": ("Disk*",)}), Outcome.OPEN)
 
     assert choose_route(alert(service="cart"), "main", (route, REST), NOON, {"cart": "checkout"})[0] is REST
+
+
+def test_of_what_is_no_expression_nothing_is_printed(capfd):
+    wrong_with("re:(never closed")
+
+    assert capfd.readouterr() == ("", "")

@@ -110,7 +110,8 @@ maintenance:
     told = bot.here("policy", "test", table(), policy_file=policy)
     assert told.code == 1
     assert "outcome is record, not open" in told.out
-    assert "because under maintenance “move” (service=checkout; 2026-06-10 10:00 to 2026-06-10 12:00 UTC): planned; else" in told.out
+    when = "2026-06-10 11:00 to 2026-06-10 13:00 Europe/Lisbon"
+    assert f"because under maintenance “move” (service=checkout; {when}): planned; else" in told.out
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,56 @@ def test_an_empty_file_is_the_default_policy():
         ),
         ("grouping: {across_services: true}", "`across_services` says how far `group_by` goes"),
         ("routes:\n  - name: x\n    across_services: true", "policy.yaml:2: routes.0: `across_services` says"),
+        # names
+        (
+            "services:\n  pay: {}\nroutes:\n  - name: x\n    service: pya",
+            ":5: routes.0.service: no service is called 'pya'; did you mean pay?",
+        ),
+        ("services: {pay: {aliases: [p]}}\nroutes:\n  - name: x\n    service: p", ":4: routes.0.service: 'p' is another name of pay"),
+        (
+            "services: {pay: {}}\nroutes:\n  - name: x\n    service: Pay",
+            ":4: routes.0.service: 'Pay' is another name of pay; write pay",
+        ),
+        (
+            "services: {pay: {}}\nheartbeats:\n  - name: x\n    within: 5m\n    service: zz",
+            ":5: heartbeats.0.service: no service is called",
+        ),
+        (
+            "routes:\n  - name: x\n    match: {severity: SEV1}",
+            ":3: routes.0.match: severity is never 'SEV1'; senders say critical, high,",
+        ),
+        (
+            "routes:\n  - name: x\n    match: {severity: [high, Critical]}",
+            ":3: routes.0.match: severity is never 'Critical'; did you mean crit",
+        ),
+        (
+            "routes:\n  - name: x\n    unless: {kind: heartbeats}",
+            ":3: routes.0.unless: kind is never 'heartbeats'; did you mean heartbeat?",
+        ),
+        ("routes:\n  - name: x\n    match: {status: fireing}", ":3: routes.0.match: status is never 'fireing'; did you mean firing?"),
+        ("routes:\n  - name: x\n    match: {no_data: no}", ":3: routes.0.match: no_data is never 'no'; it is one of true, false"),
+        ("routes:\n  - name: x\n    match: {source: grafna}", ":3: routes.0.match: source is never 'grafna'; did you mean grafana?"),
+        (
+            "heartbeats:\n  - name: x\n    within: 5m\n    match: {kind: beat}",
+            ":4: heartbeats.0.match: kind is never 'beat'; did you",
+        ),
+        (
+            "maintenance:\n  - name: x\n    reason: y\n    days: [mon]\n    match: {severity: sev2}",
+            ":5: maintenance.0.match: severity is",
+        ),
+        ("routes:\n  - name: x\n    match: {severity: low}\n  - name: x", ":4: routes.1.name: two are called “x”"),
+        (
+            "routes:\n  - name: all\n  - name: x\n    match: {severity: low}",
+            ":3: routes.1: no alert gets here: “all” before it takes everything",
+        ),
+        (
+            "routes:\n  - name: x\n    hours: {from: '10:00', to: '10:00'}",
+            ":3: routes.0.hours: `from` and `to` are both 10:00: leave both",
+        ),
+        (
+            "maintenance:\n  - {name: x, reason: y, match: {title: z}, from: '9:00', to: '09:00'}",
+            ":2: maintenance.0: `from` and `to` are both",
+        ),
         ("a: [1", "policy.yaml:"),
         ("- a", "policy.yaml:1: expected a map"),
         ("channels: {prefix: 'Big Prefix'}", "channels.prefix"),
@@ -105,3 +155,28 @@ def test_the_ways_to_what_a_service_depends_on_are_the_shortest_and_end_somewher
     assert ways["a"] == (("a", "b"), ("a", "c"), ("a", "c", "d"), ("a", "c", "d", "e"))
     assert ways["b"] == (("b", "c"), ("b", "c", "d"), ("b", "c", "d", "e"))
     assert "f" not in ways
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "routes: [{name: x, service: whatever}]",
+        "services: {pay: {}}\nroutes: [{name: x, service: pay}]",
+        "routes: [{name: x, match: {severity: 'crit*', source: [firstfive, 're:^graf'], kind: '?lert', no_data: true}}]",
+        "routes: [{name: x, match: {labels: {severity: SEV1}}}]",
+        "routes: [{name: all}, {name: findings, match: {kind: security_finding}}]",
+        "routes: [{name: day, hours: {from: '9:00', to: '17:00'}}, {name: x}]",
+        "routes: [{name: but, unless: {service: a}}, {name: x}]",
+        "routes: [{name: on, continue: true}, {name: x}]",
+        "routes: [{name: x, hours: {days: [sat], from: '00:00', to: '24:00'}}]",
+        "routes: [{name: x, hours: {days: [sat]}}]",
+    ],
+)
+def test_what_may_be_meant_is_no_mistake(text):
+    assert list(problems_in(text)) == []
+
+
+def test_every_mistake_of_the_whole_is_told_at_once():
+    text = "services: {pay: {}}\nroutes:\n  - {name: x, match: {title: a}, service: pya}\n  - {name: x, service: pey}\n  - name: y"
+
+    assert len(list(problems_in(text))) == 4

@@ -86,7 +86,7 @@ def test_a_silence_may_swallow_what_a_route_grades_sev1(fields, labels, routes):
         ([RouteRule(name="all")], True),
         ([RouteRule(name="all", severity="SEV3")], False),
         ([RouteRule(name="all", severity_map={"critical": "SEV2"})], False),
-        ([RouteRule(name="all", outcome="announce"), RouteRule(name="later")], False),
+        ([RouteRule(name="all", match={"service": "*"}, outcome="announce"), RouteRule(name="later")], False),
         ([RouteRule(name="by day", outcome="announce", hours={"days": ["mon"]}), RouteRule(name="later")], True),
         ([RouteRule(name="but web", outcome="announce", unless={"service": "web"}), RouteRule(name="later")], True),
         ([RouteRule(name="one", unless={"service": "checkout"}), RouteRule(name="rest", severity="SEV2")], False),
