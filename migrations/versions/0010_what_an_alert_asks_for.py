@@ -19,5 +19,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # An older version cannot read these, and would try for ever.
+    op.execute("DELETE FROM timers WHERE key LIKE 'quiet/%'")
     op.drop_column("alerts", "report")
     op.drop_column("alerts", "pager")

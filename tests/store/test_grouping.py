@@ -23,6 +23,7 @@ from bot.incidents.inputs import (
     Merge,
     PageAccepted,
     PageNotShown,
+    QuietPassed,
     RelatedLeft,
     Reopen,
     Resolve,
