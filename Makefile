@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; 
 BIN := .venv/bin
 PORT ?= 8700
 # Most tests wait more than they work.
-WORKERS ?= 4
+WORKERS ?= 6
 SEEDS ?= 7
 # Of `make fuzz`: another seed, other bodies.
 SEED ?= 0

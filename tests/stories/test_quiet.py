@@ -14,8 +14,8 @@ from sandbox.__main__ import SECRET
 from sandbox.calls import post
 from tests.stories.story import telling
 
-BODIES, OF_EACH = 40, 50
-"""Two thousand alerts; `make faults` sends ten thousand to real processes, within a minute."""
+BODIES, OF_EACH = 50, 20
+"""A thousand alerts; `make faults` sends ten thousand to real processes, within a minute."""
 CHANNELS = StormRule().most + 1
 EVENTS_A_MINUTE = 120
 

@@ -151,7 +151,7 @@ STEPS = st.lists(
 )
 
 
-@profile(max_examples=150, deadline=None)
+@profile(max_examples=60, deadline=None)
 @given(steps=STEPS)
 def test_an_alert_that_comes_and_goes_is_what_the_model_says(tmp_path_factory, steps):
     store = Store.at(f"sqlite:///{tmp_path_factory.mktemp('quiet') / 'one.db'}")
