@@ -18,6 +18,7 @@ from tests.faults.rig import TOP, Kill
 from tests.faults.trials import Stage, Trial
 
 FIRST = "0001"
+TRACE = "migrate.trace"
 ENDS_WITHIN = 60.0
 KEPT = "what was there before"
 Schema = dict[str, list[str]]
@@ -34,7 +35,7 @@ def killed(start: str, place: str, *, is_awaited: bool) -> Callable[[Stage], Ite
             before = schema(engine)
             luck = random.Random(f"{start}/{place}/{stage.seed}")
             first = begun(stage, Kill(point=place, time=luck.randint(1, last) if place == IN_A_MIGRATION else 1))
-            second = begun(stage) if is_awaited else None
+            second = begun_after(stage, first) if is_awaited else None
             stage.met(first.wait(ENDS_WITHIN) == -9)
             if second is None:
                 yield from whole_or_untouched(before, schema(engine), migrate.out_of_date(engine))
@@ -88,7 +89,7 @@ def begun(stage: Stage, kill: Kill | None = None) -> "subprocess.Popen[bytes]":
     """`python -m bot migrate`, as a process of its own."""
     given = {"DATABASE_URL": stage.url, "PYTHONPATH": str(TOP)}
     if kill is not None:
-        given |= {"FAULT_POINT": kill.point, "FAULT_TIME": str(kill.time)}
+        given |= {"FAULT_POINT": kill.point, "FAULT_TIME": str(kill.time), "FAULT_TRACE": str(stage.folder / TRACE)}
     with (stage.folder / "migrate.log").open("ab") as log:
         started = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.launch", "migrate"], cwd=TOP, env=os.environ | given,
@@ -96,6 +97,14 @@ def begun(stage: Stage, kill: Kill | None = None) -> "subprocess.Popen[bytes]":
         )  # fmt: skip
     time.sleep(0.05)
     return started
+
+
+def begun_after(stage: Stage, first: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
+    """Another one, once the first is at work: which of them comes first is not left to the machine."""
+    end, trace = time.monotonic() + ENDS_WITHIN, stage.folder / TRACE
+    while not (trace.exists() and trace.stat().st_size) and first.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    return begun(stage)
 
 
 def schema(engine: Engine) -> Schema:

@@ -17,7 +17,7 @@ class Few(Crossed):
 def test_the_end_is_the_same_whatever_was_late_lost_or_twice(store):
     is_embedded = store.engine.dialect.name == "sqlite"
 
-    seen = play(7, 25 if is_embedded else 8, store, Few)
+    seen = play(7, 12 if is_embedded else 8, store, Few)
 
     assert all(seen[one] for one in (*SENDERS, "pagerduty", "overtook", "lost", "again", "overtaken")), seen
 

@@ -785,7 +785,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(steps=st.lists(STEPS, min_size=3, max_size=25))
 def test_whatever_the_order_nothing_is_lost_and_nothing_worse_is_hidden(steps):
     folder = TemporaryDirectory()

@@ -10,7 +10,7 @@ from tests.alerts.test_sources import JSON, SHAPED
 from tests.web.served import KINDS, SOURCES, Served, refuses
 
 OFTEN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-NOW_AND_THEN = settings(OFTEN, max_examples=15)
+NOW_AND_THEN = settings(OFTEN, max_examples=6)
 """There are many sources; `tests/fuzz` sends each of them more, and does so faster."""
 every_source = pytest.mark.parametrize("source", SOURCES)
 NUMBERS = some.sampled_from(["1e999", "-1e-999", "9" * 30, "18446744073709551616", "0.1e1", "-0", "1" + "0" * 400])

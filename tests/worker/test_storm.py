@@ -219,7 +219,7 @@ EVENTS = st.lists(
 )
 
 
-@profile(max_examples=60, deadline=None)
+@profile(max_examples=30, deadline=None)
 @given(events=EVENTS)
 def test_an_alert_that_is_not_held_comes_to_the_same_as_one_that_is(tmp_path_factory, events):
     found = []

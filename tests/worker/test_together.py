@@ -72,7 +72,7 @@ def record(store: Store) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-@profile(max_examples=40, deadline=None)
+@profile(max_examples=25, deadline=None)
 @given(bodies=st.lists(BODIES, max_size=30))
 def test_together_comes_to_the_same_as_one_by_one(tmp_path_factory, bodies):
     found = []
