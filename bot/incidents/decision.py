@@ -61,7 +61,7 @@ class AlertRecord:
     """What it shares with the alerts of its group (`alerts/matching.py`)."""
     is_related: bool = False
     ended: Ended | None = None
-    """Its end, where its sender says when that was. What fires has none."""
+    """Its end, where its sender says when that was. What fires has one only where that of an earlier firing came late."""
     pager: str | None = None
     """Whom it pages where it is on its own; None where nobody kept it."""
     report: Reported | None = None

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from bot.alerts.flapping import Flapping
 from bot.alerts.matching import LATE
 from bot.alerts.registry import source_named, sources
 from bot.alerts.source import PagerReport
@@ -40,6 +41,8 @@ from tests.faults.orders import record
 SECRET = "crossed-canary-5"
 STEPS = 30
 HOLD = timedelta(minutes=10)
+AT_REST = HOLD + Flapping().within
+"""After so long whatever is over is resolved: what flapped is watched until it is calm."""
 PATIENCE = HOLD - timedelta(minutes=2)
 """Everything arrives before an incident ends by itself: what comes later is of another story."""
 POLICY = Policy.model_validate({
@@ -201,7 +204,8 @@ class Street:
     def passes(self, span: timedelta) -> None:
         """Time; what falls due is done."""
         self.now += span
-        self.timers.run_once()
+        while self.timers.run_once():
+            pass
 
     def incident_of(self, name: str) -> Incident | None:
         """The newest incident of an alert."""
@@ -369,11 +373,14 @@ class Crossed(RuleBasedStateMachine):
             self.hears(self.on_its_way.pop())
         self.street.passes(timedelta(0))
         found, until = self.street.end(), self.street.now
-        self.street.passes(HOLD)
+        self.street.passes(AT_REST)
         later = self.street.end()
         wanted, wanted_later = self.in_order(until)
         self.is_the_same(found, wanted)
-        assert later.open == wanted_later.open == {name for name, one in self.stories.items() if one.fires}
+        assert later.open == wanted_later.open == {name for name, one in self.stories.items() if one.fires}, (
+            later.open,
+            wanted_later.open,
+        )
 
     def in_order(self, until: datetime) -> tuple[End, End]:
         """The end of the same, with nothing late, lost or twice."""
@@ -387,7 +394,7 @@ class Crossed(RuleBasedStateMachine):
             self.street.takes(letter)
         self.street.passes(until - self.street.now)
         found = self.street.end()
-        self.street.passes(HOLD)
+        self.street.passes(AT_REST)
         return found, self.street.end()
 
     def is_the_same(self, found: End, wanted: End) -> None:

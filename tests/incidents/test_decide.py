@@ -293,7 +293,9 @@ def test_an_end_from_before_it_fired_again_is_told_and_ends_nothing():
     assert [(one.type, one.at) for one in decision.entries] == [("alert_resolved", after(3))]
     assert decision.incident is None
     assert decision.effects == decision.timers == ()
-    assert (decision.alert.is_firing, decision.alert.started_at, decision.alert.ended) == (True, after(4), None)
+    assert (decision.alert.is_firing, decision.alert.started_at) == (True, after(4))
+    # Remembered, so that it is not told again should it come again.
+    assert decision.alert.ended == Ended(after(3), after(5))
     assert "cleared before it fired again" in decision.reason
 
 

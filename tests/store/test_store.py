@@ -252,6 +252,17 @@ def test_of_two_ends_the_newest_counts_whichever_comes_last(store):
     assert door(store, after(7)).handle(AlertReported(between, "main")).incident is None
 
 
+def test_the_end_of_an_earlier_firing_that_comes_late_is_told_once_and_clears_nothing(store):
+    door = Door(store, lambda: NOON, lambda: Policy(routes=(RouteRule(name="all", severity="SEV2"),)), lambda: ())
+    fires = replace(alert(started_at=after(-5)), changed_at=after(-5))
+    over = replace(alert(status=AlertStatus.RESOLVED, started_at=after(-9), ended_at=after(-6)), changed_at=after(-6))
+    for one in (fires, over, over, fires, over):
+        door.handle(AlertReported(one, "main"))
+
+    assert [entry.type for entry in store.timeline("INC-1")].count("alert_resolved") == 1
+    assert store.incident(1).is_firing
+
+
 def test_what_comes_late_for_an_incident_that_is_over_opens_no_other(store):
     one = alert(changed_at=after(seconds=-30))
     over = replace(one, status=AlertStatus.RESOLVED, ended_at=after(2), changed_at=after(2))

@@ -157,7 +157,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     known = _state_of(incident, report)
     asked = _asked(alert, placement, policy)
     if known is not None and _fires_still(known, alert, now):
-        record = _as_known(_record(alert, placement, incident.number, now), known)
+        record = replace(_as_known(_record(alert, placement, incident.number, now), known), ended=_told_end(report))
         worse = replace(known, severity=asked, changed_at=now, pager=pager_of(placement, policy))
         return _repeated(incident, known, worse, now, policy, Decision(alert=record, reason=placement.reason))
     begun = _begun(incident, report, known, asked, now, policy)
@@ -354,13 +354,18 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
 def _had_cleared(
     incident: Incident, report: AlertReported, placement: Placement, known: AlertState, at: datetime, now: datetime
 ) -> Decision:
-    """It cleared and fired again, and the news of the first came last: that is told, and it fires."""
-    record = _as_known(_record(report.alert, placement, incident.number, now), known)
-    return Decision(
-        entries=(_cleared_entry(incident, report.alert, placement, at, now),),
-        alert=replace(record, is_firing=True, ended=None),
-        reason=f"{name_of(report.alert)} cleared before it fired again",
-    )
+    """It cleared and fired again, and the news of the first came last: that is told, once, and it fires."""
+    told = _told_end(report)
+    record = replace(_as_known(_record(report.alert, placement, incident.number, now), known), is_firing=True)
+    reason = f"{name_of(report.alert)} cleared before it fired again"
+    if told is not None and record.ended is not None and told.at >= record.ended.at:
+        return Decision(alert=replace(record, ended=told), reason=reason)
+    return Decision(entries=(_cleared_entry(incident, report.alert, placement, at, now),), alert=record, reason=reason)
+
+
+def _told_end(report: AlertReported) -> Ended | None:
+    """The end of an earlier firing that was told of an alert that fires; None where none came that late."""
+    return report.record.ended if report.record is not None and report.record.is_firing else None
 
 
 def _cleared_entry(incident: Incident, alert: Alert, placement: Placement, at: datetime, now: datetime) -> Entry:
