@@ -12,7 +12,6 @@ from bot.alerts.registry import sources
 from bot.alerts.sources import generic
 from bot.web.asking import Sns, fetched
 from tests.builders import NOON
-from tests.fuzz import watched
 from tests.fuzz.__main__ import sent
 from tests.fuzz.bodies import ADDRESSES, BOMBS, SECRET, Request, made, pool
 from tests.fuzz.found import kept, line_of
@@ -96,9 +95,14 @@ def test_the_same_seed_draws_the_same_bodies():
     assert made(7, 1, "grafana", STARTS) != made(8, 1, "grafana", STARTS)
 
 
-def breaks(monkeypatch, does):
-    """The generic source, with something wrong in it."""
-    monkeypatch.setattr(generic.Generic, "parse", lambda self, delivery, mapping: does(delivery))
+def broken(does):
+    """The sources, and something wrong in the generic one."""
+
+    class Broken(generic.Generic):
+        def parse(self, delivery, mapping):
+            return does(delivery)
+
+    return {**sources(), "generic": Broken()}
 
 
 @pytest.mark.parametrize(
@@ -109,15 +113,13 @@ def breaks(monkeypatch, does):
     ],
     ids=["an error of ours", "somebody is asked"],
 )
-def test_a_source_that_is_wrong_is_found_out(monkeypatch, outgoing, does, says):
-    breaks(monkeypatch, does)
-
-    assert says in Street().wrong_with(Request("generic", b'{"name": "x"}'))
+def test_a_source_that_is_wrong_is_found_out(outgoing, does, says):
+    assert says in Street(broken(does)).wrong_with(Request("generic", b'{"name": "x"}'))
     assert bool(outgoing.seen) == (says == "Unavailable")
     outgoing.seen.clear()
 
 
-def test_what_is_found_is_made_small_and_can_be_kept(monkeypatch):
+def test_what_is_found_is_made_small_and_can_be_kept():
     def is_wrong(request: Request) -> bool:
         return b'"alertname"' in request.body
 
@@ -130,14 +132,13 @@ def test_what_is_found_is_made_small_and_can_be_kept(monkeypatch):
     assert SECRET not in json.dumps(line)
 
 
-def test_one_that_never_ends_is_ended(monkeypatch):
+def test_one_that_never_ends_is_ended():
     def stands_still(delivery):
         while True:
             time.sleep(0) if delivery is None else None
 
-    breaks(monkeypatch, stands_still)
-    monkeypatch.setattr(watched, "CPU_SECONDS", 0.1)
     started = time.process_time()
 
-    assert Street().wrong_with(Request("generic", b"{}")).startswith("too slow")
+    street = Street(broken(stands_still), cpu_seconds=0.1)
+    assert street.wrong_with(Request("generic", b"{}")).startswith("too slow")
     assert time.process_time() - started < 3

@@ -24,7 +24,7 @@ import psutil
 from bot.alerts.matching import Known, place
 from bot.alerts.reading import as_json
 from bot.alerts.registry import sources
-from bot.alerts.source import Delivery, PagerReport
+from bot.alerts.source import Delivery, PagerReport, Source
 from bot.errors import Unavailable, Unreadable
 from bot.handle import Door
 from bot.incidents.decide import decide
@@ -81,19 +81,22 @@ class Kept:
 class Street:
     """Sends requests, one after the other, and says what is wrong with what came of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, Source] | None = None, cpu_seconds: float = CPU_SECONDS) -> None:
+        """`known` are the sources that there are; a request may take so many seconds of processor."""
+        known = sources() if known is None else known
+        self._cpu_seconds = cpu_seconds
         self.kept = Kept()
         self.asked: list[str] = []
         self.answers: Counter[str] = Counter()
         """How often each source answered what."""
         self.slowest = (0.0, "")
         self.webhooks = Webhooks(
-            sources=sources(), secrets_of=lambda name, route: (SECRET,), mapping_of=lambda route: MAPPINGS.get(route, {}),
+            sources=known, secrets_of=lambda name, route: (SECRET,), mapping_of=lambda route: MAPPINGS.get(route, {}),
             inbox=self.kept, clock=lambda: NOON, wall_clock=lambda: NOON, measures=Measures(),  # type: ignore[arg-type]
             asks={"cloudwatch": Sns(lambda: NOON, self._amazon)},
         )  # fmt: skip
         door = Door(None, lambda: NOON, lambda: POLICY, lambda: ())  # type: ignore[arg-type]
-        self.intake = Intake(sources=sources(), report=_ours, store=None, door=door)  # type: ignore[arg-type]
+        self.intake = Intake(sources=known, report=_ours, store=None, door=door)  # type: ignore[arg-type]
 
     def wrong_with(self, request: Request) -> str:
         """What is wrong with what comes of a request; empty where nothing is."""
@@ -103,20 +106,20 @@ class Street:
         """The same, on a loop that runs."""
         self.kept.taken.clear()
         try:
-            with at_most(CPU_SECONDS * 4):
+            with at_most(self._cpu_seconds * 4):
                 began = time.process_time()
                 status, body = await self._answered(request)
                 answered = time.process_time()
                 self._judges(request, status, body)
                 read = time.process_time()
         except TooSlow:
-            return f"too slow: more than {CPU_SECONDS * 4:g} s of processor"
+            return f"too slow: more than {self._cpu_seconds * 4:g} s of processor"
         except Exception as error:  # noqa: BLE001
             return _told(error)
         for spent, what in ((answered - began, "answer"), (read - answered, "read")):
             if spent > self.slowest[0]:
                 self.slowest = spent, f"{request.source}, to {what}"
-            if spent > CPU_SECONDS:
+            if spent > self._cpu_seconds:
                 return f"too slow: {spent:.1f} s of processor to {what}"
         return ""
 
