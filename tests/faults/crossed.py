@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from bot.alerts.flapping import Flapping
 from bot.alerts.matching import LATE
 from bot.alerts.registry import source_named, sources
-from bot.alerts.source import PagerReport
+from bot.alerts.source import PagerReport, Source
 from bot.handle import Door
 from bot.incidents.incident import Incident, incident_keyed
 from bot.incidents.inputs import PagerReported
@@ -155,7 +155,9 @@ class End:
 class Street:
     """A bot without its threads, on a record that is there."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, readers: Mapping[str, Source] | None = None) -> None:
+        """`readers` are the sources as whoever reads the inbox knows them."""
+        readers = sources() if readers is None else readers
         self.store, self.now, self.loop = store, NOON, asyncio.new_event_loop()
         self.writer = store.inbox_writer(lambda: None)
         clock = lambda: self.now  # noqa: E731
@@ -165,7 +167,7 @@ class Street:
             sources=sources(), secrets_of=lambda name, route: (SECRET,), mapping_of=lambda route: {}, inbox=self.writer, clock=clock,
             wall_clock=clock, measures=Measures(),
         )  # fmt: skip
-        shared: dict[str, Any] = {"sources": sources(), "report": _told, "store": store, "door": self.door}
+        shared: dict[str, Any] = {"sources": readers, "report": _told, "store": store, "door": self.door}
         self.intakes = (Intake(**shared, but="pagerduty"), Intake(**shared, only="pagerduty"))
 
     def close(self) -> None:
@@ -410,11 +412,19 @@ class Crossed(RuleBasedStateMachine):
         self.seen["overtaken"] += len(wanted.facts) > len(found.facts)
 
 
-def play(number: int, examples: int, store: Store, machine: type[Crossed] = Crossed, *, shrinks: bool = True) -> Counter[str]:
+def play(
+    number: int,
+    examples: int,
+    store: Store,
+    machine: type[Crossed] = Crossed,
+    *,
+    shrinks: bool = True,
+    readers: Mapping[str, Source] | None = None,
+) -> Counter[str]:
     """So many stories, drawn by that seed; what happened in them. Raises AssertionError with the shortest that goes wrong, or,
     where nobody will read it, with the first.
     """
-    machine.street, machine.seen = Street(store), Counter()
+    machine.street, machine.seen = Street(store, readers), Counter()
     given = settings(
         max_examples=examples, stateful_step_count=STEPS, deadline=None, database=None, suppress_health_check=list(HealthCheck),
         phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,), print_blob=False, report_multiple_bugs=False,
