@@ -259,7 +259,7 @@ def may_open(
 def gathered(placement: Placement, why: str, storm: int | None, pager: str) -> Placement:
     """Where an alert that would open an incident and page by `pager` goes when there may be no more of them, and why.
 
-    `storm` is the open incident of its source that gathers what pages the same people, if there is one.
+    `storm` is the open incident of its source that gathers the rest, if there is one.
     """
     if placement.opens_again:
         placement = replace(placement, incident=None, opens_again=False, earlier=placement.incident)

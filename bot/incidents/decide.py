@@ -10,6 +10,7 @@ from bot.incidents.decisions import (
     alerts,
     deliveries,
     flapping,
+    helping,
     merging,
     opening,
     paging,
@@ -178,7 +179,7 @@ def _of_incident(
         case Acknowledge():
             return acknowledging.acknowledge(incident, input, now, policy)
         case PageSomeone():
-            return paging.page_someone(incident, input, now, policy)
+            return helping.page_someone(incident, input, now, policy)
         case Escalate():
             return paging.escalate(incident, input, policy)
         case ChangeSeverity():
@@ -230,9 +231,9 @@ def _of_incident(
         case LevelNotAsked():
             return paging.level_not_asked(incident, input, now, policy)
         case SomeoneAsked():
-            return paging.someone_asked(incident, input)
+            return helping.someone_asked(incident, input)
         case SomeoneNotAsked():
-            return paging.someone_not_asked(incident, input, now)
+            return helping.someone_not_asked(incident, input, now)
         case ChannelOpened():
             return deliveries.channel_opened(incident, input, now)
         case ChannelNotOpened():

@@ -153,6 +153,11 @@ class PageService:
     rank: int = 0
     """How bad it is, as in `PageOnCall`."""
 
+    @property
+    def who(self) -> str:
+        """Whom it wakes, in words."""
+        return f"the on-call of {self.service}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcknowledgePage:

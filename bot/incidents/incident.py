@@ -75,6 +75,29 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherPage:
+    """A page beside the incident's own: of a service that was asked to help, or of those whose alerts a storm gathers.
+
+    `name` is whose on-call it asks for, a service or a key; `dedup_key` is what PagerDuty knows it by.
+    """
+
+    name: str
+    pager: str
+    dedup_key: str
+    accepted_at: datetime | None = None
+    """When PagerDuty took it; None while it has not."""
+    refused: str = ""
+    """Why it wakes nobody; empty where it is not known to."""
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+
+    @property
+    def who(self) -> str:
+        """Whom it is to wake, in words."""
+        return f"the on-call of {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
     """One run of the acknowledgement clock: from an opening or re-opening to its end.
 
@@ -114,6 +137,8 @@ class Episode:
     ended_at: datetime | None = None
     symptom: str = ""
     """The title of the alert that opened the incident again; empty where it is what the incident is called by."""
+    others: tuple[OtherPage, ...] = ()
+    """The pages of others that were asked for beside its own, in that order: each once, and over with it."""
 
     @property
     def pages(self) -> bool:
@@ -322,6 +347,10 @@ class Incident:
     def episode_keyed(self, dedup_key: str) -> Episode | None:
         """The episode whose page PagerDuty knows by `dedup_key`."""
         return next((one for one in self.episodes if one.dedup_key == dedup_key), None)
+
+    def other_keyed(self, dedup_key: str) -> tuple[Episode, OtherPage] | None:
+        """The page of others that PagerDuty knows by `dedup_key`, and its episode."""
+        return next(((one, page) for one in self.episodes for page in one.others if page.dedup_key == dedup_key), None)
 
 
 ENDED = frozenset({Status.RESOLVED, Status.CLOSED, Status.MERGED, Status.CANCELLED})

@@ -369,12 +369,13 @@ class LevelNotAsked:
 
 @dataclass(frozen=True, slots=True)
 class SomeoneAsked:
-    """PagerDuty took a request for `who` (a person, or a service's on-call)."""
+    """PagerDuty took a request for `who` (a person, or a service's on-call, whose page has the key `dedup_key`)."""
 
     incident: int
     who: str
     by: str
     at: datetime
+    dedup_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +385,7 @@ class SomeoneNotAsked:
     by: str
     reason: str
     mend: str = ""
+    dedup_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

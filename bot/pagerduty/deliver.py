@@ -129,9 +129,16 @@ class PagerDeliverer:
         return True
 
     def _service(self, effect: PageService, attempt: Attempt) -> Input:
+        """Page others. What is over wakes nobody; where an answer was lost PagerDuty is told, so that nothing rings on."""
+        incident = self._store.incident(effect.incident)
+        known = incident.other_keyed(effect.dedup_key) if incident else None
+        if incident is not None and known is not None and _is_over(incident, known[0]):
+            if attempt.is_ambiguous:
+                self._tell(effect.pager, effect.dedup_key, "resolve")
+            reason = f"{incident.ref} was over before PagerDuty could take it"
+            return SomeoneNotAsked(effect.incident, effect.who, effect.by, reason, dedup_key=effect.dedup_key)
         payload = _payload(effect.summary, effect.service, effect.severity)
         event = {"event_action": "trigger", "dedup_key": effect.dedup_key, "client": "Firstfive", "payload": payload}
-        who = f"the on-call of {effect.service}"
         by = by_policy(effect.pager)
         try:
             if by is not None:
@@ -142,8 +149,8 @@ class PagerDeliverer:
             else:
                 self._send(effect.pager, event, f"a page for {effect.service}", _rank(effect))
         except GaveUp as error:
-            return SomeoneNotAsked(effect.incident, who, effect.by, error.reason, error.mend)
-        return SomeoneAsked(effect.incident, who, effect.by, self._clock())
+            return SomeoneNotAsked(effect.incident, effect.who, effect.by, error.reason, error.mend, effect.dedup_key)
+        return SomeoneAsked(effect.incident, effect.who, effect.by, self._clock(), effect.dedup_key)
 
     def _resolve(self, effect: ResolvePage) -> None:
         if not self._tell(effect.pager, effect.dedup_key, "resolve") and self._was_accepted(effect):

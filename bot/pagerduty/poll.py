@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -48,6 +49,12 @@ class _Page:
     @property
     def key(self) -> str:
         return self.episode.dedup_key
+
+    @property
+    def others(self) -> list[str]:
+        """The keys of the pages of others beside it, as long as nobody is known to have acknowledged them."""
+        waiting = (one for one in self.episode.others if one.acknowledged_at is None and not one.refused)
+        return [one.dedup_key for one in waiting if self.episode.ended_at is None]
 
 
 class Poll:
@@ -115,7 +122,13 @@ class Poll:
         if found is None:
             log.info("PagerDuty shows no incident for a page", incident=page.incident.ref)
             self._look_for(page)
-            return
+        else:
+            self._tell(page, found)
+        for other in page.others:
+            if (theirs := self._reports.incident(other)) is not None:
+                self._tell(page, theirs)
+
+    def _tell(self, page: _Page, found: dict[str, Any]) -> None:
         for key, report in self._reports.found(page.incident, found):
             try:
                 self._door.handle(report, once=key)

@@ -123,6 +123,8 @@ class Pending:
     written_number: int = 0
     openings: dict[str, tuple[datetime, int, int]] = field(default_factory=dict)
     """How many incidents each source, and all of them, have opened since a moment, as it is in the database."""
+    storms: dict[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
+    """The open incidents that gather what a source sends, private ones apart, as it is in the database."""
     opens_alone: bool = False
     """Whether nobody else may open an incident meanwhile."""
     fresh: set[int] = field(default_factory=set)
@@ -212,6 +214,7 @@ class Pending:
         """Read again, when it is next asked for, what may have changed meanwhile."""
         self.candidates.clear()
         self.openings.clear()
+        self.storms.clear()
         self.silences = None
         # One that closed is not in the database as it is here, either.
         changed = {line.record.fingerprint for line in self.lines}
@@ -326,7 +329,7 @@ class Pending:
                 held.written, held.changed_at, held.reopens = held.now.version, None, False
         # What was written has numbers now that are not known here, and is in the database: read again.
         self.lines.clear()
-        for known in (self.alerts, self.ends, self.candidates, self.openings):
+        for known in (self.alerts, self.ends, self.candidates, self.openings, self.storms):
             known.clear()
 
 

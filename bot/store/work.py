@@ -131,22 +131,24 @@ class Work:
         return seen[1] + new.count(source), seen[2] + len(new)
 
     def storm_of(self, source: str, pager: str, severity: Severity, *, is_private: bool) -> int | None:
-        """The number of the open incident that gathers what a source sends to those people; None where there is none.
+        """The number of the open incident that gathers what a source sends, rather one that pages by `pager`; None for none.
 
         For a SEV1 it is one that is a SEV1 itself: whoever looks after a lesser one would not be woken for it.
         """
 
         def fits(one: Incident) -> bool:
             is_bad_enough = severity is not Severity.SEV1 or one.severity is Severity.SEV1
-            return one.storm and one.is_open and one.pager == pager and is_bad_enough
+            return one.storm and one.is_open and is_bad_enough
 
-        for one in self.pending.changed_incidents():
-            if one.source == source and one.private == is_private and fits(one):
-                return one.number
-        known = INCIDENT_IS_STORM, incidents.c.source == source, incidents.c.private == is_private
-        numbers = self.connection.scalars(select(incidents.c.number).where(INCIDENT_IS_OPEN, *known).order_by(incidents.c.number))
-        storms = (self.incident(number) for number in numbers.all())
-        return next((one.number for one in storms if one is not None and fits(one)), None)
+        numbers = self.pending.storms.get((source, is_private))
+        if numbers is None:
+            known = INCIDENT_IS_OPEN, INCIDENT_IS_STORM, incidents.c.source == source, incidents.c.private == is_private
+            numbers = self.connection.scalars(select(incidents.c.number).where(*known)).all()
+            self.pending.storms[source, is_private] = numbers
+        mine = (one for one in self.pending.changed_incidents() if one.source == source and one.private == is_private)
+        found = [one for one in (*mine, *map(self.incident, numbers)) if one is not None and fits(one)]
+        chosen = min(found, key=lambda one: (one.pager != pager, one.number), default=None)
+        return None if chosen is None else chosen.number
 
     def alert_record(self, fingerprint: str) -> AlertRecord | None:
         """What is remembered of an alert that has not been forgotten: it fires, or its incident is open or may be again."""

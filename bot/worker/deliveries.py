@@ -278,7 +278,7 @@ def failure_of(effect: Effect, reason: str, mend: str) -> Input:
         case PagePerson():
             return SomeoneNotAsked(effect.incident, effect.person, effect.by, reason, mend)
         case PageService():
-            return SomeoneNotAsked(effect.incident, f"the on-call of {effect.service}", effect.by, reason, mend)
+            return SomeoneNotAsked(effect.incident, effect.who, effect.by, reason, mend, effect.dedup_key)
         case OpenChannel():
             return ChannelNotOpened(effect.incident, reason)
         case RaiseAlarm():

@@ -37,6 +37,16 @@ severities:
   SEV1: {means: Everything, pages: true, acknowledge_within: 1h, reminders: [30m], update_every: 2h}
 routes: [{name: all, match: {}, severity: SEV1}]
 """
+TEAM_OF = {"platform": "default", "checkout": "checkout", "payments": "payments", "search": "search"}
+"""PagerDuty's services in the sandbox -> the keys of the policy that ring them."""
+TEAMS = POLICY.replace(
+    "routes: [",
+    """routes:
+  - {name: one, match: {service: "*1"}, severity: SEV1, pager: checkout}
+  - {name: two, match: {service: "*2"}, severity: SEV1, pager: payments}
+  - {name: three, match: {service: "*3"}, severity: SEV1, pager: search}
+  - """,
+).replace("SEV1}]", "SEV1}")
 
 
 def hundred_prints(stage: Stage) -> Iterator[Wrong]:
@@ -73,6 +83,30 @@ def all_different(stage: Stage) -> Iterator[Wrong]:
         newest = rig.store.incidents(limit=1)[0]
         if newest.number != MOST + 2 or newest.storm:
             yield Wrong("lost", f"another source got {newest.ref}, {'a storm' if newest.storm else newest.title}")
+
+
+def of_several_teams(stage: Stage) -> Iterator[Wrong]:
+    """E2, of alerts that would page four teams: twenty channels at most, and each team is paged once by what gathers them."""
+    with stage.rigged() as rig:
+        times, began = _blown(stage, rig, ALERTS, ALERTS, TEAMS)
+        yield from _answered(times)
+        yield from _kept(rig, ALERTS, ALERTS)
+        yield from _paged_in_time(rig, began, STORM_PAGE_WITHIN)
+        yield from _inside_the_limits(rig)
+        found = rig.store.incidents(limit=1000)
+        if len(found) > MOST + 2:
+            yield Wrong("channel", f"{len(found)} incidents, and {MOST + 2} at most")
+        if (held := sum(one.alert_count for one in found)) != ALERTS:
+            yield Wrong("lost", f"{held} of {ALERTS} alerts are of an incident")
+        with rig.world.lock:
+            paged = Counter((one.key, one.service.name) for one in rig.sandbox.account.incidents)
+        if twice := [key for (key, _), times_ in paged.items() if times_ > 1]:
+            yield Wrong("page", f"paged twice: {twice}")
+        for one in (each for each in found if each.storm):
+            woken = {team for key, team in paged if key.startswith(one.episode.dedup_key)}
+            pages = sum(key.startswith(one.episode.dedup_key) for key, _ in paged)
+            if woken != set(TEAM_OF) or pages != len(TEAM_OF):
+                yield Wrong("lost" if len(woken) < len(TEAM_OF) else "page", f"{one.ref} woke {sorted(woken)} by {pages} pages")
 
 
 def a_crowd(stage: Stage) -> Iterator[Wrong]:
@@ -115,16 +149,16 @@ def _at_once(work: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(work, range(CROWD)))
 
 
-def _calm_policy(stage: Stage, rig: Rig) -> None:
+def _calm_policy(stage: Stage, rig: Rig, policy: str = POLICY) -> None:
     """A policy whose clock stands still for as long as a trial lasts; and the bot, ready."""
-    (stage.folder / "policy.yaml").write_text(POLICY, encoding="utf-8")
+    (stage.folder / "policy.yaml").write_text(policy, encoding="utf-8")
     rig.runs(("serve",))
     rig.until(rig.is_up, "the bot is up")
 
 
-def _blown(stage: Stage, rig: Rig, prints: int, services: int) -> tuple[Times, float]:
+def _blown(stage: Stage, rig: Rig, prints: int, services: int, policy: str = POLICY) -> tuple[Times, float]:
     """Send a storm evenly over its time, and wait until all is said; how long answers took, and when it began."""
-    _calm_policy(stage, rig)
+    _calm_policy(stage, rig, policy)
     port = rig.bots[0].port
     bodies = [alert(number, prints, services) for number in range(ALERTS)]
     began = time.monotonic()
@@ -207,5 +241,6 @@ def trials(seeds: range) -> Iterator[Trial]:
     for database in KINDS:
         yield Trial("E1 10,000 deliveries of 100 alerts in a minute", database, seeds.start, hundred_prints, is_alone=True)
         yield Trial("E2 10,000 different alerts in a minute", database, seeds.start, all_different, is_alone=True)
+        yield Trial("E2 the same, of four teams", database, seeds.start, of_several_teams, is_alone=True)
         for seed in seeds:
             yield Trial("E4 forty at once", database, seed, a_crowd)

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bot.errors import Ambiguous, GaveUp, OverBudget, TryLater
 from bot.incidents.effects import AcknowledgePage, PageNextLevel, PageOnCall, PagePerson, PageService, ResolvePage
-from bot.incidents.incident import PageState, Status
+from bot.incidents.incident import OtherPage, PageState, Status
 from bot.incidents.inputs import LevelAsked, PageAccepted, PageDropped, SomeoneAsked, SomeoneNotAsked
 from bot.incidents.pagers import ByPolicy, by_policy
 from bot.pagerduty.client import MEND_FROM, MEND_POLICY, MEND_TOKEN, Client
@@ -307,6 +307,23 @@ def test_another_service_is_asked_by_its_policy_once(store, sandbox):
     for attempt in (FIRST, LOST):
         assert isinstance(bot.deliver(HELP, attempt), SomeoneAsked)
     assert [(one.key, one.service.name) for one in sandbox.account.incidents] == [(HELP.dedup_key, "payments")]
+
+
+@pytest.mark.parametrize("attempt", [FIRST, LOST])
+def test_another_service_is_not_woken_for_what_is_over_and_hears_of_its_end_where_it_may_have_been(store, sandbox, attempt):
+    bot = against(sandbox, store)
+    if attempt is LOST:
+        bot.deliver(HELP, FIRST)
+    asked_for = OtherPage("payments", HELP.pager, HELP.dedup_key)
+    episode = {"ended_at": after(3), "others": (asked_for,)}
+    saved(store, page_of(PageState.ACCEPTED, pager=str(BY), episode=episode, status=Status.RESOLVED))
+
+    found = bot.deliver(HELP, attempt)
+
+    assert isinstance(found, SomeoneNotAsked)
+    assert "was over before" in found.reason
+    assert found.dedup_key == HELP.dedup_key
+    assert [one.status for one in sandbox.account.incidents] == (["resolved"] if attempt is LOST else [])
 
 
 def test_another_service_that_cannot_be_asked_is_said_so(store):

@@ -1,13 +1,15 @@
 """A storm through the record: few incidents and pages, nothing lost, every alert there to be counted and to clear."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from bot.alerts.registry import sources
 from bot.alerts.source import Delivery
@@ -17,6 +19,8 @@ from bot.incidents.incident import HELD, Severity, Status
 from bot.incidents.inputs import Acknowledge, Merge, Reopen, Resolve
 from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
+from bot.store.codec import decode_tagged
+from bot.store.tables import outbox
 from bot.worker.intake import Intake
 from tests.builders import NOON
 from tests.worker.test_intake import dumped, unknown
@@ -63,6 +67,15 @@ class Storm:
     def pages(self) -> int:
         with self.store.engine.connect() as connection:
             return int(connection.scalar(text("SELECT count(*) FROM outbox WHERE kind = 'PageOnCall'")) or 0)
+
+    def other_pages(self) -> list[str]:
+        """Whose on-call was asked for beside, in order."""
+        rows = (decode_tagged(payload) for payload in self._payloads("PageService"))
+        return [one.service for one in rows]
+
+    def _payloads(self, kind: str) -> list[Mapping[str, Any]]:
+        with self.store.engine.connect() as connection:
+            return list(connection.scalars(select(outbox.c.payload).where(outbox.c.kind == kind).order_by(outbox.c.seq)))
 
     def said(self, ref: str) -> Counter[str]:
         return Counter(one.type for one in self.store.timeline(ref))
@@ -195,14 +208,58 @@ def test_a_worse_alert_among_the_gathered_raises_it_also_where_it_is_one_of_thos
     assert storm.said("INC-4")["severity_changed"] == 1
 
 
-def test_those_who_would_be_paged_are_paged_each_by_a_storm_of_their_own(store):
-    services = {"service 4": Service(pager="mail"), "service 5": Service(pager="mail"), "service 6": Service(pager="shop")}
-    storm = Storm(store, RULES.model_copy(update={"services": services}))
+OTHERS = {
+    "service 4": Service(pager="mail"), "service 5": Service(pager="mail"), "service 6": Service(pager="shop"),
+}  # fmt: skip
+
+
+def test_those_who_would_be_paged_are_paged_once_by_the_storm_that_gathers_their_alerts(store):
+    storm = Storm(store, RULES.model_copy(update={"services": OTHERS}))
     storm.gets(*((f"a{number}", f"service {number}") for number in range(8)))
 
-    gathers = {one.pager: one.alert_count for one in store.incidents() if one.storm}
-    assert gathers == {"default": 2, "mail": 2, "shop": 1}
-    assert storm.pages() == 3 + 3
+    (gathers,) = (one for one in store.incidents() if one.storm)
+    assert (gathers.pager, gathers.alert_count) == ("default", 5)
+    assert [(one.name, one.pager, one.accepted_at) for one in gathers.episode.others] == [
+        ("service 4", "mail", None), ("service 6", "shop", None),
+    ]  # fmt: skip
+    assert storm.pages() == 3 + 1
+    assert storm.other_pages() == ["service 4", "service 6"]
+    asked = [one.fields["who"] for one in store.timeline(gathers.ref) if one.type == "responder_requested"]
+    assert asked == ["service 4", "service 6"]
+
+
+def test_a_storm_that_paged_nobody_pages_those_whose_alert_is_the_first_that_asks_for_it(store):
+    rules = RULES.model_copy(
+        update={"services": OTHERS, "routes": (RouteRule(name="mild", match={"severity": ["low"]}, severity="SEV5"), *RULES.routes)}
+    )
+    storm = Storm(store, rules)
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(4)), severity="low")
+    assert storm.pages() == 0
+
+    storm.gets(("a6", "service 6"))
+
+    gathers = store.incident(4)
+    assert (gathers.storm, gathers.pager, gathers.episode.others) == (True, "shop", ())
+    assert (storm.pages(), storm.other_pages()) == (1, [])
+
+
+@pytest.mark.parametrize("is_private", [False, True])
+def test_however_many_are_paged_there_are_as_many_channels_as_the_most_and_two(store, is_private):
+    services = {f"service {number}": Service(pager=f"team{number % 7}") for number in range(60)}
+    routes = (RouteRule(name="worst", match={"severity": ["critical"]}, severity="SEV1"), RouteRule(name="all", severity="SEV2"))
+    if is_private:
+        routes = (RouteRule(name="secret", match={"service": ["*1"]}, severity="SEV2", private=True), *routes)
+    storm = Storm(store, Policy(services=services, routes=routes, storm=StormRule(most=5)))
+    for number in range(60):
+        storm.gets((f"a{number}", f"service {number}"), severity="critical" if number % 3 == 0 else "high")
+
+    incidents = store.incidents(limit=1000)
+    assert len(incidents) <= 5 + 2
+    assert sum(one.alert_count for one in incidents) == 60
+    for one in incidents:
+        woken = [one.pager, *(page.pager for page in one.episode.others)]
+        assert len(woken) == len(set(woken))
+        assert set(woken) >= {state.pager for state in one.alerts}
 
 
 def test_who_resolves_it_hears_how_many_still_fire(storm):

@@ -12,8 +12,8 @@ from bot.incidents import heartbeats
 from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Quieted, Reported, Timer
 from bot.incidents.decisions.flapping import flapped, remembered
+from bot.incidents.decisions.helping import gathered_on_call, outgrown_on_call
 from bot.incidents.decisions.opening import TITLE_LIMIT, alert_started, filled_in, opened_by_alert, pager_of, start_clock, trace_of
-from bot.incidents.decisions.paging import service_page
 from bot.incidents.decisions.resolving import opened_again, with_its_own
 from bot.incidents.decisions.writing import (
     BOT,
@@ -26,7 +26,7 @@ from bot.incidents.decisions.writing import (
     related_key,
     say,
 )
-from bot.incidents.effects import AnnounceAlert, Effect, PageService, Topic
+from bot.incidents.effects import AnnounceAlert, Effect, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed, QuietPassed
 from bot.incidents.policy import Policy
@@ -161,13 +161,14 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
         worse = replace(known, severity=asked, changed_at=now, pager=pager_of(placement, policy))
         return _repeated(incident, known, worse, now, policy, Decision(alert=record, reason=placement.reason))
     begun = _begun(incident, report, known, asked, now, policy)
-    changed, entries, effects, timers = raised(begun.incident, name_of(alert), asked, now, policy, begun.outgrown)
+    asking, theirs, pages = gathered_on_call(begun.incident, begun.state, now, policy)
+    changed, entries, effects, timers = raised(asking, name_of(alert), asked, now, policy, begun.outgrown)
     told = () if begun.flaps else _joined(changed, alert, placement, begun.state, is_again=known is not None)
     left = hold_of_others(changed, policy.resolve.hold, now)
     return Decision(
         incident=changed,
-        entries=(*begun.entries, *entries),
-        effects=(*effects, *refreshed(changed, everywhere=bool(entries)), *begun.effects, *told),
+        entries=(*begun.entries, *entries, *theirs),
+        effects=(*effects, *pages, *refreshed(changed, everywhere=bool(entries)), *begun.effects, *told),
         timers=(*timers, *begun.timers, *left),
         cancels=(hold_key(incident), *((related_key(incident),) if changed.is_firing else ())),
         alert=begun.record,
@@ -187,10 +188,13 @@ def _back(incident: Incident, report: AlertReported, placement: Placement, now: 
     changed, worse, told = _worsened(begun.incident, name_of(alert), asked, now)
     symptom = "" if alert.title == incident.title else alert.title[:TITLE_LIMIT]
     decision = opened_again(changed, BOT, now, policy, f"{name_of(alert)} {verb}", symptom)
+    assert decision.incident is not None
+    again, theirs, pages = gathered_on_call(decision.incident, begun.state, now, policy)
     return replace(
         decision,
-        entries=(*begun.entries, *worse, *decision.entries),
-        effects=(*decision.effects, *told, *begun.effects),
+        incident=again,
+        entries=(*begun.entries, *worse, *decision.entries, *theirs),
+        effects=(*decision.effects, *pages, *told, *begun.effects),
         timers=(*decision.timers, *begun.timers),
         alert=begun.record,
         reason=f"{decision.reason} {placement.reason}",
@@ -259,8 +263,9 @@ def _repeated(incident: Incident, known: AlertState, state: AlertState, now: dat
     assert quiet.alert is not None
     is_outgrown = _has_outgrown(incident, state)
     state = replace(state, is_related=state.is_related and not is_outgrown)
-    changed = _with_state(incident, known, state)
+    changed, theirs, pages = gathered_on_call(_with_state(incident, known, state), state, now, policy)
     changed, entries, effects, timers = raised(changed, state.name, asked, now, policy, state if is_outgrown else None)
+    entries, effects = (*entries, *theirs), (*effects, *pages)
     shown = refreshed(changed) if entries else ()
     reason = f"{quiet.reason}, worse than before: {asked.value}"
     record = _as_known(quiet.alert, state)
@@ -287,8 +292,7 @@ def raised(
     incident, notes, told = _worsened(incident, name, severity, now)
     if not notes:
         return incident, (), (), ()
-    theirs = _other_on_call(incident, outgrown, policy)
-    asked = tuple(entry(incident, now, "responder_requested", BOT, who=one.service) for one in theirs)
+    incident, asked, theirs = outgrown_on_call(incident, outgrown, now, policy)
     if incident.episode.pages or incident.episode.acknowledged_at:
         return incident, (*notes, *asked), (*theirs, *told), ()
     incident, page_entries, page, timers = start_clock(incident, now, policy)
@@ -310,17 +314,6 @@ def _worsened(
     )
     told = say(incident, Topic.SEVERITY_CHANGED, old=incident.severity.value, new=severity.value, by=BOT, reason=reason)
     return replace(incident, severity=severity), (note,), (told,)
-
-
-def _other_on_call(incident: Incident, outgrown: AlertState | None, policy: Policy) -> tuple[PageService, ...]:
-    """The page of another service's on-call, for an alert that this incident explained until it got worse."""
-    service = None if outgrown is None else outgrown.service
-    if outgrown is None or service in (None, incident.service) or not policy.rule(incident.severity).pages:
-        return ()
-    if service not in policy.services and outgrown.pager is None:
-        return ()
-    page = service_page(incident, service, BOT, policy)
-    return (replace(page, pager=outgrown.pager or page.pager),)
 
 
 def _cleared(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:

@@ -5,10 +5,11 @@ from datetime import datetime
 
 from bot.errors import Refused
 from bot.incidents.decision import Decision, Timer
+from bot.incidents.decisions.helping import ends_of_pages
 from bot.incidents.decisions.opening import start_clock
 from bot.incidents.decisions.writing import all_keys, clock_keys, entry, left_timers, refreshed, say
-from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, ResolvePage, Topic
-from bot.incidents.incident import HELD, Incident, PageState, Status
+from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, Topic
+from bot.incidents.incident import HELD, Incident, Status
 from bot.incidents.inputs import Merge
 from bot.incidents.lifecycle import check_move, check_open
 from bot.incidents.policy import Policy
@@ -44,7 +45,7 @@ def merge(child: Incident, wish: Merge, now: datetime, policy: Policy) -> Decisi
         incident=merged,
         others=(parent,),
         entries=(note, *entries, *worse, *asked),
-        effects=(*page, *_end_page(child), *refreshed(merged), told, *effects, *worse_told),
+        effects=(*page, *ends_of_pages(child), *refreshed(merged), told, *effects, *worse_told),
         timers=(*timers, *left),
         cancels=(*all_keys(child, policy), *cancels),
         reason=_answer(merged, target, parent),
@@ -123,9 +124,3 @@ def _with_acknowledgement(parent: Incident, by: str, at: datetime) -> tuple[Inci
     status = Status.ACKNOWLEDGED if parent.status is Status.TRIGGERED else parent.status
     effect = AcknowledgePage(incident=parent.number, dedup_key=episode.dedup_key, pager=parent.pager or "default", by=by)
     return replace(parent.with_episode(episode), status=status), (effect,) if episode.pages else ()
-
-
-def _end_page(child: Incident) -> tuple[Effect, ...]:
-    if child.episode.page in (PageState.NOT_NEEDED, PageState.REFUSED):
-        return ()
-    return (ResolvePage(incident=child.number, dedup_key=child.episode.dedup_key, pager=child.pager or "default"),)

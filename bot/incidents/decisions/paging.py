@@ -7,16 +7,15 @@ from typing import Any
 from bot.errors import Refused
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.acknowledging import mention, said, stopped, taken_up, with_ack, with_taking_back
+from bot.incidents.decisions.helping import other_reported
 from bot.incidents.decisions.opening import page_for
 from bot.incidents.decisions.resolving import resolved_by
-from bot.incidents.decisions.writing import BOT, entry, loudly, quoted, refreshed, say, whoever_is_on_it
+from bot.incidents.decisions.writing import BOT, entry, loudly, refreshed, say, whoever_is_on_it
 from bot.incidents.effects import (
     AddBookmarks,
     Effect,
     InvitePeople,
     PageNextLevel,
-    PagePerson,
-    PageService,
     RaiseAlarm,
     Topic,
 )
@@ -32,9 +31,6 @@ from bot.incidents.inputs import (
     PageNotShown,
     PageRefused,
     PagerReported,
-    PageSomeone,
-    SomeoneAsked,
-    SomeoneNotAsked,
 )
 from bot.incidents.lifecycle import check_open
 from bot.incidents.policy import Policy
@@ -163,48 +159,6 @@ def escalate(incident: Incident, wish: Escalate, policy: Policy) -> Decision:
     )
 
 
-def page_someone(incident: Incident, wish: PageSomeone, now: datetime, policy: Policy) -> Decision:
-    """Ask for one more person, or for another service's on-call. Nothing is called paged until PagerDuty took it."""
-    check_open(incident)
-    if wish.person:
-        effect: Effect = PagePerson(
-            incident=incident.number,
-            dedup_key=incident.episode.dedup_key,
-            person=wish.person,
-            by=wish.by,
-            message=f"{incident.severity.value} {incident.ref}: {incident.title}",
-        )
-        who = mention(wish.person)
-    else:
-        service = policy.aliases().get((wish.service or "").lower())
-        if service is None:
-            known = ", ".join(sorted(policy.services)) or "none; add services to policy.yaml"
-            raise Refused(f"No service is called {quoted(wish.service or '(nothing)')[:60]}. Known are: {known}.")
-        effect = service_page(incident, service, wish.by, policy)
-        who = f"the on-call of {service}"
-    asked = entry(incident, now, "responder_requested", wish.by, who=wish.person or wish.service)
-    return Decision(
-        incident=incident,
-        entries=(asked,),
-        effects=(effect,),
-        reason=f"Asking PagerDuty for {who}. The channel will say when PagerDuty has taken it.",
-    )
-
-
-def service_page(incident: Incident, service: str, by: str, policy: Policy) -> PageService:
-    """The page of another service's on-call, to help with an incident."""
-    return PageService(
-        incident=incident.number,
-        dedup_key=f"{incident.episode.dedup_key}/{service}",
-        pager=policy.service(service).pager,
-        service=service,
-        by=by,
-        summary=f"{incident.severity.value} {incident.ref}: {incident.title} ({service} is asked to help)",
-        severity="critical" if incident.severity.rank <= 2 else "error",
-        rank=incident.severity.rank,
-    )
-
-
 def level_asked(incident: Incident, report: LevelAsked) -> Decision:
     """PagerDuty took our escalation."""
     episode = incident.episode_keyed(report.dedup_key)
@@ -249,35 +203,12 @@ def level_not_asked(incident: Incident, report: LevelNotAsked, now: datetime, po
     return Decision(incident=incident, entries=(note,), effects=told, reason=report.reason)
 
 
-def someone_asked(incident: Incident, report: SomeoneAsked) -> Decision:
-    note = entry(incident, report.at, "responder_paged", report.by, who=report.who)
-    return Decision(
-        incident=incident,
-        entries=(note,),
-        effects=(say(incident, Topic.SOMEONE_ASKED, who=report.who),),
-        reason=f"PagerDuty took the request for {report.who}",
-    )
-
-
-def someone_not_asked(incident: Incident, report: SomeoneNotAsked, now: datetime) -> Decision:
-    note = entry(incident, now, "responder_failed", report.by, who=report.who, reason=report.reason)
-    told = say(
-        incident,
-        Topic.SOMEONE_NOT_ASKED,
-        (report.by,),
-        who=report.who,
-        reason=report.reason,
-        mend=report.mend,
-    )
-    return Decision(incident=incident, entries=(note,), effects=(told,), reason=report.reason)
-
-
 def pager_reported(incident: Incident, input: PagerReported, now: datetime, policy: Policy) -> Decision:
     """PagerDuty says something about one of our pages, by webhook or found by the poll."""
     report = input.report
     episode = incident.episode_keyed(report.key) if report.key else incident.episode
     if episode is None:
-        return Decision(reason="a page of another service that was asked to help")
+        return other_reported(incident, input)
     incident, taken = _taken(incident, episode, input)
     episode = next(one for one in incident.episodes if one.number == episode.number)
     match report.kind:

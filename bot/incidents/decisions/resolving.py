@@ -7,6 +7,7 @@ from datetime import datetime
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision
 from bot.incidents.decisions.acknowledging import spoken
+from bot.incidents.decisions.helping import ends_of_pages
 from bot.incidents.decisions.opening import start_clock, to_owners, update_timers
 from bot.incidents.decisions.writing import (
     BOT,
@@ -19,8 +20,8 @@ from bot.incidents.decisions.writing import (
     say,
     whoever_is_on_it,
 )
-from bot.incidents.effects import Effect, PostDraft, ResolvePage, Topic
-from bot.incidents.incident import Episode, Incident, PageState, Status, dedup_key
+from bot.incidents.effects import Effect, PostDraft, Topic
+from bot.incidents.incident import Episode, Incident, Status, dedup_key
 from bot.incidents.inputs import Cancel, Close, HoldPassed, KeepOpen, Reopen, Resolve
 from bot.incidents.lifecycle import check_move, check_open
 from bot.incidents.policy import Policy
@@ -67,7 +68,7 @@ def resolved_by(
         incident=changed,
         entries=(note,),
         effects=(
-            *(_end_page(incident) if tell_pager else ()),
+            *ends_of_pages(incident, its_own=tell_pager),
             *refreshed(changed),
             told,
             *to_owners(changed, Topic.RESOLVED, policy, by=by, auto=is_auto, elapsed_seconds=elapsed, text=text),
@@ -77,13 +78,6 @@ def resolved_by(
         cancels=all_keys(incident, policy),
         reason=f"{changed.ref} is resolved after {spoken(elapsed)}.",
     )
-
-
-def _end_page(incident: Incident) -> tuple[Effect, ...]:
-    episode = incident.episode
-    if episode.page in (PageState.NOT_NEEDED, PageState.REFUSED):
-        return ()
-    return (ResolvePage(incident=incident.number, dedup_key=episode.dedup_key, pager=incident.pager or "default"),)
 
 
 def _draft(incident: Incident, policy: Policy) -> tuple[Effect, ...]:
@@ -199,7 +193,7 @@ def cancel(incident: Incident, wish: Cancel, now: datetime, policy: Policy) -> D
     return Decision(
         incident=changed,
         entries=(note,),
-        effects=(*_end_page(incident), *refreshed(changed), told),
+        effects=(*ends_of_pages(incident), *refreshed(changed), told),
         timers=left_timers(incident, now),
         cancels=all_keys(incident, policy),
         reason=f"{changed.ref} is cancelled ({wish.reason.replace('_', ' ')}).",

@@ -46,7 +46,7 @@ def card(
         header(title),
         section(_first_line(incident, policy, now)),
         section(clock_line(incident, now)) if incident.is_open or incident.episode.pages else None,
-        section(page_line(incident)),
+        section(fit([page_line(incident), *_other_pages(incident)], 2900)),
         _people(incident),
         _alerts(incident, policy, now, shares),
         _related(incident, policy, now),
@@ -179,6 +179,26 @@ def _accepted(incident: Incident, episode: Episode) -> str:
     if episode.assignees:
         return f"{line} · assigned to {people(episode.assignees)} · level {episode.level}"
     return f"{line} · PagerDuty has not said yet whom it notified"
+
+
+def _other_pages(incident: Incident) -> list[str]:
+    """The same of the pages of others. Who acknowledged one of them stops no clock: it says who is on their part of it."""
+    episode = incident.episode
+    is_over = not incident.is_open or episode.ended_at is not None
+    lines = []
+    for one in episode.others:
+        who = f"the on-call of *{escape(one.name, 80)}*"
+        if one.refused:
+            lines.append(f"🛑 {who} was *not* paged: {escape(one.refused, 200)}")
+        elif one.accepted_at is None:
+            asked = "PagerDuty is not known to have taken the page of" if is_over else "Asking PagerDuty to page"
+            lines.append(f"📟 {asked} {who}{'.' if is_over else ' …'}")
+        elif one.acknowledged_at is None:
+            lines.append(f"📟 Paged {who}, too, at {moment(one.accepted_at, seconds=True)} · not acknowledged")
+        else:
+            at = moment(one.acknowledged_at, seconds=True)
+            lines.append(f"📟 Paged {who}, too · acknowledged by {person(one.acknowledged_by)} at {at}")
+    return lines
 
 
 def _on_call(incident: Incident) -> str:
