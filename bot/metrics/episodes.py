@@ -94,12 +94,14 @@ class Folded:
 
     def is_over_by(self, moment: datetime) -> bool:
         """Whether it was over, going by what had happened at `moment`."""
-        return next((is_over for at, is_over in reversed(self.turns) if at <= moment), False)
+        # Most of what is open never was over.
+        return bool(self.turns) and next((is_over for at, is_over in reversed(self.turns) if at <= moment), False)
 
     def was_there(self, moment: datetime) -> bool:
         """Whether it was an incident of its own, going by what had happened at `moment`."""
-        is_merged = self.merged_since is not None and self.merged_since <= moment
-        return self.began_at <= moment and not self.is_drill and not is_merged
+        if self.began_at > moment or self.is_drill:
+            return False
+        return self.merged_since is None or self.merged_since > moment
 
     @property
     def hurts(self) -> bool:

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bot.incidents.timeline import Entry
 from bot.metrics.episodes import NEVER, Folded, FollowUp, fold, follow_ups, impact, merge
 
 Span = tuple[datetime, datetime]
+Impact = tuple[datetime, datetime | None]
+EVER = datetime.min.replace(tzinfo=UTC)
 REVIEWED = ("SEV1", "SEV2")
 
 
@@ -32,8 +34,14 @@ class Told:
     """When an alert of each name first fired in an incident that is not private."""
     ends: dict[str, datetime] = field(default_factory=dict)
     """The moment of the last entry of each incident."""
+    newest: datetime = EVER
+    """No entry is of later than that."""
+    hurts: dict[str, tuple[Impact, ...]] = field(default_factory=dict)
+    """Of those that count for restore and uptime, the impact of each episode."""
     first_at: datetime = NEVER
     """When the first of all entries happened."""
+    _touching: dict[Span, list[Folded]] = field(default_factory=dict)
+    """What was asked for since the last change: a digest asks for its week more than once."""
 
     @classmethod
     def of(cls, entries: Iterable[Entry], as_of: datetime) -> "Told":
@@ -55,6 +63,7 @@ class Told:
             return
         self.first_at = min(self.first_at, *(one.at for one in known))
         self.ends[ref] = max(one.at for one in known)
+        self.newest = max(self.newest, self.ends[ref])
         if any(one.type == "follow_up" for one in known):
             self.actions[ref] = follow_ups(known)
         made = fold(ref, known)
@@ -64,7 +73,8 @@ class Told:
     def _forget(self, ref: str) -> None:
         for week in _weeks(self.spans.get(ref)):
             self.by_week[week].discard(ref)
-        for table in (self.incidents, self.spans, self.deployed, self.actions, self.ends):
+        self._touching.clear()
+        for table in (self.incidents, self.spans, self.deployed, self.actions, self.ends, self.hurts):
             table.pop(ref, None)
         self.unreviewed.discard(ref)
         self.merged.discard(ref)
@@ -72,7 +82,11 @@ class Told:
 
     def _keep(self, made: Folded) -> None:
         ref = made.ref
-        self.incidents[ref], self.spans[ref] = made, _span(made)
+        impacts = tuple(impact(made, episode) for episode in made.episodes)
+        self._touching.clear()
+        self.incidents[ref], self.spans[ref] = made, _span(made, impacts)
+        if made.hurts:
+            self.hurts[ref] = impacts
         if self.spans[ref][1] == NEVER:
             self.unended.add(ref)
         for week in _weeks(self.spans[ref]):
@@ -88,14 +102,14 @@ class Told:
 
     def later_than(self, moment: datetime) -> list[str]:
         """The incidents that tell of something after `moment`."""
-        return [ref for ref, last in self.ends.items() if last > moment]
+        return [ref for ref, last in self.ends.items() if last > moment] if self.newest > moment else []
 
     def copy(self) -> "Told":
         """Tables of its own, with the same incidents in them."""
         return Told(
             dict(self.incidents), dict(self.spans), set(self.unended), {week: set(refs) for week, refs in self.by_week.items()},
             set(self.unreviewed), dict(self.deployed), set(self.merged), dict(self.actions), dict(self.public_alerts),
-            dict(self.ends), self.first_at,
+            dict(self.ends), self.newest, dict(self.hurts), self.first_at,
         )  # fmt: skip
 
     def join(self) -> None:
@@ -118,10 +132,14 @@ class Told:
 
     def touching(self, start: datetime, end: datetime) -> list[Folded]:
         """The incidents that say anything about this time, or were not over, in the order in which they were opened."""
+        known = self._touching.get((start, end))
+        if known is not None:
+            return known
         near = self.unended.union(*(self.by_week.get(week, ()) for week in _weeks((start, end))))
         spans = ((ref, self.spans[ref]) for ref in near)
         found = [self.incidents[ref] for ref, (first, last) in spans if first < end and last >= start]
-        return sorted(found, key=lambda one: (one.opened_at, one.ref))
+        self._touching[start, end] = sorted(found, key=lambda one: (one.opened_at, one.ref))
+        return self._touching[start, end]
 
 
 def _weeks(span: Span | None) -> range:
@@ -132,8 +150,7 @@ def _weeks(span: Span | None) -> range:
     return range(first, last + 1)
 
 
-def _span(one: Folded) -> Span:
-    impacts = [impact(one, episode) for episode in one.episodes]
+def _span(one: Folded, impacts: Sequence[Impact]) -> Span:
     alerts = [at for at, _, _ in one.fires]
     # An episode begins with what was merged into it, be that long before.
     first = min(one.first_at, *(episode.opened_at for episode in one.episodes), *(since for since, _ in impacts), *alerts)

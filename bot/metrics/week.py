@@ -8,11 +8,13 @@ from typing import Any
 
 from bot.incidents.timeline import rfc3339
 from bot.journal import Journal, moment
-from bot.metrics.episodes import LOUD, NEVER, Acknowledgement, Episode, Folded, acknowledgement, impact
+from bot.metrics.episodes import LOUD, NEVER, Acknowledgement, Episode, Folded, acknowledgement
 from bot.metrics.figures import Value, hour_class, median, median_value, p90, union_seconds, week_bounds, wilson
-from bot.metrics.told import Told
+from bot.metrics.told import Impact, Told
 from bot.metrics.vulnerabilities import vulnerabilities
 
+Hurting = tuple[str, Sequence[Impact]]
+"""An incident that counts for restore and uptime, and the impact of each of its episodes."""
 MET, MISSED, FEW, NONE = "met", "missed", "too few to tell", "no source"
 ENOUGH = 5
 RESTORE_TARGET = 900.0
@@ -104,7 +106,8 @@ def week_metrics(journal: Journal, week: str, as_of: datetime, told: Told | None
     ]
     problems += [f"{a.incident}: acknowledged before it was opened" for _, _, a in answers if a.verdict == "data_problem"]
     opened = [one for one in active if one.counts and start <= one.opened_at < end]
-    restored, restore_problems = _restored(everything, start, end)
+    hurting = [(one.ref, told.hurts[one.ref]) for one in everything if one.ref in told.hurts]
+    restored, restore_problems = _restored(hurting, start, end)
     deployed = _deployments(journal, as_of)
     made = WeekMetrics(
         week=week, tz=journal.tz, starts_at=start, ends_at=end, length_seconds=(end - start).total_seconds(),
@@ -112,7 +115,7 @@ def week_metrics(journal: Journal, week: str, as_of: datetime, told: Told | None
         ack=_ack([answer for _, _, answer in answers]),
         ack_episodes=[_ack_json(answer) for _, _, answer in answers],
         restore=_restore(restored), restored=restored, carried_over=_carried(everything, as_of, end),
-        uptime=_uptime(journal, told, everything, start, end, as_of),
+        uptime=_uptime(journal, told, hurting, start, end, as_of),
         load=_load(journal, active, start, end), noise=_noise(answers, active, start, end),
         deployments=_deployment_figures(deployed, start, end),
         lead_time=_lead_time(journal, deployed, start, end),
@@ -163,23 +166,18 @@ def _ack_json(answer: Acknowledgement) -> dict[str, Any]:
 # --- restore, uptime --------------------------------------------------------------------------
 
 
-def _restored(incidents: Sequence[Folded], start: datetime, end: datetime) -> tuple[list[dict[str, Any]], list[str]]:
+def _restored(hurting: Sequence[Hurting], start: datetime, end: datetime) -> tuple[list[dict[str, Any]], list[str]]:
     """Incidents whose impact ended in the week, with how long they hurt: the sum of their episodes."""
     found, problems = [], []
-    for one in incidents:
-        if not one.hurts:
+    for ref, impacts in hurting:
+        ends = [until for _, until in impacts if until is not None]
+        if len(ends) < len(impacts) or not start <= max(ends) < end:
             continue
-        spans = [impact(one, episode) for episode in one.episodes]
-        if any(until is None for _, until in spans):
-            continue
-        last = max(until for _, until in spans if until is not None)
-        if not start <= last < end:
-            continue
-        lengths = [(until - since).total_seconds() for since, until in spans if until is not None]
+        lengths = [(until - since).total_seconds() for (since, _), until in zip(impacts, ends, strict=True)]
         if min(lengths) < 0:
-            problems.append(f"{one.ref}: its impact ends before it starts")
+            problems.append(f"{ref}: its impact ends before it starts")
             continue
-        found.append({"incident": one.ref, "seconds": sum(lengths)})
+        found.append({"incident": ref, "seconds": sum(lengths)})
     return found, problems
 
 
@@ -197,15 +195,10 @@ def _carried(incidents: Sequence[Folded], as_of: datetime, end: datetime) -> lis
 
 
 def _uptime(
-    journal: Journal, told: Told, incidents: Sequence[Folded], start: datetime, end: datetime, as_of: datetime
+    journal: Journal, told: Told, hurting: Sequence[Hurting], start: datetime, end: datetime, as_of: datetime
 ) -> dict[str, Any]:
-    spans = []
-    for one in incidents:
-        for episode in one.episodes if one.hurts else ():
-            since, ended = impact(one, episode)
-            until = ended or as_of
-            if until >= since:
-                spans.append((since, until))
+    known = ((since, until or as_of) for _, impacts in hurting for since, until in impacts)
+    spans = [(since, until) for since, until in known if until >= since]
     seconds = union_seconds(spans, start, end)
     probes = journal.others.get("probes")
     if isinstance(probes, dict) and probes.get("valid") and probes.get("good") is not None:
@@ -273,6 +266,8 @@ def _noise(
         for at, name, print_ in fired:
             fires[name] += 1
             by_fingerprint[(name, print_)].append(at)
+        if not fired:
+            continue
         rung = sum(max(1, len({page.fields.get("to") for page in episode.pages})) for episode in one.episodes
                    if episode.is_paged and start <= episode.opened_at < end)  # fmt: skip
         for name in {name for _, name, _ in fired}:
