@@ -1,9 +1,7 @@
 """A storm through the record: few incidents and pages, nothing lost, every alert there to be counted and to clear."""
 
 from collections import Counter
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +13,7 @@ from bot.alerts.registry import sources
 from bot.alerts.source import Delivery
 from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
+from bot.incidents.effects import PageService
 from bot.incidents.incident import HELD, Severity, Status
 from bot.incidents.inputs import Acknowledge, Merge, Reopen, Resolve
 from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
@@ -70,12 +69,16 @@ class Storm:
 
     def other_pages(self) -> list[str]:
         """Whose on-call was asked for beside, in order."""
-        rows = (decode_tagged(payload) for payload in self._payloads("PageService"))
-        return [one.service for one in rows]
+        return [one.service for one in self._asked()]
 
-    def _payloads(self, kind: str) -> list[Mapping[str, Any]]:
+    def summaries(self) -> list[str]:
+        """What they read first."""
+        return [one.summary for one in self._asked()]
+
+    def _asked(self) -> list[PageService]:
+        wanted = select(outbox.c.payload).where(outbox.c.kind == "PageService").order_by(outbox.c.seq)
         with self.store.engine.connect() as connection:
-            return list(connection.scalars(select(outbox.c.payload).where(outbox.c.kind == kind).order_by(outbox.c.seq)))
+            return [decode_tagged(payload) for payload in connection.scalars(wanted)]
 
     def said(self, ref: str) -> Counter[str]:
         return Counter(one.type for one in self.store.timeline(ref))
@@ -224,6 +227,7 @@ def test_those_who_would_be_paged_are_paged_once_by_the_storm_that_gathers_their
     ]  # fmt: skip
     assert storm.pages() == 3 + 1
     assert storm.other_pages() == ["service 4", "service 6"]
+    assert storm.summaries() == [f"SEV2 INC-4: a{number} (in the alert storm from generic)" for number in (4, 6)]
     asked = [one.fields["who"] for one in store.timeline(gathers.ref) if one.type == "responder_requested"]
     assert asked == ["service 4", "service 6"]
 

@@ -37,7 +37,7 @@ def page_someone(incident: Incident, wish: PageSomeone, now: datetime, policy: P
         if service is None:
             known = ", ".join(sorted(policy.services)) or "none; add services to policy.yaml"
             raise Refused(f"No service is called {quoted(wish.service or '(nothing)')[:60]}. Known are: {known}.")
-        effect = _page(incident, service, policy.service(service).pager, wish.by, f"{service} is asked to help")
+        effect = _page(incident, service, policy.service(service).pager, wish.by, _help_wanted(incident, service))
         incident = _knowing(incident, effect)
         who = f"the on-call of {service}"
     asked = entry(incident, now, "responder_requested", wish.by, who=wish.person or wish.service)
@@ -57,7 +57,7 @@ def outgrown_on_call(incident: Incident, outgrown: AlertState | None, now: datet
     if service not in policy.services and outgrown.pager is None:
         return incident, (), ()
     pager = outgrown.pager or policy.service(service).pager
-    return _asked(incident, _page(incident, service, pager, BOT, f"{service} is asked to help"), now)
+    return _asked(incident, _page(incident, service, pager, BOT, _help_wanted(incident, service)), now)
 
 
 def gathered_on_call(incident: Incident, state: AlertState, now: datetime, policy: Policy) -> Asked:
@@ -75,7 +75,8 @@ def gathered_on_call(incident: Incident, state: AlertState, now: datetime, polic
         return replace(incident, pager=pager), (), ()
     service = state.service
     name = service if service is not None and policy.service(service).pager == pager else pager
-    page = _page(incident, name, pager, BOT, f"gathers an alert of {name}: {state.title}", severity)
+    # What a woken person reads first is their own symptom.
+    page = _page(incident, name, pager, BOT, f"{state.title} (in the alert storm from {incident.source})", severity)
     return _asked(incident, page, now)
 
 
@@ -84,7 +85,7 @@ def _asked(incident: Incident, page: PageService, now: datetime) -> Asked:
     return _knowing(incident, page), (note,), (page,)
 
 
-def _page(incident: Incident, name: str, pager: str, by: str, why: str, severity: Severity | None = None) -> PageService:
+def _page(incident: Incident, name: str, pager: str, by: str, symptom: str, severity: Severity | None = None) -> PageService:
     """The page of others, as bad as `severity`, or as the incident."""
     severity = severity or incident.severity
     return PageService(
@@ -93,10 +94,14 @@ def _page(incident: Incident, name: str, pager: str, by: str, why: str, severity
         pager=pager,
         service=name,
         by=by,
-        summary=f"{severity.value} {incident.ref}: {incident.title} ({why})",
+        summary=f"{severity.value} {incident.ref}: {symptom}",
         severity="critical" if severity.rank <= 2 else "error",
         rank=severity.rank,
     )
+
+
+def _help_wanted(incident: Incident, service: str) -> str:
+    return f"{incident.title} ({service} is asked to help)"
 
 
 def _knowing(incident: Incident, page: PageService) -> Incident:
