@@ -1,7 +1,7 @@
 """The door: load what an input needs, decide, save. Everything that happens goes through here, once."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -42,7 +42,7 @@ from bot.incidents.inputs import (
 )
 from bot.incidents.policy import Policy
 from bot.runbooks import Runbook, choose
-from bot.store import Conflict, Store, Work
+from bot.store import Conflict, Rehearsal, Store, Work
 
 log = structlog.get_logger()
 
@@ -73,6 +73,15 @@ class Bundle:
     inputs: Sequence[Input]
     finish: Callable[[Work, Sequence[str]], None]
     saved: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What would come of a report: `before` is the incident that takes it, as it stands by then; None where there is none."""
+
+    report: AlertReported
+    before: Incident | None
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,16 @@ class Door:
         for input, outcome in done:
             self._tell(input, outcome)
         return count
+
+    def foresee(self, work: Rehearsal, reports: Iterable[AlertReported]) -> list[Foreseen]:
+        """What would be decided on these reports, each after what those before it would leave. Nothing is saved."""
+        now, policy, seen = self.clock(), self.policy(), list[Foreseen]()
+        for one in reports:
+            before, report = self._placed(work, one, now, policy)
+            decision = decide(before, report, now, policy)
+            work.save(decision, now)
+            seen.append(Foreseen(report, before, decision))
+        return seen
 
     def _handle(
         self, input: Input, now: datetime, once: str | None, finish: Callable[[Work], None] | None, *, alone: bool
@@ -211,11 +230,11 @@ class Door:
             case _:
                 return work.incident(input.incident, alone=alone), input
 
-    def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, Input]:
+    def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, AlertReported]:
         if _may_open(work, report, policy, now):
             # Two alerts of one service at once must not open two incidents: alone, then looked at.
             work.openings_alone()
-        placement = placement_of(work, report, now, policy)
+        placement = _placement_of(work, report, now, policy)
         report = replace(report, record=work.alert_record(placement.fingerprint))
         if placement.incident is not None:
             theirs = work.alerts_of(placement.incident) if placement.opens_again else None
@@ -341,10 +360,8 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     return gathered(placement, why, work.storm_of(source, pager, severity, is_private=route.private), pager)
 
 
-def placement_of(
-    work: Work, report: AlertReported, now: datetime, policy: Policy, others: Callable[[Sought], Sequence[Candidate]] | None = None
-) -> Placement:
-    """Where the record and the policy put an alert, and why. Changes nothing. `others` are incidents that are not in it."""
+def _placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
+    """Where the record and the policy put an alert, and why."""
     alert, routes, aliases, grouping = report.alert, policy.built_routes(), policy.aliases(), policy.grouping_rule()
     fingerprint = alert.fingerprint(report.route)
     known = work.known_alert(fingerprint)
@@ -352,7 +369,7 @@ def placement_of(
     quieting = NOTHING_QUIET
     if known is None or not known.is_in_hand:
         sought = sought_by(alert, report.route, routes, aliases, grouping, now)
-        candidates = (*work.candidates(sought), *(others(sought) if others is not None else ()))
+        candidates = work.candidates(sought)
         if alert.status is AlertStatus.FIRING:
             quieting = Quieting(work.silences(), policy.windows())
     ended = work.end_of(fingerprint) if _may_be_late(report) else None

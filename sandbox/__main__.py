@@ -97,7 +97,8 @@ class Demo:
         assert self.bot is not None
         try:
             source, body, headers = self._signed(name, example)
-            told = explanation(source, self._arriving(body, headers), self.bot.settings, self.bot.choices.policy(), self.bot.store)
+            bot, arriving = self.bot, self._arriving(body, headers)
+            told = explanation(source, arriving, bot.settings, bot.choices.policy(), bot.choices.runbooks(), bot.store)
         except (Refused, Unreadable, DatabaseDown) as error:
             return {"ok": False, "error": str(error)}
         return {
@@ -182,7 +183,8 @@ def shown(one: Explained) -> dict[str, Any]:
     """What the page shows of an alert: each fact in the words of the command line, and those that it gives a colour."""
     return {
         "title": one.alert.title, "status": one.alert.status.value, "severity": one.alert.severity.value,
-        "outcome": one.outcome, "incident": one.incident, "opens": one.opens, "reason": one.placement.reason, "facts": one.facts,
+        "outcome": one.outcome, "incident": one.incident, "opens": one.opens, "reason": one.reason, "pages": one.pages,
+        "facts": one.facts,
     }  # fmt: skip
 
 

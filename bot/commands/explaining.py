@@ -15,6 +15,7 @@ from bot.clock import wall_clock
 from bot.commands.explanation import explanation
 from bot.commands.output import print_json, read_bytes
 from bot.errors import Refused
+from bot.runbooks import read_folder
 from bot.settings import Settings
 from bot.store.database import DatabaseDown
 from bot.wiring import open_store, read_policy
@@ -24,8 +25,9 @@ def add_to(commands: Any) -> None:
     """Add the two subcommands."""
     explain = commands.add_parser(
         "explain",
-        help="what a payload means: the alerts, the route and why, the incident it would join or open",
-        description="What a payload means to this bot. Changes nothing. Exit 0: read; 2: refused, with the reason.",
+        help="what a payload means: the alerts, the route and why, the incident it would join or open, whom it would page",
+        description="What a payload means to this bot: its alerts, the route that takes each and why, the incident that it would "
+        "join or open, whom that would page, runbook, roles and channel. Changes nothing. Exit 0: read; 2: refused, with the reason.",
     )
     explain.add_argument("source", help="the sender: alertmanager, grafana, pagerduty, generic …")
     explain.add_argument(
@@ -51,15 +53,15 @@ def add_to(commands: Any) -> None:
 def run_explain(given: argparse.Namespace, settings: Settings) -> int:
     """Read a payload as the bot would, and say what would come of it."""
     source = source_named(given.source)
-    policy = read_policy(settings)
+    policy, runbooks = read_policy(settings), read_folder(settings.runbooks_dir)
     body, headers = uncaptured(read_bytes(given.file))
     headers |= headers_in(given.headers)
     delivery = Delivery(body=body, headers=headers, route=given.route, received_at=wall_clock())
     try:
         with open_store(settings) as store:
-            told = explanation(source, delivery, settings, policy, store)
+            told = explanation(source, delivery, settings, policy, runbooks, store)
     except DatabaseDown:
-        told = explanation(source, delivery, settings, policy, None)
+        told = explanation(source, delivery, settings, policy, runbooks, None)
     if given.headers is not None and not told.verified and settings.secrets_of(source.name, given.route):
         print(f"not verified: {told.why}", file=sys.stderr)
     if given.json:

@@ -1,36 +1,52 @@
 """What a payload means to a bot: what `explain` prints, and the sandbox's page shows. Changes nothing."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from bot.alerts.alert import Alert, Kind, Status
-from bot.alerts.matching import Candidate, Placement, Sought, place, sought_by
-from bot.alerts.quiet import Quieting
+from bot.alerts.matching import Placement
 from bot.alerts.reading import as_json
-from bot.alerts.routing import Outcome
 from bot.alerts.source import Delivery, Reading, Source, VouchedFor
+from bot.alerts.tracing import with_trace
 from bot.clock import wall_clock
+from bot.commands.foreseen import Outlook, can_page
 from bot.errors import Unverified
-from bot.handle import placement_of
+from bot.handle import Door
+from bot.incidents.effects import PageService
 from bot.incidents.inputs import AlertReported
 from bot.incidents.policy import Policy
+from bot.runbooks import Runbook
 from bot.settings import Settings
 from bot.slack.views.text import clean
 from bot.store import Store
+from bot.worker.intake import in_turn
 
 CHANGES = (Kind.DEPLOYMENT, Kind.CHANGE)
 NO_RECORD = "no record to compare with: as if nothing were open"
+WORST_FIRST = "Decided on by how bad they are, the worst first."
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One alert of a payload, and what would become of it. `opens` is the severity of the incident that it alone would open."""
+    """One alert of a payload, and what would become of it. `new` has the incidents that the payload opens, by number: each
+    with the title of the alert that opens it."""
 
-    alert: Alert
-    placement: Placement
-    opens: str | None = None
+    outlook: Outlook
+    settings: Settings
+    new: Mapping[int, str]
+
+    @property
+    def alert(self) -> Alert:
+        """As its source read it."""
+        return self.outlook.alert
+
+    @property
+    def placement(self) -> Placement:
+        """Its route, and the incident that takes it."""
+        return self.outlook.placement
 
     @property
     def outcome(self) -> str:
@@ -45,9 +61,42 @@ class Explained:
         return self.placement.outcome.value
 
     @property
+    def opens(self) -> str | None:
+        """The severity of the incident that it alone would open."""
+        return None if self.outlook.opens is None else self.outlook.opens.severity.value
+
+    @property
     def incident(self) -> str | None:
         """The incident that takes it, of those that are open."""
-        return f"INC-{self.placement.incident}" if self.placement.incident else None
+        number = self.placement.incident
+        return None if number is None or number in self.new else f"INC-{number}"
+
+    @property
+    def reason(self) -> str:
+        """Why, in words that name no incident that is not there."""
+        # Of others, as it stands: a sender may write INC-007.
+        return re.sub(r"\bINC-([0-9]{1,9})\b", self._in_words, self.placement.reason)
+
+    @property
+    def pages(self) -> bool:
+        """Whether PagerDuty would be asked, by something that this bot has."""
+        return any(can_page(one.pager, self.settings)[0] for one in self.outlook.pages)
+
+    @property
+    def whom(self) -> str:
+        """Whom it would page, or why nobody; empty where it is none of PagerDuty's business."""
+        taken = self.outlook.after
+        name = "" if taken is None else self._name(taken.number)
+        if not self.outlook.pages:
+            why = self.outlook.why_nobody(name)
+            return why and f"nobody: {why}"
+        said = []
+        for one in self.outlook.pages:
+            is_set, by = can_page(one.pager, self.settings)
+            who = f"the on-call of {one.service}" if isinstance(one, PageService) else "the on-call"
+            said.append(f"{who} by {by}" if is_set else f"nobody: {by}")
+        again = self.outlook.why_again(name)
+        return " and ".join(said) + (f", as {again}" if again else "")
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -63,15 +112,74 @@ class Explained:
             "filled in": ", ".join(alert.defaults) or None,
             "link": alert.url,
             "route": placement.route.name,
-            "incident": self.incident or (f"a new one, {self.opens}" if self.opens else None),
-            "then": f"{self.outcome}: {placement.reason}",
+            "group": self._group(),
+            "incident": self.incident or self._opened(),
+            "would page": self.whom,
+            "runbook": self._runbook(),
+            "roles": ", ".join(f"{role} {person}" for role, person in self.outlook.roles.items()),
+            "channel": self._channel(),
+            "then": f"{self.outcome}: {self.reason}",
         }
         return {name: clean(value, lines=False) for name, value in known.items() if value}
+
+    def as_json(self, note: str) -> dict[str, Any]:
+        """For machines; what holds for the whole payload is the `note`."""
+        placement, opened = self.placement, self.outlook.opens
+        return {
+            "route": placement.route.name,
+            "outcome": self.outcome,
+            "incident": self.incident,
+            "opens": self.opens,
+            "storm": placement.is_storm,
+            "service": placement.service,
+            "pages": self.pages,
+            "pager": next((one.pager for one in self.outlook.pages), None),
+            "would_page": self.whom or None,
+            "runbook": None if opened is None else opened.runbook,
+            "roles": dict(self.outlook.roles),
+            "channel": self.outlook.channel,
+            "private": placement.route.private,
+            "group": dict(self.outlook.group),
+            "quiet": placement.quiet.key if placement.quiet else None,
+            "fingerprint": placement.fingerprint,
+            "related": placement.is_related,
+            "reason": "; ".join(part for part in (self.reason, note) if part),
+        }
+
+    def _in_words(self, found: re.Match[str]) -> str:
+        return self._name(int(found[1])) if int(found[1]) in self.new else found[0]
+
+    def _name(self, number: int) -> str:
+        """What an incident is called: one that is only opened by this payload has no number that anybody knows."""
+        return f"the incident that “{self.new[number]}” of this payload opens" if number in self.new else f"INC-{number}"
+
+    def _opened(self) -> str:
+        if self.opens is None:
+            return ""
+        gathers = f", that gathers what else {self.alert.source} sends" if self.placement.is_storm else ""
+        return f"a new one, {self.opens}{gathers}"
+
+    def _group(self) -> str:
+        group = ", ".join(f"{name}={value}" for name, value in self.outlook.group.items())
+        return f"{group}, whatever the service" if group and self.outlook.is_across_services else group
+
+    def _runbook(self) -> str:
+        opened = self.outlook.opens
+        if opened is None:
+            return ""
+        return f"{opened.runbook} ({opened.runbook_reason})" if opened.runbook else opened.runbook_reason
+
+    def _channel(self) -> str:
+        name = self.outlook.channel
+        return "" if name is None else f"#{name}{', private' if self.placement.route.private else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a payload means. `verified` is None where nothing can be said of its signature, and `why` says more."""
+    """What a payload means. `verified` is None where nothing can be said of its signature, and `why` says more.
+
+    `order` says that its alerts are decided on in another order than they stand in it.
+    """
 
     source: Source
     verified: bool | None
@@ -79,6 +187,7 @@ class Explanation:
     reading: Reading
     alerts: tuple[Explained, ...]
     note: str = ""
+    order: str = ""
 
     @property
     def headline(self) -> str:
@@ -93,9 +202,11 @@ class Explanation:
             lines.append(f"Nothing to act on: {self.reading.ignored}")
         if self.note:
             lines.append(f"There is {self.note}.")
+        if self.order:
+            lines.append(self.order)
         for number, one in enumerate(self.alerts, start=1):
             lines += ["", f"{number}. {clean(one.alert.title, lines=False)}"]
-            lines += [f"   {name:10}{value}" for name, value in one.facts.items()]
+            lines += [f"   {name:12}{value}" for name, value in one.facts.items()]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
@@ -106,32 +217,40 @@ class Explanation:
             "ignored": self.reading.ignored or None,
             "alerts": [as_json(alert) for alert in self.reading.alerts if alert.kind not in CHANGES],
             "changes": [as_json(alert) for alert in self.reading.alerts if alert.kind in CHANGES],
-            "decisions": [
-                {
-                    "route": one.placement.route.name,
-                    "outcome": one.outcome,
-                    "incident": one.incident,
-                    "opens": one.opens,
-                    "service": one.placement.service,
-                    "quiet": one.placement.quiet.key if one.placement.quiet else None,
-                    "fingerprint": one.placement.fingerprint,
-                    "related": one.placement.is_related,
-                    "reason": "; ".join(part for part in (one.placement.reason, self.note) if part),
-                }
-                for one in self.alerts
-            ],
+            "decisions": [one.as_json(self.note) for one in self.alerts],
         }
 
 
-def explanation(source: Source, delivery: Delivery, settings: Settings, policy: Policy, store: Store | None) -> Explanation:
+def explanation(
+    source: Source, delivery: Delivery, settings: Settings, policy: Policy, runbooks: Sequence[Runbook], store: Store | None
+) -> Explanation:
     """What would come of a delivery, as the record stands when it comes; as if nothing were open where there is no record.
 
     Raises `Unreadable`, and `DatabaseDown` where the record cannot be read.
     """
     verified, why = _verified(source, delivery, settings)
     reading = source.parse(delivery, policy.generic.get(delivery.route, {}))
-    alerts = _explained(reading.alerts, delivery, policy, store)
-    return Explanation(source, verified, why, reading, tuple(alerts), "" if store else NO_RECORD)
+    turns = in_turn(reading.alerts, delivery.route, policy, delivery.received_at)
+    reports = [AlertReported(with_trace(alert, policy.traces), delivery.route) for _, alert in turns]
+    if store is None:
+        with closing(Store.empty()) as nothing:
+            outlooks = _outlooks(reports, delivery, policy, runbooks, nothing)
+    else:
+        outlooks = _outlooks(reports, delivery, policy, runbooks, store)
+    new = {one.opens.number: one.alert.title for one in outlooks if one.opens is not None}
+    places = [place for place, _ in turns]
+    alerts = tuple(Explained(one, settings, new) for _, one in sorted(zip(places, outlooks, strict=True), key=lambda pair: pair[0]))
+    order = "" if places == sorted(places) else WORST_FIRST
+    return Explanation(source, verified, why, reading, alerts, "" if store else NO_RECORD, order)
+
+
+def _outlooks(
+    reports: Sequence[AlertReported], delivery: Delivery, policy: Policy, runbooks: Sequence[Runbook], store: Store
+) -> list[Outlook]:
+    """What the bot would decide on each, after those before it."""
+    door = Door(store, lambda: delivery.received_at, lambda: policy, lambda: runbooks)
+    with store.rehearsing() as work:
+        return [Outlook(one, policy) for one in door.foresee(work, reports)]
 
 
 def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[bool | None, str]:
@@ -146,47 +265,3 @@ def _verified(source: Source, delivery: Delivery, settings: Settings) -> tuple[b
     if isinstance(source, VouchedFor):
         return None, f"its address or token holds; {source.vouched_by} is asked about its signature where it comes in"
     return True, "the signature holds"
-
-
-def _explained(alerts: Sequence[Alert], delivery: Delivery, policy: Policy, store: Store | None) -> list[Explained]:
-    """Where the record and the policy put each, and what those before it of the same payload open."""
-    route, opened = delivery.route, Opened(policy, delivery.received_at)
-    if store is None:
-        return [opened.told(one, _placed_alone(one, route, policy, opened)) for one in alerts]
-    with store.reading() as work:
-        return [
-            opened.told(one, placement_of(work, AlertReported(one, route), opened.now, policy, opened.candidates)) for one in alerts
-        ]
-
-
-def _placed_alone(alert: Alert, route: str, policy: Policy, opened: "Opened") -> Placement:
-    given = policy.built_routes(), policy.aliases(), policy.grouping_rule()
-    there = opened.candidates(sought_by(alert, route, *given, opened.now))
-    return place(alert, route, *given, None, there, opened.now, Quieting(windows=policy.windows()))
-
-
-class Opened:
-    """The incidents that alerts of this payload would open: what comes after them may join those. They are numbered below zero."""
-
-    def __init__(self, policy: Policy, now: datetime) -> None:
-        self.policy, self.now = policy, now
-        self._incidents: list[tuple[Candidate, str | None, str]] = []
-
-    def candidates(self, sought: Sought) -> list[Candidate]:
-        """Those that an alert might join."""
-        found = (replace(one, has_group=sought.group is not None and group == sought.group) for one, group, _ in self._incidents)
-        return [one for one in found if one.has_group or one.service in sought.services]
-
-    def told(self, alert: Alert, placement: Placement) -> Explained:
-        """A placement in words that do not name what is not there; what it opens is remembered."""
-        if placement.incident is not None and placement.incident < 0:
-            title = self._incidents[-placement.incident - 1][2]
-            reason = placement.reason.replace(f"INC-{placement.incident}", f"the incident that “{title}” of this payload opens")
-            return Explained(alert, replace(placement, incident=None, reason=reason))
-        if placement.outcome is not Outcome.OPEN or placement.incident is not None or alert.status is not Status.FIRING:
-            return Explained(alert, placement)
-        severity = self.policy.severity_for(placement.route, alert.severity)
-        number = -len(self._incidents) - 1
-        opened = Candidate(number, placement.service, self.now, placement.route.private, severity.rank, is_firing=True)
-        self._incidents.append((opened, placement.group, alert.title))
-        return Explained(alert, placement, severity.value)

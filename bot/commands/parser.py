@@ -114,15 +114,25 @@ def documented() -> str:
         "`python -m bot COMMAND`, or `firstfive COMMAND` once installed. Exit code 0: well. 1: something is wrong, and "
         "was said. 2: what was given cannot be taken, and why.",
     ]
-    choices = next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    for name, sub in choices.items():
+    for name, sub in _below(parser):
         parts += ["", f"## {name}", "", "```text", _help(sub), "```"]
+        for action, one in _below(sub):
+            parts += ["", f"### {name} {action}", "", "```text", _help(one), "```"]
     return "\n".join(parts) + "\n"
+
+
+def _below(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """The subcommands of a command; none of one that has none."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
 
 
 def _help(sub: argparse.ArgumentParser) -> str:
     """The help as on a page of 100 columns, whatever the terminal and whatever the program was called."""
-    sub.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
+    is_raw = sub.formatter_class is argparse.RawDescriptionHelpFormatter
+    kind = argparse.RawDescriptionHelpFormatter if is_raw else argparse.HelpFormatter
+    sub.formatter_class = lambda prog: kind(prog, width=100)
     return sub.format_help().strip()
 
 

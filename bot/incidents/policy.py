@@ -880,6 +880,8 @@ def _problem(error: Any, model: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{where}: this key is unknown here; {_suggestion(error['loc'], model)}"
     message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] in ("bool_parsing", "bool_type"):
+        message = f"expected true or false, not {error['input']!r}"
     return f"{where}: {message}" if where else message
 
 

@@ -6,7 +6,8 @@ Open `work.py` first: one transaction, and all that can be done in it; `tables.p
 
 from bot.store.database import Conflict, DatabaseDown
 from bot.store.outbox import Row
+from bot.store.rehearsal import Rehearsal
 from bot.store.store import Store
 from bot.store.work import Work
 
-__all__ = ["Conflict", "DatabaseDown", "Row", "Store", "Work"]
+__all__ = ["Conflict", "DatabaseDown", "Rehearsal", "Row", "Store", "Work"]

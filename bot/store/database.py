@@ -15,6 +15,7 @@ import orjson
 from sqlalchemy import Connection, Engine, Function, Table, bindparam, create_engine, event, exc, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import StaticPool
 
 from bot.store.types import UtcDateTime
 
@@ -130,6 +131,14 @@ def _sqlite(url: str) -> Engine:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def in_memory() -> Engine:
+    """An engine whose database is its one connection, and is gone with it."""
+    return create_engine(
+        "sqlite://", poolclass=StaticPool, json_serializer=_json, connect_args={"check_same_thread": False},
+        execution_options={"firstfive_turns": Turns()},
+    )  # fmt: skip
 
 
 def _prepare(connection: DBAPIConnection, record: object) -> None:
@@ -300,6 +309,15 @@ def reading(engine: Engine, *, streams: bool = False) -> Iterator[Connection]:
     """
     seen = engine if streams or writes_alone(engine) else engine.execution_options(isolation_level="AUTOCOMMIT")
     with _named(), seen.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def looking(engine: Engine) -> Iterator[Connection]:
+    """Reads as of one moment, for whoever works out what would be written: at its end nothing is. Raises `DatabaseDown`."""
+    options: dict[str, Any] = {} if writes_alone(engine) else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    # Closed without a commit.
+    with _named(), engine.execution_options(**options).connect() as connection:
         yield connection
 
 

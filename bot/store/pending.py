@@ -199,7 +199,9 @@ class Pending:
 
     def with_group(self, group: str | None) -> set[int]:
         """The incidents that this transaction gives an alert of that group, other than as a related one."""
-        found = (line.record for line in self.lines if group is not None and line.record.group == group)
+        if group is None:
+            return set()
+        found = (line.record for line in self.lines if line.record.group == group)
         return {one.incident for one in found if one.incident is not None and not one.is_related}
 
     def changed_alerts(self) -> dict[str, AlertRecord]:

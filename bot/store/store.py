@@ -18,10 +18,11 @@ from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
 from bot.store import arrivals, holdings, inbox, logs, outbox, queues, reports, silences
 from bot.store.codec import decode, decode_tagged, encode
-from bot.store.database import connect, reading, upsert, writes_alone, writing
+from bot.store.database import connect, in_memory, looking, reading, upsert, writes_alone, writing
 from bot.store.pending import read
 from bot.store.people import Person, people_like, person_where, remember
-from bot.store.tables import INCIDENT_IS_OPEN, digests, drafts, handled, incidents, notes, timers
+from bot.store.rehearsal import Rehearsal
+from bot.store.tables import INCIDENT_IS_OPEN, digests, drafts, handled, incidents, metadata, notes, timers
 from bot.store.work import Work
 
 ON_CALL = "on call"
@@ -63,6 +64,13 @@ class Store:
         """The record at a database address; connects when first used. Raises ValueError for one of another kind."""
         return cls(connect(url))
 
+    @classmethod
+    def empty(cls) -> "Store":
+        """A record of nothing, in memory: for what is tried without one."""
+        engine = in_memory()
+        metadata.create_all(engine)
+        return cls(engine)
+
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
@@ -80,6 +88,12 @@ class Store:
         """A read transaction. Raises `DatabaseDown`."""
         with reading(self.engine) as connection:
             yield Work(connection)
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[Rehearsal]:
+        """What would be decided, on the record as it stands at this moment; nothing is written. Raises `DatabaseDown`."""
+        with looking(self.engine) as connection:
+            yield Rehearsal(connection)
 
     # --- incidents ----------------------------------------------------------------------------
 

@@ -276,8 +276,11 @@ class Work:
         if pending.hands_alerts_over():
             # What is over lets go of its alerts, and what is open again takes them: what comes next has to see that. Not
             # the rest: a timer that comes due is taken before its incident's timers are taken away.
-            pending.write_incidents(self.connection)
+            self._write_incidents()
         return saved
+
+    def _write_incidents(self) -> None:
+        self.pending.write_incidents(self.connection)
 
     def _release(self, begin: str, now: datetime) -> None:
         """Let timers whose keys begin so come due now, in the order that they have."""

@@ -3,12 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 
-from bot.alerts.alert import Kind
+from bot.alerts.alert import Alert, Kind
 from bot.alerts.source import PagerReport, Reading, Source
 from bot.alerts.tracing import with_trace
 from bot.alerts.urgency import most_urgent_first
@@ -16,7 +16,7 @@ from bot.errors import Refused, Unreadable
 from bot.handle import Bundle, Door
 from bot.incidents import heartbeats
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
-from bot.incidents.policy import NOT_URGENT
+from bot.incidents.policy import NOT_URGENT, Policy
 from bot.store import Conflict, DatabaseDown, Store, Work
 from bot.store.inbox import ENDED_IN_A_BUG, Received
 from bot.store.store import LEASE
@@ -229,15 +229,10 @@ class Intake:
     def _inputs(self, reading: Reading, received: Received, notes: list[str]) -> Iterator[tuple[str, Input]]:
         """What a delivery means, the worst first, each with what tells it from the others, whatever the policy says by then."""
         route, policy, now = received.delivery.route, self._door.policy(), self._door.clock()
-        numbered = list(enumerate(reading.alerts))
-        if len(numbered) > 1:
-            numbered = most_urgent_first(
-                numbered, lambda one: policy.urgency(one[1], route, now), lambda one: (one[1].fingerprint(route),)
-            )
-        for index, alert in numbered:
+        for index, alert in in_turn(reading.alerts, route, policy, now):
             if alert.kind is not Kind.INCIDENT_UPDATE:
-                yield f"{index}", AlertReported(with_trace(alert, self._door.policy().traces), route)
-                rule = heartbeats.rule_for(alert, route, self._door.policy())
+                yield f"{index}", AlertReported(with_trace(alert, policy.traces), route)
+                rule = heartbeats.rule_for(alert, route, policy)
                 if rule is not None:
                     # A sign of life ends the alert that there was none.
                     gone = heartbeats.back(alert, route, rule, self._door.clock())
@@ -257,6 +252,14 @@ class Intake:
             TroubleSeen(text, mend), once=f"inbox:{received.id}:parked", finish=lambda work: work.park_delivery(received.id, reason)
         )
         return 1
+
+
+def in_turn(alerts: Sequence[Alert], route: str, policy: Policy, now: datetime) -> list[tuple[int, Alert]]:
+    """The alerts of one delivery in the order in which they are decided on, the worst first; each with its place in the delivery."""
+    numbered = list(enumerate(alerts))
+    if len(numbered) < 2:
+        return numbered
+    return most_urgent_first(numbered, lambda one: policy.urgency(one[1], route, now), lambda one: (one[1].fingerprint(route),))
 
 
 def _finish(received: Received, notes: Sequence[str], work: Work, refused: Sequence[str]) -> None:

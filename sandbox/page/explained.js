@@ -64,10 +64,21 @@ function card(store, lines) {
       h("small", { title: "python -m bot explain" }, "as ", h("code", {}, "bot explain"), " says it")));
 }
 
+/** What the bot would do, in the order in which somebody asks; all other facts are of the alert itself. */
+const DOES = ["incident", "would page", "runbook", "roles", "channel", "group", "route"];
+
+/** Facts by their names, a row each; nothing where there are none. */
+function table(caption, facts, one) {
+  if (!facts.length) return null;
+  const tones = { status: one.status, severity: one.severity, "would page": one.pages ? "paging" : "quiet" };
+  return h("table", { class: "facts" }, h("caption", {}, caption), h("tbody", {}, facts.map(([fact, value]) => {
+    const name = `fact-${fact.replaceAll(" ", "-")}`;
+    return h("tr", {}, h("th", { scope: "row" }, fact), h("td", { class: `${name} is-${tones[fact] ?? "told"}`, "data-testid": name }, h("span", {}, value)));
+  })));
+}
+
 function alertCard(store, one) {
   const { then, ...facts } = one.facts;
-  const name = (fact) => `fact-${fact.replace(" ", "-")}`;
-  const tones = { status: one.status, severity: one.severity };
   const channel = one.incident && store.channels.find((found) => found.name.startsWith(`${one.incident.toLowerCase()}-`));
   return h("div", { class: "explained-alert" },
     h("h3", {}, one.title),
@@ -75,7 +86,8 @@ function alertCard(store, one) {
       h("b", {}, OUTCOMES[one.outcome] ?? one.outcome, one.opens ? h("span", { class: "pill" }, one.opens) : null,
         channel ? h("button", { type: "button", class: "pill link", "data-testid": "explained-incident", onclick: () => store.show({ channel: channel.id, thread: null, tab: "workspace" }) }, one.incident) : one.incident ? h("span", { class: "pill" }, one.incident) : null),
       h("p", { "data-testid": "then" }, then)),
-    h("dl", {}, Object.entries(facts).map(([fact, value]) => [h("dt", {}, fact), h("dd", { class: `${name(fact)} is-${tones[fact] ?? "told"}`, "data-testid": name(fact) }, h("span", {}, value))])));
+    table("What the bot would do", DOES.filter((fact) => fact in facts).map((fact) => [fact, facts[fact]]), one),
+    table("What came in", Object.entries(facts).filter(([fact]) => !DOES.includes(fact)), one));
 }
 
 /** Put the card under its line, of all that are shown; away from wherever it was. The focus stays. */

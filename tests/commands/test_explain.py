@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.alerts.quiet import Silence
-from bot.alerts.registry import OURS
+from bot.alerts.registry import OURS, source_named
 from bot.alerts.routing import Matcher
-from bot.alerts.source import VouchedFor
+from bot.alerts.source import Delivery, VouchedFor
+from bot.handle import Door
 from bot.incidents.decision import Decision
+from bot.incidents.inputs import AlertReported
+from bot.incidents.policy import read
 from bot.store import Store
 from tests.commands.terminal import Terminal
 
@@ -85,7 +88,8 @@ def test_alerts_of_one_payload_join_the_incident_that_the_first_opens(bot):
     body = json.dumps([{"title": f"Errors {number}", "severity": "critical", "service": "checkout"} for number in (1, 2)])
     told = explained(bot, "generic", body.encode())
 
-    assert [one["outcome"] for one in told["decisions"]] == ["open", "open"]
+    became = [(one["outcome"], one["incident"], one["opens"]) for one in told["decisions"]]
+    assert became == [("open", None, "SEV1"), ("join", None, None)]
     assert "joins the incident that “Errors 1” of this payload opens: checkout" in told["decisions"][1]["reason"]
 
 
@@ -134,6 +138,124 @@ def test_standard_input_is_read_too(bot):
 
     assert told.code == 0
     assert "1. Disk full" in told.out
+
+
+ROUTES = """
+services:
+  checkout: {pager: checkout, runbook: disk-fills.md}
+  search: {escalation_policy: PT20YPA, pagerduty_service: PWIXJZS}
+  web: {}
+grouping: {group_by: [cluster]}
+storm: {most: 3}
+routes:
+  - {name: not told, match: {severity: info}, outcome: announce}
+  - {name: secret, match: {title: Stolen}, severity: SEV1, private: true, roles: {commander: U0ANA0001, scribe: U0BEN0001},
+     channel: "{prefix}-{number}-{service}-secret", group_by: [region], across_services: true}
+  - {name: all}
+"""
+
+
+@pytest.fixture
+def decided(bot):
+    """The decisions on alerts of a policy made for it, and the same as text."""
+    policy = bot.file(ROUTES, "routes.yaml")
+    given = {"policy_file": policy, "pagerduty_keys": "checkout=KEY1 default=KEY2"}
+
+    def ask(*alerts, **changes):
+        body = bot.file(json.dumps(alerts), "body.json")
+        asked = "explain", "generic", body
+        return bot.here(*asked, "--json", **(given | changes)).json()["decisions"], bot.here(*asked, **(given | changes)).out
+
+    return ask
+
+
+def opened(bot, **alert):
+    """An incident that an alert opened a moment ago, under the same policy."""
+    store = Store.at(f"sqlite:///{bot.folder / 'firstfive.db'}")
+    door = Door(store, lambda: datetime.now(UTC), lambda: read(ROUTES), lambda: ())
+    body = json.dumps(alert).encode()
+    (found,) = source_named("generic").parse(Delivery(body, {}, "main", datetime.now(UTC)), {}).alerts
+    door.handle(AlertReported(found, "main"))
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("alert", "settings", "pages", "whom"),
+    [
+        ({"service": "checkout", "severity": "high"}, {}, True, "the on-call by the key checkout"),
+        ({"service": "web", "severity": "high"}, {}, True, "the on-call by the key default"),
+        ({"service": "checkout", "severity": "low"}, {}, False, "nobody: SEV4 does not page"),
+        ({"service": "checkout", "severity": "high"}, {"pagerduty_keys": "default=KEY"}, True,
+         "the on-call by the key default, as PAGERDUTY_KEYS has none called checkout"),
+        ({"service": "checkout", "severity": "high"}, {"pagerduty_keys": "web=KEY"}, False,
+         "nobody: PAGERDUTY_KEYS has no key called checkout, and no default one"),
+        ({"severity": "high"}, {"pagerduty_keys": ""}, False, "nobody: PAGERDUTY_KEYS has no key called default"),
+        ({"service": "search", "severity": "high"}, {"pagerduty_api_token": "T", "pagerduty_from": "me@example.com"}, True,
+         "the on-call by the escalation policy PT20YPA"),
+        ({"service": "search", "severity": "high"}, {"pagerduty_api_token": "T"}, False,
+         "nobody: PAGERDUTY_FROM is not set, and the escalation policy PT20YPA is paged with it"),
+    ],
+)  # fmt: skip
+def test_it_says_whom_it_would_page_or_why_nobody(decided, alert, settings, pages, whom):
+    (told,), text = decided({"title": "Errors"} | alert, **settings)
+
+    assert (told["pages"], told["would_page"]) == (pages, whom)
+    assert f"   would page  {whom}\n" in text
+
+
+def test_it_says_everything_that_the_route_says_of_the_incident(decided):
+    (told,), text = decided({"title": "Stolen", "service": "checkout", "labels": {"region": "eu", "cluster": "a"}})
+
+    assert {name: told[name] for name in ("opens", "pager", "roles", "channel", "private", "group", "storm")} == {
+        "opens": "SEV1", "pager": "checkout", "roles": {"commander": "U0ANA0001", "scribe": "U0BEN0001"},
+        "channel": "inc-1-checkout-secret", "private": True, "group": {"region": "eu"}, "storm": False,
+    }  # fmt: skip
+    for line in (
+        "group       region=eu, whatever the service", "incident    a new one, SEV1",
+        "roles       commander U0ANA0001, scribe U0BEN0001",
+        "channel     #inc-1-checkout-secret, private", "runbook     disk-fills.md (the policy names it for this service)",
+    ):  # fmt: skip
+        assert f"   {line}\n" in text
+
+
+def test_it_has_no_line_for_what_there_is_nothing_to_say_of(decided):
+    (told,), text = decided({"title": "Hello", "severity": "info"})
+
+    assert (told["pages"], told["pager"], told["would_page"], told["channel"], told["group"]) == (False, None, None, None, {})
+    first = [line.split()[0] for line in text.splitlines()[3:]]
+    assert first == ["status", "severity", "service", "started", "identity", "filled", "route", "then"]
+
+
+def test_what_joins_says_whether_it_would_page_again(bot, decided):
+    opened(bot, title="Slow", service="checkout", severity="low")
+    opened(bot, title="Down", service="web", severity="high")
+    alerts = [{"title": title, "service": service, "severity": severity} for title, service, severity in (
+        ("Errors", "checkout", "high"), ("Errors", "web", "high"), ("Worse", "web", "critical"), ("Down", "web", "high"),
+    )]  # fmt: skip
+    for one, whom in zip(alerts, (
+        "the on-call by the key checkout, as INC-1 becomes a SEV2", "nobody: the page of INC-2 is asked for already",
+        "nobody: the page of INC-2 is asked for already", "nobody: the page of INC-2 is asked for already",
+    ), strict=True):  # fmt: skip
+        (told,), _ = decided(one)
+        assert (told["outcome"], told["would_page"]) == ("join", whom), one
+
+    (told,), _ = decided({"title": "Slower", "service": "checkout", "severity": "low"})
+    assert told["would_page"] == "nobody: INC-1 is a SEV4, which does not page"
+
+
+def test_of_a_storm_in_one_payload_the_worst_comes_first_and_one_more_gathers_the_rest(decided):
+    alerts = [{"title": f"Errors {number}", "severity": "high", "service": None} for number in range(6)]
+    told, text = decided(*alerts, {"title": "Worst", "severity": "critical"})
+
+    assert [(one["outcome"], one["opens"], one["storm"]) for one in told] == [
+        ("open", "SEV2", False), ("open", "SEV2", False), ("open", "SEV2", True),
+        *[("join", None, False)] * 3, ("open", "SEV1", False),
+    ]  # fmt: skip
+    assert "so the incident that “Errors 2” of this payload opens gathers it" in told[3]["reason"]
+    assert told[3]["would_page"] == "nobody: the page of the incident that “Errors 2” of this payload opens is asked for already"
+    assert "   incident    a new one, SEV2, that gathers what else generic sends\n" in text
+    assert "Decided on by how bad they are, the worst first.\n" in text
+    assert "Decided on" not in decided(*alerts)[1]
 
 
 def test_explaining_changes_nothing(bot):

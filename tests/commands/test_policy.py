@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from bot.alerts.routing import FIELDS
+from tests.commands.terminal import TOP
+
 POLICY = """
 team: {zone: Europe/Lisbon}
 services: {checkout: {aliases: [checkout-api], pager: checkout}}
@@ -30,6 +33,11 @@ tests:
     expect: {outcome: open}
 """
 BODY = [{"title": "a", "severity": "critical", "status": "firing"}, {"title": "b", "severity": "critical", "status": "firing"}]
+
+
+def one(rest):
+    """A table of one test."""
+    return f"tests:\n  - {{name: x, {rest}}}"
 
 
 @pytest.fixture
@@ -117,15 +125,30 @@ maintenance:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("tests:\n  - {name: x, expect: {}}", ":2: tests.0: give an `alert`, or a `payload`"),
-        ("tests:\n  - {name: x, alert: {colour: red}, expect: {}}", ":2: tests.0.alert.colour: this key is unknown here"),
-        ("tests:\n  - {name: x, alert: {}, expect: {outcme: open}}", ":2: tests.0.expect.outcme: this key is unknown"),
-        ("tests:\n  - {name: x, alert: {}, at: '2026-06-10T12:00:00', expect: {}}", "needs its offset"),
+        (one("expect: {outcome: open}"), ":2: tests.0: give an `alert`, or a `payload`"),
+        (one("alert: {colour: red}, expect: {outcome: open}"), ":2: tests.0.alert.colour: this key is unknown here"),
+        (one("alert: {}, expect: {outcme: open}"), ":2: tests.0.expect.outcme: this key is unknown"),
+        (one("alert: {}, at: '2026-06-10T12:00:00', expect: {outcome: open}"), "needs its offset"),
         ("tests: 7", ":1: tests: "),
+        ("tests: []", ":1: tests: there is no test here; `bot policy test --help` shows"),
+        ("{}", "tests: there is no test here"),
+        ("", "tests: there is no test here"),
+        (one("alert: {}, expect: {}"), ":2: tests.0.expect: expects nothing, and so can never fail: name some of route, "),
+        (one("alert: {}, expect: {route: null}"), "expects nothing, and so can never fail"),
+        (one("alert: {}, expect: {pages: maybe}"), "tests.0.expect.pages: expected true or false, not 'maybe'"),
+        (one("alert: {}, expect: {outcome: join}"), "tests.0.expect.outcome: Input should be 'open', 'announce', 'record' or"),
+        (one("alert: {}, expect: {severity: high}"), "tests.0.expect.severity: Input should be 'SEV1', 'SEV2',"),
+        (one("alert: {}, expect: {roles: {boss: U1}}"), "Input should be 'commander', 'deputy',"),
+        (one("alert: {}, expect: {channel: 're:('}"), "tests.0.expect.channel: 're:(' is no regular expression"),
+        (one("alert: {source: grafna}, expect: {pages: true}"), "tests.0.alert.source: no source is called 'grafna'; did you mean"),
+        (one("alert: {name: a, labels: {alertname: b}}, expect: {pages: true}"), "`name` is the label alertname, which is 'b'"),
+        (one("endpoint: a, alert: {route: b}, expect: {pages: true}"), "`endpoint` is the alert's `route`: leave one of them"),
+        (one("alert: {}, open: [{incident: 1}, {incident: 1}], expect: {pages: true}"), "tests.0.open: two of these are INC-1"),
         ("[]", ":1: expected a map of tests"),
-        ("tests:\n  - {name: x, payload: nowhere.json, expect: {}}", "nowhere.json: No such file"),
-        ("tests:\n  - {name: x, payload: PAYLOAD, source: grafna, expect: {}}", "Did you mean grafana?"),
-        ("tests:\n  - {name: x, payload: PAYLOAD, source: alertmanager, expect: {}}", "cannot be read"),
+        (one("payload: nowhere.json, expect: {outcome: open}"), "nowhere.json: No such file"),
+        (one("payload: PAYLOAD, source: grafna, expect: {outcome: open}"),
+         ":2: tests.0.source: no source is called 'grafna'; did you mean grafana?"),
+        (one("payload: PAYLOAD, source: alertmanager, expect: {outcome: open}"), "cannot be read"),
     ],
 )  # fmt: skip
 def test_a_table_that_is_none_says_where(bot, table, text, problem):
@@ -134,6 +157,119 @@ def test_a_table_that_is_none_says_where(bot, table, text, problem):
     assert told.code == 2
     assert problem in told.err
     assert told.err.count("\n") == 1
+
+
+EVERYTHING = """
+tests:
+  - name: it wakes whoever is on call for checkout
+    alert: {title: Errors, severity: critical, service: checkout-api, labels: {cluster: eu}}
+    at: "2026-06-10T12:00:00+01:00"
+    expect:
+      {pages: true, pager: checkout, roles: {commander: U0ANA0001}, channel: "#inc-*-errors", private: false, group: {cluster: eu}}
+  - name: a SEV4 wakes nobody
+    alert: {title: Errors, severity: low}
+    expect: {severity: SEV4, pages: false, roles: {}, channel: "re:^inc-[0-9]+-errors$", group: {}}
+  - name: it is announced
+    alert: {severity: info}
+    expect: {outcome: announce, pages: false}
+  - name: it raises what woke nobody
+    alert: {severity: critical, service: checkout}
+    at: "2026-06-10T12:00:00+01:00"
+    open: [{incident: 1, service: checkout, severity: SEV4}]
+    expect: {incident: 1, pages: true, severity: SEV2}
+  - name: whoever is on it was asked before
+    alert: {severity: critical, service: checkout}
+    at: "2026-06-10T12:00:00+01:00"
+    open: [{incident: 1, service: checkout, severity: SEV3}]
+    expect: {incident: 1, pages: false, severity: SEV2}
+"""
+EVERY_OUTCOME = """
+team: {zone: Europe/Lisbon}
+services: {checkout: {aliases: [checkout-api], pager: checkout}}
+grouping: {group_by: [cluster]}
+routes:
+  - {name: quiet, match: {severity: info}, outcome: announce}
+  - {name: critical, match: {severity: [critical, high]}, severity: SEV2, roles: {commander: U0ANA0001}}
+  - {name: all}
+"""
+
+
+def test_a_table_says_who_is_woken_who_has_which_role_and_what_the_channel_is_called(bot, table):
+    told = bot.here("policy", "test", table(EVERYTHING), "--policy", policy_of(bot, EVERY_OUTCOME))
+
+    assert told.code == 0, told.out + told.err
+    assert told.out.endswith("5 of 5 as expected.\n")
+
+
+@pytest.mark.parametrize(
+    ("was", "instead", "wrong"),
+    [
+        ("pages: true, pager", "pages: false, pager", "pages is true, not false"),
+        ("SEV4, pages: false", "SEV4, pages: true", "pages is false, not true: SEV4 does not page"),
+        ("incident: 1, pages: false", "incident: 1, pages: true", "pages is false, not true: the page of INC-1 is asked for already"),
+        ("roles: {commander: U0ANA0001}", "roles: {}", "roles is commander=U0ANA0001, not nothing"),
+        ("#inc-*-errors", "inc-*-checkout", "channel is inc-1-errors, not inc-*-checkout"),
+        ("group: {cluster: eu}", "group: {cluster: us}", "group is cluster=eu, not cluster=us"),
+        ("outcome: announce, pages", "outcome: announce, channel: inc-*, pages", "channel is nothing, not inc-*"),
+        ("outcome: announce, pages", "route: quite, pages",
+         "route is quiet, not quite; the policy has no route quite: did you mean quiet?"),
+        ("outcome: announce, pages", "route: x, pages",
+         "route is quiet, not x; the policy has no route x: it has quiet, critical, all, anything else"),
+        ("pager: checkout", "pager: payments",
+         "pager is checkout, not payments; the policy has no pager payments: it has checkout, default"),
+        ("outcome: announce, pages", "service: checkout, pages", "service is nothing, not checkout"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_what_may_have_been_meant(bot, table, was, instead, wrong):
+    assert was in EVERYTHING
+    told = bot.here("policy", "test", table(EVERYTHING.replace(was, instead)), "--policy", policy_of(bot, EVERY_OUTCOME))
+
+    assert told.code == 1, told
+    assert f"       {wrong}\n       because " in told.out
+
+
+MATCHED = {
+    "source": "grafana", "route": "nightly", "severity": "high", "service": "checkout", "environment": "staging", "title": "Errors",
+    "name": "TooManyErrors", "kind": "quality_gate", "status": "firing", "description": "many", "identity": "f1", "group_key": "g1",
+    "source_status": "alerting", "source_severity": "page", "url": "https://example.com/1", "no_data": "true",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_alert_of_a_table_has_every_field_that_a_route_can_match(bot, table, field):
+    announced = {"name": "it", "match": {field: MATCHED[field]}, "outcome": "announce"}
+    policy = {"routes": [announced, {"name": "rest", "severity": "SEV5"}]}
+    other = {"source": "sentry", "severity": "low", "kind": "alert", "status": "resolved", "no_data": False}.get(field, "another")
+    value = MATCHED[field] == "true" or MATCHED[field]
+    tests = [{"name": "fits", "alert": {field: value}, "expect": {"route": "it"}},
+             {"name": "does not", "alert": {field: other}, "expect": {"route": "rest"}}]  # fmt: skip
+    told = bot.here("policy", "test", table(json.dumps({"tests": tests})), "--policy", policy_of(bot, json.dumps(policy)))
+
+    assert told.out == "ok   fits\nok   does not\n2 of 2 as expected.\n", told.err
+
+
+def test_the_repository_s_own_table_holds_and_is_what_the_how_to_shows(bot):
+    told = bot.here("policy", "test", TOP / "policy-tests.yaml")
+
+    assert told.code == 0, told.out + told.err
+    shown = (TOP / "docs" / "how-to" / "test-your-routing.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    assert len(shown.splitlines()) > 10
+    assert shown in (TOP / "policy-tests.yaml").read_text()
+
+
+def test_without_a_policy_there_is_nothing_to_try(bot, table):
+    told = bot.here("policy", "test", table(), policy_file="nowhere.yaml")
+
+    assert told.refused() == "there is no policy at nowhere.yaml: name one with --policy FILE, or set POLICY_FILE"
+    assert bot.here("policy", "test", table(), "--policy", "elsewhere.yaml").refused() == "elsewhere.yaml: No such file or directory"
+
+
+def test_a_policy_that_is_broken_says_where_and_what_lists_the_rest(bot, table):
+    broken = bot.file("routes:\n  - {name: x, match: {colour: red}}\n", "broken.yaml")
+    said = bot.here("policy", "test", table(), "--policy", broken).refused()
+
+    assert said.startswith(f"{broken}:2: routes.0.match: cannot match on colour")
+    assert said.endswith(f"(`python -m bot policy check {broken}` lists everything that is wrong)")
 
 
 def test_every_problem_of_a_policy_is_listed(bot):
@@ -148,6 +284,8 @@ def test_a_policy_without_problems_is_said_to_have_none(bot):
     file = bot.file(POLICY)
 
     assert bot.here("policy", "check", file).out == f"{file} can be used.\n"
+    assert bot.here("policy", "check", "--policy", file).out == f"{file} can be used.\n"
+    assert bot.here("policy", "check", file, "--policy", file).refused() == "name one policy to check: FILE, or --policy FILE"
     assert bot.here("policy", "check").code == 0
 
 

@@ -52,17 +52,21 @@ def test_every_example_of_every_source_is_explained_as_it_would_be_sent(quiet: S
 def test_what_would_come_of_it_follows_what_happened(story: Story) -> None:
     (before,) = explained(story, *EXAMPLE)["alerts"]
     assert (before["outcome"], before["opens"], before["incident"]) == ("open", "SEV1", None)
+    assert before["facts"]["would page"] == "the on-call by the key checkout"
+    assert before["facts"]["channel"].startswith("#inc-1-checkout")
 
     story.fires()
     story.channel()
     (again,) = explained(story, *EXAMPLE)["alerts"]
     assert (again["outcome"], again["opens"], again["incident"]) == ("join", None, "INC-1")
     assert again["facts"]["then"] == "join: the same alert is in INC-1: fires again"
+    assert (again["pages"], again["facts"]["would page"]) == (False, "nobody: the page of INC-1 is asked for already")
     (over,) = explained(story, "alertmanager", "checkout-errors-resolved")["alerts"]
     assert (over["outcome"], over["incident"]) == ("update", "INC-1")
     (other,) = explained(story, "datadog", "orders-no-data")["alerts"]
     assert (other["outcome"], other["incident"]) == ("relate", "INC-1")
     assert "related to INC-1, which holds it back: a SEV1 of checkout fires" in other["reason"]
+    assert other["facts"]["would page"] == "nobody: it is related to INC-1"
     assert len(story.bot.store.incidents()) == 1
     assert story.types_of(1).count("alert_started") == 1
 
@@ -79,8 +83,9 @@ def test_the_page_and_the_command_line_say_the_same(story: Story, tmp_path: Path
 
     assert told["headline"] in printed
     for name, value in told["alerts"][0]["facts"].items():
+        # Between the two questions time goes on.
         if name != "started":
-            assert f"   {name:10}{value}\n" in printed + "\n"
+            assert f"   {name:12}{value}\n" in printed + "\n"
 
 
 def test_what_is_no_example_is_refused(quiet: Story) -> None:

@@ -54,7 +54,10 @@ def sandbox(fired: list[tuple[str, str | None]]) -> Iterator[Sandbox]:
         incident = "INC-1" if fired else None
         alert = {"title": HOSTILE, "status": "firing", "severity": "critical", "outcome": "join" if fired else "open",
                  "incident": incident, "opens": None if fired else "SEV1", "reason": "…",
-                 "facts": {"status": "firing", "identity": HOSTILE, "then": f"{'join' if fired else 'open'}: {HOSTILE}"}}  # fmt: skip
+                 "pages": not fired,
+                 "facts": {"status": "firing", "identity": HOSTILE,
+                           "would page": "nobody: a" + "b" * 90 if fired else f"the on-call by {HOSTILE}",
+                           "then": f"{'join' if fired else 'open'}: {HOSTILE}"}}  # fmt: skip
         return {"ok": True, "headline": "Alertmanager: verified", "verified": True, "ignored": "", "alerts": [alert]}
 
     with running(World(samples=lambda: SAMPLES, fire=fire, explain=explain)) as one:
@@ -311,6 +314,8 @@ def test_what_would_come_of_an_alert_is_said_before_it_is_sent_and_once_more_aft
     expect(card).to_be_in_viewport()
     expect(page.get_by_test_id("verdict")).to_contain_text("SEV1")
     expect(page.get_by_test_id("then")).to_have_text(f"open: {HOSTILE}")
+    expect(page.get_by_test_id("fact-would-page")).to_have_text(f"the on-call by {HOSTILE}")
+    expect(card.locator("caption")).to_have_text(["What the bot would do", "What came in"])
     assert card.locator("img, script, a").count() == 0
     assert fired == []
 
@@ -321,6 +326,8 @@ def test_what_would_come_of_an_alert_is_said_before_it_is_sent_and_once_more_aft
     page.get_by_test_id("explain-again").click()
     expect(card).to_have_attribute("data-sent", "no")
     expect(page.get_by_test_id("verdict")).to_contain_text("INC-1")
+    expect(page.get_by_test_id("fact-would-page")).to_contain_text("nobody: ")
+    assert card.evaluate("card => card.scrollWidth <= card.clientWidth")
 
     page.get_by_test_id("explain-resolved").click()
     expect(page.get_by_test_id("explained-fire")).to_have_text("Send the all clear")

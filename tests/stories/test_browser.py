@@ -160,8 +160,10 @@ def test_what_would_come_of_an_alert_is_kept_true_while_one_looks_at_it(page: Pa
     verdict = page.get_by_test_id("verdict")
     expect(verdict).to_contain_text("Opens an incident")
     expect(verdict).to_contain_text("route “checkout is losing orders” takes it")
+    expect(page.get_by_test_id("fact-would-page")).to_have_text("the on-call by the key checkout")
     demo.fire("alertmanager", "checkout-errors")
     expect(verdict).to_contain_text(re.compile("Joins an incident.*the same alert is in INC-1: fires again"))
+    expect(page.get_by_test_id("fact-would-page")).to_have_text("nobody: the page of INC-1 is asked for already")
 
     page.get_by_test_id("explained-fire").click()
     expect(page.get_by_test_id("explained")).to_have_attribute("data-sent", "yes")
