@@ -57,6 +57,7 @@ class Given(Strict):
     environment: str | None = None
     description: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
 
     def built(self, now: datetime) -> Alert:
         """As a source would have read it."""

@@ -310,7 +310,23 @@ class Desk:
                 raise Refused(f"Confirm it by its number, `{self._command} silence confirm 3`, or with nothing behind it.")
             return self._handled(ConfirmSilence(number=number, by=asker.person), asker)
         wish = silencing.read(request.text)
-        return self._handled(SilenceAlerts(match=wish.match, lasts=wish.lasts, reason=wish.reason, by=asker.person), asker)
+        hint = self._unheard(wish)
+        outcome = self._door.handle(
+            SilenceAlerts(match=wish.match, lasts=wish.lasts, reason=wish.reason, by=asker.person), once=asker.once
+        )
+        return Reply(self.answer(outcome, hint), is_repeat=outcome.was_handled)
+
+    def _unheard(self, wish: silencing.Wish) -> str:
+        """That a service is silenced of which nothing was ever heard; empty where something was."""
+        aliases = self._policy().aliases()
+        in_routes = [one for route in self._policy().built_routes() for one in route.match.fields.get("service", ())]
+        unknown = silencing.services_but(wish.match, (*aliases, *aliases.values(), *in_routes))
+        unheard = silencing.services_but(wish.match, self._store.services_heard()) if unknown else ()
+        named = next((one for one in unknown if one in unheard), None)
+        if named is None:
+            return ""
+        likely = commands.likely(named, aliases)
+        return f" No alert has come under a service {defused(named[:60])} so far, and the catalogue has none.{likely}"
 
     def _silences(self, request: Request, asker: Asker) -> Reply:
         now, windows = self._now(), self._policy().windows()
@@ -505,10 +521,10 @@ class Desk:
         outcome = self._door.handle(input, once=asker.once)
         return Reply(self.answer(outcome), is_repeat=outcome.was_handled)
 
-    def answer(self, outcome: Outcome) -> Message:
-        """What to tell who asked, as a message."""
+    def answer(self, outcome: Outcome, hint: str = "") -> Message:
+        """What to tell who asked, as a message; with a hint behind it, if there is one."""
         below = silence_views.below_the_answer(outcome.decision.silence)
-        return said(reason(self.sentence(outcome), self._command), below)
+        return said(reason(f"{self.sentence(outcome)}{hint}", self._command), below)
 
     def refusal(self, error: Refused) -> Message:
         """Why not, as a message."""

@@ -195,6 +195,11 @@ class Store:
 
     # --- changes and findings -----------------------------------------------------------------
 
+    def services_heard(self) -> tuple[str, ...]:
+        """Every service that an alert has ever come under."""
+        with reading(self.engine) as connection:
+            return holdings.services(connection)
+
     def changes_before(self, service: str | None, at: datetime) -> tuple[ChangeRecord, ...]:
         """The changes that may have to be shown for an incident that began then, newest first."""
         with reading(self.engine) as connection:
