@@ -22,9 +22,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bot.alerts.alert import Alert
+from bot.alerts.alert import Alert, ChangeKind
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.changes import kind_of as kind_of_change
 from bot.alerts.flapping import Flapping
 from bot.alerts.limits import Rate, rate
 from bot.alerts.matching import Flood, Grouping
@@ -32,6 +33,7 @@ from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
 from bot.alerts.registry import sources
 from bot.alerts.routing import DAYS, FIELDS, MAPS, Hours, Matcher, Outcome, Route, choose_route, severity_of, wrong_with
+from bot.alerts.sources import generic
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
@@ -417,8 +419,8 @@ class MaintenanceRule(Strict):
 
     name: str = Field(min_length=1, max_length=100)
     match: dict[str, Any]
-    reason: str = Field(min_length=1)
     unless: dict[str, Any] | None = None
+    reason: str = Field(min_length=1)
     zone: str | None = None
     days: Words = DAYS
     start: datetime | time = Field(default=time(0), alias="from")
@@ -438,7 +440,6 @@ class MaintenanceRule(Strict):
             raise ValueError("an empty match would keep every alert quiet; name what is worked on, such as a service")
         return match
 
-    @field_validator("start", "until", mode="before")
     @field_validator("unless")
     @classmethod
     def _leaves_something(cls, unless: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -446,6 +447,7 @@ class MaintenanceRule(Strict):
             raise ValueError("an empty `unless` leaves everything out; say what is not to be quiet, or take it away")
         return unless
 
+    @field_validator("start", "until", mode="before")
     @classmethod
     def _by_the_clock(cls, at: object) -> object:
         if not isinstance(at, str):
@@ -506,6 +508,21 @@ class StormRule(Strict):
     most: int = Field(default=18, ge=1, le=1000)
     in_all: int = Field(default=60, ge=1, le=10_000)
     within: Span = timedelta(hours=1)
+
+
+def _known_places(mapping: dict[str, str]) -> dict[str, str]:
+    known = ("alerts", *generic.NAMES)
+    for name, path in mapping.items():
+        if name not in known:
+            near = get_close_matches(name.lower(), known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ValueError(f"an alert has no field {name!r} to map; {meant}")
+        if not path.strip():
+            raise ValueError(f"{name}: write where it stands in the body, like job.name, or a word with = before it")
+    for one in map(str.strip, mapping.get("kind", "").split("||")):
+        if one.startswith(generic.WORD) and kind_of_change(one.removeprefix(generic.WORD)) is None:
+            raise ValueError(f"kind: {one.removeprefix(generic.WORD)!r} is no kind of change; it is one of {', '.join(ChangeKind)}")
+    return mapping
 
 
 PAGER_SOURCE = "pagerduty"
@@ -660,8 +677,8 @@ class Policy(Strict):
     flapping: FlappingRule = FlappingRule()
     paging: PagingRule = PagingRule()
     reopen: ReopenRule = ReopenRule()
-    generic: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """For each route of the generic source: normalised field -> where it stands in the body."""
+    generic: dict[str, Annotated[dict[str, str], AfterValidator(_known_places)]] = Field(default_factory=dict)
+    """For each route of the generic source: normalised field -> where it stands in the body, or `=word`."""
     traces: str = ""
     """Where the tracer shows a trace, with {trace_id} in it."""
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,13 +26,10 @@ COUNTED = (Severity.CRITICAL, Severity.UNKNOWN)
 
 
 def save_change(connection: Connection, told: ChangeRecord) -> None:
-    """Remember a change. News that is older than what is known keeps its start only."""
+    """Remember a change, with the start of what is known of it."""
     one = changes.c.source == told.source, changes.c.identity == told.identity
     row = connection.execute(select(changes).where(*one)).first()
-    if row is not None:
-        known = _change(row)
-        newer = told if told.at >= known.at else known
-        told = replace(newer, first_at=min(known.first_at, told.first_at))
+    told = told.after(None if row is None else _change(row))
     upsert(connection, changes, [_values(told) | {"kind": told.kind.value, "state": told.state.value}], ("source", "identity"))
 
 

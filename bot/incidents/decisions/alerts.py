@@ -59,8 +59,8 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
         decision,
         alert=record,
         timers=(*decision.timers, *beat),
-        change=change_of(report.alert, placement.service, now),
-        finding=finding_of(report.alert, placement.fingerprint, placement.service, now),
+        change=change_of(report.alert, placement.service, now, is_private=placement.route.private),
+        finding=finding_of(report.alert, placement.fingerprint, placement.service, now, is_private=placement.route.private),
     )
 
 
