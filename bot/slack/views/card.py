@@ -12,6 +12,7 @@ from bot.incidents.holdings import Share
 from bot.incidents.incident import AlertState, Episode, Incident, PageState, Role, Severity, Status
 from bot.incidents.policy import Policy
 from bot.slack import ids
+from bot.slack.views import changes as change_views
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -265,15 +266,8 @@ def _changes(incident: Incident, changes: Sequence[ChangeRecord], now: datetime)
     if not changes:
         return None
     start = started_at(incident)
-    lines = ["🔧 *Changes before the start* (not necessarily causes)"]
-    for one in changes:
-        which = f" `{escape(one.which, 60)}`" if one.which else ""
-        service = f" *{escape(one.service, 80)}*" if one.service else ""
-        by = f" by {escape(one.by, 60)}" if one.by else ""
-        shown = link(one.url, "open")
-        lines.append(
-            f"• {moment(one.first_at, now)}, {since(one.first_at, start)} before: {one.what}{service}{which}{by} {shown}".rstrip()
-        )
+    lines = [f"🔧 *Changes before the start* ({change_views.NOT_CAUSES})"]
+    lines += [change_views.line(one, now, start) for one in changes]
     return section(fit(lines, 2900))
 
 
