@@ -412,6 +412,7 @@ def _fired_state(
         why=known.why if known else placement.why,
         is_related=known.is_related if known else placement.is_related,
         pager=pager_of(placement, policy) if severity is not None or known is None else known.pager,
+        unlisted=alert.truncated_count,
     )
 
 

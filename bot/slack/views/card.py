@@ -198,9 +198,21 @@ def _alerts(incident: Incident, policy: Policy, now: datetime, shares: Sequence[
     if not lines:
         return None
     lines += [_shares(shares, incident.alert_count)] if shares else []
+    lines += [left] if (left := _unlisted(incident)) else []
     # Where there is a choice: on what opened it alone there is none.
     can_split = incident.is_open and len(incident.alerts) > 1
     return section(fit(lines, 2900), button("Split off …", ids.SPLIT, incident.number) if can_split else None)
+
+
+def _unlisted(incident: Incident) -> str:
+    """That a sender told of some alerts of a group only; empty where it told of all."""
+    most = max((one for one in incident.alerts if one.is_firing), key=lambda one: one.unlisted, default=None)
+    if most is None or not most.unlisted:
+        return ""
+    are = "s were" if most.unlisted != 1 else " was"
+    return (
+        f"✂️ *{most.unlisted} more alert{are} left out* by {escape(most.source, 60)}, which sends only so many of a group: see there"
+    )
 
 
 def _related(incident: Incident, policy: Policy, now: datetime) -> Block | None:
