@@ -26,6 +26,19 @@ HEADER = """\
 
 TELLS_ORDER = ("alertmanager", "cloudwatch", "datadog", "grafana", "sentry")
 """Sources whose senders say in every report of a change when that was."""
+NEVER_AGAIN = {
+    "github": "Within three days it can be asked to: `Recent Deliveries` of the webhook, `Redeliver`; or for all that failed, "
+    "`gh api repos/OWNER/REPO/hooks/HOOK/deliveries` lists them and "
+    "`gh api -X POST repos/OWNER/REPO/hooks/HOOK/deliveries/DELIVERY/attempts` sends one again.",
+    "sonarqube": "It lists for 30 days what it sent (`Recent deliveries`), and sends nothing twice: the next analysis of the "
+    "branch tells its quality gate anew.",
+    "uptime_kuma": "Set `Resend Notification if Down` of each monitor to 1: what is down is told again with each check.",
+    "nagios": "Set a `notification_interval`: what is down is told again. `curl --retry 5 --retry-all-errors` in the command tries "
+    "five times.",
+    "generic": "That is up to whoever sends: `curl --retry 5 --retry-all-errors` tries five times; with an `Idempotency-Key` the "
+    "same is taken once.",
+}
+"""Sources whose senders do not try again by themselves, and how to make up for it."""
 
 
 def generated() -> Iterator[tuple[Path, str]]:
@@ -69,16 +82,29 @@ def sources_page() -> str:
         "without its proof is taken.", "", _tried(),
     ]  # fmt: skip
     parts += ["", "## What overtakes on its way", "", *_order()]
+    titles = ", ".join(sources()[name].title for name in NEVER_AGAIN)
+    parts += [
+        "", "## Who does not try again", "",
+        f"{titles}: what is refused for now (429 beyond a limit, 503 while the database is away), or comes while nobody "
+        "answers, does not come again by itself. Each of them says below how to make up for it. Set no limit for them, and let a "
+        "second `web` process answer while one is restarted.",
+    ]  # fmt: skip
     for source in sources().values():
         setup = source.setup.format(url=f"https://bot.example.com/hooks/{source.name}/main", secret="SECRET").rstrip()
         about = " ".join((type(source).__doc__ or "").split())
         names = ", ".join(f"`{one.name}`" for one in source.examples)
         parts += ["", f"## {source.title} (`{source.name}`)", "", about, "", "```text", setup, "```"]
         parts += ["", f"Told where it sends more than a limit of the policy: {limited_status(source)}."]
+        if source.name in NEVER_AGAIN:
+            parts += ["", f"**It does not try again** what is answered with 429 or 503, or not at all. {NEVER_AGAIN[source.name]}"]
         parts += ["", f"Examples for `bot send {source.name} --example …`: {names}."]
     parts += ["", "## The generic schema", "", "```text", (generic.__doc__ or "").strip(), "```", "",
               "Names that are taken without a mapping: " + "; ".join(
-                  f"{field}: {', '.join(names)}" for field, names in generic.NAMES.items()) + "."]  # fmt: skip
+                  f"{field}: {', '.join(names)}" for field, names in generic.NAMES.items()) + ".",
+              "", "Of a change, too: " + "; ".join(
+                  f"{field}: {', '.join(names)}" for field, names in generic.OF_A_CHANGE.items()) + ". Of a flag and a configuration "
+              f"`dedup_key` is one of {', '.join(generic.OF_A_SWITCH['dedup_key'])}, and `ref` one of "
+              f"{', '.join(generic.OF_A_SWITCH['ref'])}."]  # fmt: skip
     return "\n".join(parts) + "\n"
 
 

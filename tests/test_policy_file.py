@@ -72,6 +72,12 @@ SHIPPED = (TOP / "policy.yaml").read_text(encoding="utf-8")
         ("routes:\n  - name: x\n    pager: web\n    escalation_policy: PT20YPA\n    pagerduty_service: PWIXJZS",
          ":2: routes.0: name a `pager` (a key) or an `escalation_policy`, not both"),
         ("services:\n  web:\n    escalation_polcy: PT20YPA", ":3: services.web.escalation_polcy: this key is unknown"),
+        ("generic:\n  ci:\n    titel: a", ":2: generic.ci: an alert has no field 'titel' to map; did you mean title?"),
+        ("generic:\n  ci:\n    xyzzy: a", ":2: generic.ci: an alert has no field 'xyzzy' to map; known are alerts, title, status"),
+        ("generic:\n  ci:\n    title: ''", ":2: generic.ci: title: write where it stands in the body"),
+        ("generic:\n  ci:\n    kind: a.b || =deplyment", ":2: generic.ci: kind: 'deplyment' is no kind of change; it is one of"),
+        ("maintenance:\n  - name: x\n    reason: y\n    days: [mon]\n    match: {service: a}\n    unless: {}",
+         ":6: maintenance.0.unless: an empty `unless` leaves everything out"),
         # YAML
         ("team:\n\tname: x", ":2: not YAML: "),
         ("team: {name: x", ":1: not YAML: "),

@@ -56,6 +56,7 @@ class ChangeKind(StrEnum):
     RELEASE = "release"
     FLAG = "flag"
     CONFIGURATION = "configuration"
+    CHANGE = "change"
 
 
 class ChangeState(StrEnum):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bot.alerts import changes
 from bot.alerts.alert import Alert, Change, ChangeKind, ChangeState, Kind, Severity, Status
 from bot.alerts.github_event import Event, first_line, first_moment, said
 from bot.alerts.reading import first, links_from, long, short, text_of, web_url
@@ -20,9 +21,6 @@ STATES = {
 }
 WORDS = {ChangeState.STARTED: "started", ChangeState.SUCCEEDED: "succeeded", ChangeState.FAILED: "failed"}
 RELEASES = {"published": ChangeState.SUCCEEDED, "unpublished": ChangeState.CANCELED, "deleted": ChangeState.CANCELED}
-PRODUCTION = frozenset({"production", "prod"})
-NEARLY = frozenset({"pre", "non", "not", "no"})
-"""What a name begins with that has "production" in it, and is not."""
 NOTHING = re.compile("0+")
 """The commit that a branch has before it is made and after it is deleted."""
 
@@ -48,7 +46,9 @@ def deployment_status(event: Event) -> Reading:
 def _deployed(event: Event, made: Mapping[str, Any], status: Mapping[str, Any], word: str, state: ChangeState) -> Alert:
     environment = first(status.get("environment"), made.get("environment"))
     number, task = first(made.get("id")), first(made.get("task"))
-    kind, stands, severity = _meaning(state, _is_production(environment, made.get("production_environment")))
+    # A workflow does not set the flag for an environment that is called prod: so by its name, too.
+    is_production = made.get("production_environment") is True or changes.is_production(environment)
+    kind, stands, severity = changes.meaning(ChangeKind.DEPLOYMENT, state, is_production=is_production)
     at = first_moment(status.get("updated_at"), status.get("created_at"), made.get("updated_at"), made.get("created_at"))
     started_at, ended_at, defaults = event.times(stands, at, at)
     is_rollback = "rollback" in task.lower()
@@ -93,20 +93,6 @@ def _deployed(event: Event, made: Mapping[str, Any], status: Mapping[str, Any], 
             description=long(first(made.get("description"))),
         ),
     )
-
-
-def _meaning(state: ChangeState, is_production: bool) -> tuple[Kind, Status, Severity]:
-    """Only in production a failure is an alert, which the next success there ends."""
-    if state is ChangeState.FAILED:
-        return (Kind.ALERT, Status.FIRING, Severity.HIGH) if is_production else (Kind.DEPLOYMENT, Status.INFO, Severity.MEDIUM)
-    is_end = is_production and state is ChangeState.SUCCEEDED
-    return Kind.DEPLOYMENT, Status.RESOLVED if is_end else Status.INFO, Severity.INFO
-
-
-def _is_production(environment: str, flag: Any) -> bool:
-    """By GitHub's own flag, which a workflow does not set for an environment called prod; so by its name, too."""
-    words = set(re.findall("[a-z]+", environment.lower()))
-    return flag is True or bool(words & PRODUCTION and not words & NEARLY)
 
 
 def push(event: Event) -> Reading:

@@ -76,17 +76,27 @@ class Once:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A maintenance window of the policy: at these times, what fits is quiet."""
+    """A maintenance window of the policy: at these times, what fits is quiet, but for what fits `unless`."""
 
     name: str
     match: Matcher
     reason: str
     time: Hours | Once
+    unless: Matcher | None = None
 
     @property
     def key(self) -> str:
         """What it is called in an alert's record."""
         return f"{MAINTENANCE}{self.name}"
+
+    @property
+    def said(self) -> str:
+        """What is quiet, in words."""
+        return f"{self.match.said}; unless {self.unless.said}" if self.unless is not None else self.match.said
+
+    def covers(self, alert: Alert, endpoint: str, own: str) -> bool:
+        """Whether an alert is one that it keeps quiet, at its times."""
+        return not self.match.misfit(alert, endpoint, own) and (self.unless is None or bool(self.unless.misfit(alert, endpoint, own)))
 
 
 MAINTENANCE = "maintenance/"
@@ -151,8 +161,8 @@ def quiet_under(alert: Alert, endpoint: str, service: str | None, quieting: Quie
         said = f"under silence {longest.number} until {end:%Y-%m-%d %H:%M} UTC ({longest.match.said}): {longest.reason}"
         return Quiet(longest.key, said, end)
     for one in quieting.windows:
-        if one.time.has(now) and not one.match.misfit(alert, endpoint, own):
-            said = f"under maintenance “{one.name}” ({one.match.said}; {one.time.said}): {one.reason}"
+        if one.time.has(now) and one.covers(alert, endpoint, own):
+            said = f"under maintenance “{one.name}” ({one.said}; {one.time.said}): {one.reason}"
             return Quiet(one.key, said, one.time.ends(now))
     return None
 

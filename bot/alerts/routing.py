@@ -1,6 +1,6 @@
 """Which route of the policy takes an alert, and why. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from bot.alerts.alert import EMPTY, Alert, Kind, Severity, Status
+from bot.alerts.alert import EMPTY, Alert, Change, ChangeKind, ChangeState, FindingState, Kind, SecurityFinding, Severity, Status
 
 OPTIONS = re2.Options()
 OPTIONS.log_errors = False
@@ -37,28 +37,60 @@ class Matcher:
     """What an alert must look like. Every field must fit one of its patterns: a word, a glob (`*` and `?` are wild), or
     `re:` and a regular expression.
 
-    `fields` are of the alert itself, as `FIELDS` lists them.
+    `fields` are of the alert itself, as `FIELDS` lists them. Those under `but_…` must fit none of theirs.
     """
 
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    but_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    but_labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    but_annotations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def misfit(self, alert: Alert, endpoint: str, own: str = "") -> str:
         """Why `alert` does not fit; empty where it does. Its service may fit by what its sender calls it, or by its `own` name."""
         for name, patterns in self.fields.items():
-            value = field_of(alert, endpoint, name)
-            if not fits(value, patterns) and not (own and name == "service" and fits(own, patterns)):
-                return f"{name} is {value or 'missing'}, not {' or '.join(patterns)}"
-        for name, patterns in self.labels.items():
-            value = alert.labels.get(name, "")
-            if not fits(value, patterns):
-                return f"label {name} is {value or 'missing'}, not {' or '.join(patterns)}"
+            if not _field_fits(alert, endpoint, name, patterns, own):
+                return f"{name} is {field_of(alert, endpoint, name) or 'missing'}, not {' or '.join(patterns)}"
+        for kind, given, wanted in (("label", alert.labels, self.labels), ("annotation", alert.annotations, self.annotations)):
+            for name, patterns in wanted.items():
+                value = given.get(name, "")
+                if not fits(value, patterns):
+                    return f"{kind} {name} is {value or 'missing'}, not {' or '.join(patterns)}"
+        return self._left_out(alert, endpoint, own)
+
+    def _left_out(self, alert: Alert, endpoint: str, own: str) -> str:
+        for name, patterns in self.but_fields.items():
+            if _field_fits(alert, endpoint, name, patterns, own):
+                return f"{name} is {field_of(alert, endpoint, name) or 'missing'}, which is left out"
+        for kind, given, left in (("label", alert.labels, self.but_labels), ("annotation", alert.annotations, self.but_annotations)):
+            for name, patterns in left.items():
+                if fits(given.get(name, ""), patterns):
+                    return f"{kind} {name} is {given.get(name) or 'missing'}, which is left out"
         return ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it asks for nothing: then everything fits but what it leaves out."""
+        return not (self.fields or self.labels or self.annotations)
 
     @property
     def said(self) -> str:
         """In words; empty where everything fits."""
-        return ", ".join(f"{name}={'|'.join(patterns)}" for name, patterns in (*self.fields.items(), *self.labels.items()))
+        fits_ = (*self.fields.items(), *self.labels.items(), *_noted(self.annotations))
+        left_out = (*self.but_fields.items(), *self.but_labels.items(), *_noted(self.but_annotations))
+        parts = [f"{name}={'|'.join(patterns)}" for name, patterns in fits_]
+        return ", ".join([*parts, *(f"{name}!={'|'.join(patterns)}" for name, patterns in left_out)])
+
+
+def _noted(annotations: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    return ((f"annotation.{name}", patterns) for name, patterns in annotations.items())
+
+
+def _field_fits(alert: Alert, endpoint: str, name: str, patterns: Sequence[str], own: str) -> bool:
+    if name in SEVERAL:
+        return any(fits(one, patterns) for one in values_of(alert, name) or ("",))
+    return fits(field_of(alert, endpoint, name), patterns) or (own != "" and name == "service" and fits(own, patterns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +176,9 @@ class Route:
             return f"it is left out: {self.unless.said or 'everything is'}"
         if self.hours is not None and not self.hours.has(now):
             return f"it is not {self.hours.said} now"
-        asks = "kind" in self.match.fields or self.goes_on or self.outcome is not Outcome.OPEN
+        asks = bool(ASKS_FOR_FINDINGS & self.match.fields.keys()) or self.goes_on or self.outcome is not Outcome.OPEN
         if alert.kind is Kind.SECURITY_FINDING and not asks:
-            return "a security finding wakes nobody, unless a route asks for its kind"
+            return "a security finding wakes nobody, unless a route asks for its kind, or for what only a finding has"
         return ""
 
 
@@ -156,8 +188,8 @@ def choose_route(
     """The first route that takes it, and why. The policy guarantees that the last one takes everything.
 
     A service is matched by what its sender calls it, and by its own name, which `aliases` has for each of its names.
-    One that opens incidents takes a security finding only where it matches on `kind`: none wakes anybody because it is
-    called critical.
+    One that opens incidents takes a security finding only where it matches on `kind`, or on what only a finding has: none wakes
+    anybody because it is called critical.
     """
     before: list[Route] = []
     own = aliases.get(alert.service.lower(), "") if alert.service else ""
@@ -212,21 +244,85 @@ def field_of(alert: Alert, endpoint: str, name: str) -> str:
             return str(getattr(alert, name).value)
         case "no_data":
             return "true" if alert.no_data else "false"
+        case "truncated":
+            return "true" if alert.truncated_count else "false"
+    if name in SEVERAL:
+        return ", ".join(values_of(alert, name))
+    if name.startswith("finding."):
+        return _of_finding(alert.finding, name)
+    if name.startswith("change."):
+        return _of_change(alert.change, name)
     value: Any = getattr(alert, name)
     return value or ""
 
 
+def values_of(alert: Alert, name: str) -> tuple[str, ...]:
+    """The values of a field that may have several: one that fits is enough."""
+    match name:
+        case "finding.identifier":
+            return alert.finding.identifiers if alert.finding is not None else ()
+        case "links":
+            return tuple(one.url for one in alert.links)
+        case _:
+            return alert.defaults
+
+
+def _of_finding(finding: SecurityFinding | None, name: str) -> str:
+    if finding is None:
+        return ""
+    match name.removeprefix("finding."):
+        case "state":
+            return finding.state.value
+        case "fixable":
+            return "true" if finding.fixed_in else "false"
+        case "reopened":
+            return "true" if finding.is_reopened else "false"
+        case "reason":
+            return finding.reason
+        case field_:
+            return str(getattr(finding, field_))
+
+
+def _of_change(change: Change | None, name: str) -> str:
+    if change is None:
+        return ""
+    match name.removeprefix("change."):
+        case "kind":
+            return change.kind.value
+        case "state":
+            return change.state.value
+        case field_:
+            return str(getattr(change, field_) or "")
+
+
+OF_A_FINDING = tuple(
+    f"finding.{one}" for one in ("state", "rule", "identifier", "package", "fixed_in", "fixable", "reopened", "reason")
+)
+OF_A_CHANGE = tuple(f"change.{one}" for one in ("kind", "state", "sha", "ref", "version", "by"))
+SEVERAL = frozenset({"finding.identifier", "links", "filled_in"})
 FIELDS = (
     "source", "route", "severity", "service", "environment", "title", "name", "kind", "status", "description", "identity",
-    "group_key", "source_status", "source_severity", "url", "no_data",
+    "group_key", "source_status", "source_severity", "url", "no_data", "occurrence", "truncated", "links", "filled_in",
+    *OF_A_FINDING, *OF_A_CHANGE,
 )  # fmt: skip
+MAPS = ("labels", "annotations")
+"""What an alert has under names of its sender's."""
+ASKS_FOR_FINDINGS = frozenset({"kind", *OF_A_FINDING})
+"""Fields by which a route says that it means security findings, too."""
+TRUTH = ("true", "false")
 
 
 WORDS: Mapping[str, tuple[str, ...]] = {
     "severity": tuple(one.value for one in Severity),
     "kind": tuple(one.value for one in Kind),
     "status": tuple(one.value for one in Status),
-    "no_data": ("true", "false"),
+    "no_data": TRUTH,
+    "truncated": TRUTH,
+    "finding.state": tuple(one.value for one in FindingState),
+    "finding.fixable": TRUTH,
+    "finding.reopened": TRUTH,
+    "change.kind": tuple(one.value for one in ChangeKind),
+    "change.state": tuple(one.value for one in ChangeState),
 }
 """Fields that have only so many values."""
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 import bot.commands.doctor as doctor
 import bot.commands.explaining as explaining
 import bot.commands.journals as journals
+import bot.commands.logs as logs
 import bot.commands.papers as papers
 import bot.commands.policies as policies
 import bot.commands.queues as queues
@@ -34,7 +35,7 @@ def build() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="firstfive", description=DESCRIPTION)
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for room in (running, doctor, explaining, policies, queues, journals, papers):
+    for room in (running, doctor, explaining, policies, queues, logs, journals, papers):
         room.add_to(commands)
     return parser
 

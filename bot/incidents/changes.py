@@ -5,14 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert, ChangeKind, ChangeState, FindingState, Severity
+from bot.alerts.changes import WORDS
 
 OF_THE_SERVICE, OF_OTHERS = timedelta(hours=24), timedelta(hours=1)
 """How long before an incident a change of its own service is shown, and one of any other."""
 MOST = 5
-WORDS = {
-    ChangeKind.DEPLOYMENT: "deployment", ChangeKind.PROMOTION: "promotion", ChangeKind.ROLLBACK: "roll-back",
-    ChangeKind.PUSH: "push", ChangeKind.RELEASE: "release", ChangeKind.FLAG: "flag", ChangeKind.CONFIGURATION: "configuration",
-}  # fmt: skip
+DONE_AGAIN = timedelta(hours=1)
+"""What was done and is told so much later has been done once more: the same version is deployed again."""
+PRIVATE_CHANGE, PRIVATE_FINDING = "a private change", "a private finding"
+"""What stands for the words of one that a private route takes: others read the logs, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,20 @@ class ChangeRecord:
     def which(self) -> str:
         """The version, else the commit as people write it, else the branch; empty where it has none."""
         return self.version or (self.sha or "")[:7] or self.ref or ""
+
+    def after(self, before: "ChangeRecord | None") -> "ChangeRecord":
+        """This report, with the start of what is remembered. One that is older than what is known moves only the start."""
+        if before is None:
+            return self
+        told = self.without_words() if before.title == PRIVATE_CHANGE else self
+        is_over = before.state is not ChangeState.STARTED
+        if is_over and self.at - before.at > DONE_AGAIN:
+            return told
+        return replace(told if self.at >= before.at else before, first_at=min(before.first_at, self.first_at))
+
+    def without_words(self) -> "ChangeRecord":
+        """As others may read it where a private route takes it."""
+        return replace(self, title=PRIVATE_CHANGE, ref=None, version=None, by=None, url=None, description="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,8 @@ class FindingRecord:
             return self
         if self.changed_at < before.changed_at:
             return before
+        if before.title == PRIVATE_FINDING != self.title:
+            return self.without_words().after(before)
         is_older = before.is_created_at_known or not self.is_created_at_known
         kept = replace(self, reopened_at=self.reopened_at or before.reopened_at, fixed_before=before.fixed_before)
         if is_older:
@@ -101,20 +118,27 @@ class FindingRecord:
             return replace(kept, fixed_at=before.fixed_at, dismissed_at=before.dismissed_at)
         return kept
 
+    def without_words(self) -> "FindingRecord":
+        """As others may read it where a private route takes it."""
+        return replace(self, title=PRIVATE_FINDING, rule="", identifiers=(), package="", fixed_in="", url=None, reason="")
 
-def change_of(alert: Alert, service: str | None, now: datetime) -> ChangeRecord | None:
+
+def change_of(alert: Alert, service: str | None, now: datetime, *, is_private: bool = False) -> ChangeRecord | None:
     """What an alert tells of a change; None where it tells of none. `service` is its own name for it."""
     change = alert.change
     if change is None:
         return None
     at = min(alert.started_at, now)
-    return ChangeRecord(
+    record = ChangeRecord(
         alert.source, change.identity[:300], change.kind, change.state, alert.title, service, alert.environment,
         change.sha, change.ref, change.version, change.by, alert.url, change.description, at, at,
     )  # fmt: skip
+    return record.without_words() if is_private else record
 
 
-def finding_of(alert: Alert, fingerprint: str, service: str | None, now: datetime) -> FindingRecord | None:
+def finding_of(
+    alert: Alert, fingerprint: str, service: str | None, now: datetime, *, is_private: bool = False
+) -> FindingRecord | None:
     """What an alert tells of a security finding; None where it tells of none."""
     finding = alert.finding
     if finding is None:
@@ -122,7 +146,7 @@ def finding_of(alert: Alert, fingerprint: str, service: str | None, now: datetim
     ended_at = alert.ended_at if finding.state is not FindingState.OPEN and "ended_at" not in alert.defaults else None
     at = min(ended_at or now, now)
     # What counts as newer is when we heard of it: senders' clocks are not ours.
-    return FindingRecord(
+    record = FindingRecord(
         fingerprint, alert.source, finding.state, alert.severity, alert.title, service, finding.rule, finding.identifiers,
         finding.package, finding.fixed_in, alert.url, finding.reason, now,
         created_at=min(finding.created_at or now, now),
@@ -131,9 +155,12 @@ def finding_of(alert: Alert, fingerprint: str, service: str | None, now: datetim
         dismissed_at=at if finding.state is FindingState.DISMISSED else None,
         reopened_at=now if finding.is_reopened else None,
     )  # fmt: skip
+    return record.without_words() if is_private else record
 
 
-def before_the_start(changes: Sequence[ChangeRecord], service: str | None, start: datetime) -> tuple[ChangeRecord, ...]:
+def before_the_start(
+    changes: Sequence[ChangeRecord], service: str | None, start: datetime, most: int = MOST
+) -> tuple[ChangeRecord, ...]:
     """The changes to look at first: of its own service in a day, then of others in an hour; the newest first. None after.
 
     They are not causes: only what there was.
@@ -142,4 +169,4 @@ def before_the_start(changes: Sequence[ChangeRecord], service: str | None, start
     others = [one for one in changes if one not in mine and start - OF_OTHERS <= one.first_at]
     before = [one for one in (*mine, *others) if one.first_at <= start]
     # Its own come first: however many others there are, they push none of these out.
-    return tuple(sorted(before, key=lambda one: (one not in mine, start - one.first_at))[:MOST])
+    return tuple(sorted(before, key=lambda one: (one not in mine, start - one.first_at))[:most])

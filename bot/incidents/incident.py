@@ -194,6 +194,8 @@ class AlertState:
     """Something else explains it: it is counted and listed apart, and makes nothing worse."""
     pager: str | None = None
     """Whom it pages where it is on its own: by its route, else by its service. None where nobody kept it."""
+    unlisted: int = 0
+    """How many alerts of its group its sender left out beside it, in its newest report."""
 
 
 @dataclass(frozen=True, slots=True)

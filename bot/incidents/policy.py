@@ -22,16 +22,18 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from bot.alerts.alert import Alert
+from bot.alerts.alert import Alert, ChangeKind
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
+from bot.alerts.changes import kind_of as kind_of_change
 from bot.alerts.flapping import Flapping
 from bot.alerts.limits import Rate, rate
 from bot.alerts.matching import Flood, Grouping
 from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
 from bot.alerts.registry import sources
-from bot.alerts.routing import DAYS, FIELDS, Hours, Matcher, Outcome, Route, choose_route, severity_of, wrong_with
+from bot.alerts.routing import DAYS, FIELDS, MAPS, Hours, Matcher, Outcome, Route, choose_route, severity_of, wrong_with
+from bot.alerts.sources import generic
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
@@ -217,19 +219,22 @@ CHANNEL_WORDS = ("prefix", "number", "title", "service", "severity")
 def _known_fields(match: dict[str, Any] | None) -> dict[str, Any] | None:
     if match is None:
         return None
-    unknown = sorted(set(match) - {*FIELDS, "labels"})
+    unknown = sorted(set(match) - {*FIELDS, *MAPS})
     if unknown:
-        raise ValueError(f"cannot match on {', '.join(unknown)}; known are {', '.join(FIELDS)} and labels")
-    if not isinstance(match.get("labels", {}), dict):
-        raise ValueError("labels must be a map of label to pattern")
+        near = get_close_matches(unknown[0].lower(), (*FIELDS, *MAPS), n=1)
+        meant = f"did you mean {near[0]}? Known" if near else "known"
+        raise ValueError(f"cannot match on {', '.join(unknown)}; {meant} are {', '.join(FIELDS)}, {' and '.join(MAPS)}")
+    for name in MAPS:
+        if not isinstance(match.get(name, {}), dict):
+            raise ValueError(f"{name} must be a map of {name.removesuffix('s')} to pattern")
     return match
 
 
 def _patterns_only(match: dict[str, Any] | None) -> dict[str, Any] | None:
     if match is None:
         return None
-    fields = {name: value for name, value in match.items() if name != "labels"}
-    for name, value in {**fields, **match.get("labels", {})}.items():
+    fields = {name: value for name, value in match.items() if name not in MAPS}
+    for name, value in (*fields.items(), *(pair for one in MAPS for pair in match.get(one, {}).items())):
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(one, str | int | float) for one in values):
             raise ValueError(f"{name}: expected a pattern or a list of patterns")
@@ -242,8 +247,9 @@ def _patterns_only(match: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _matcher(match: Mapping[str, Any]) -> Matcher:
-    fields = {name: _patterns(value) for name, value in match.items() if name != "labels"}
-    return Matcher(fields, {name: _patterns(value) for name, value in match.get("labels", {}).items()})
+    fields = {name: _patterns(value) for name, value in match.items() if name not in MAPS}
+    labels, annotations = ({name: _patterns(value) for name, value in match.get(one, {}).items()} for one in MAPS)
+    return Matcher(fields, labels, annotations)
 
 
 def _whole_days(days: tuple[str, ...]) -> tuple[str, ...]:
@@ -405,14 +411,15 @@ class HeartbeatRule(Strict):
 
 
 class MaintenanceRule(Strict):
-    """When alerts that fit `match` are quiet: once, `from` a day and an hour `until` another; or on `days` of each week,
-    `from` an hour `to` another, over midnight where that is the earlier one. By the clock in `zone`, or in the team's.
+    """When alerts that fit `match`, and not `unless`, are quiet: once, `from` a day and an hour `until` another; or on `days` of
+    each week, `from` an hour `to` another, over midnight where that is the earlier one. By the clock in `zone`, or the team's.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     name: str = Field(min_length=1, max_length=100)
     match: dict[str, Any]
+    unless: dict[str, Any] | None = None
     reason: str = Field(min_length=1)
     zone: str | None = None
     days: Words = DAYS
@@ -420,8 +427,8 @@ class MaintenanceRule(Strict):
     end: time = Field(default=time(0), alias="to")
     until: datetime | time | None = None
 
-    _known_fields = field_validator("match")(_known_fields)
-    _patterns_only = field_validator("match")(_patterns_only)
+    _known_fields = field_validator("match", "unless")(_known_fields)
+    _patterns_only = field_validator("match", "unless")(_patterns_only)
     _known_days = field_validator("days")(_whole_days)
     _known_zone = field_validator("zone")(_known_zone)
     _two_digits = field_validator("end", mode="before")(_two_digits)
@@ -429,9 +436,16 @@ class MaintenanceRule(Strict):
     @field_validator("match")
     @classmethod
     def _names_something(cls, match: dict[str, Any]) -> dict[str, Any]:
-        if not match or match == {"labels": {}}:
+        if not match or not any(value != {} for value in match.values()):
             raise ValueError("an empty match would keep every alert quiet; name what is worked on, such as a service")
         return match
+
+    @field_validator("unless")
+    @classmethod
+    def _leaves_something(cls, unless: dict[str, Any] | None) -> dict[str, Any] | None:
+        if unless is not None and not any(value != {} for value in unless.values()):
+            raise ValueError("an empty `unless` leaves everything out; say what is not to be quiet, or take it away")
+        return unless
 
     @field_validator("start", "until", mode="before")
     @classmethod
@@ -473,7 +487,7 @@ class MaintenanceRule(Strict):
             when = Once.by_the_clock(self.start, self.until, zone)
         else:
             when = Hours(zone, frozenset(DAYS.index(one) for one in self.days), self.start, self.end)
-        return Window(self.name, _matcher(self.match), self.reason, when)
+        return Window(self.name, _matcher(self.match), self.reason, when, None if self.unless is None else _matcher(self.unless))
 
 
 class GroupingRule(Groups):
@@ -498,6 +512,21 @@ class StormRule(Strict):
     most: int = Field(default=18, ge=1, le=1000)
     in_all: int = Field(default=60, ge=1, le=10_000)
     within: Span = timedelta(hours=1)
+
+
+def _known_places(mapping: dict[str, str]) -> dict[str, str]:
+    known = ("alerts", *generic.NAMES)
+    for name, path in mapping.items():
+        if name not in known:
+            near = get_close_matches(name.lower(), known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            raise ValueError(f"an alert has no field {name!r} to map; {meant}")
+        if not path.strip():
+            raise ValueError(f"{name}: write where it stands in the body, like job.name, or a word with = before it")
+    for one in map(str.strip, mapping.get("kind", "").split("||")):
+        if one.startswith(generic.WORD) and kind_of_change(one.removeprefix(generic.WORD)) is None:
+            raise ValueError(f"kind: {one.removeprefix(generic.WORD)!r} is no kind of change; it is one of {', '.join(ChangeKind)}")
+    return mapping
 
 
 PAGER_SOURCE = "pagerduty"
@@ -652,8 +681,8 @@ class Policy(Strict):
     flapping: FlappingRule = FlappingRule()
     paging: PagingRule = PagingRule()
     reopen: ReopenRule = ReopenRule()
-    generic: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """For each route of the generic source: normalised field -> where it stands in the body."""
+    generic: dict[str, Annotated[dict[str, str], AfterValidator(_known_places)]] = Field(default_factory=dict)
+    """For each route of the generic source: normalised field -> where it stands in the body, or `=word`."""
     traces: str = ""
     """Where the tracer shows a trace, with {trace_id} in it."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bot.alerts.alert import EMPTY
 from bot.alerts.alert import Severity as AlertSeverity
-from bot.alerts.routing import Matcher, Outcome, Route, fits, is_plain, with_earlier
+from bot.alerts.routing import SEVERAL, Matcher, Outcome, Route, fits, is_plain, with_earlier
 from bot.incidents.incident import Incident, Severity
 from bot.incidents.policy import Policy
 
@@ -32,7 +32,8 @@ def sev1_under(match: Matcher, open_sev1: Sequence[Incident], policy: Policy) ->
 
 
 def _severities(match: Matcher) -> Iterator[AlertSeverity]:
-    return (one for one in AlertSeverity if fits(one.value, match.fields.get("severity", ANY)))
+    left_out = match.but_fields.get("severity", ())
+    return (one for one in AlertSeverity if fits(one.value, match.fields.get("severity", ANY)) and not fits(one.value, left_out))
 
 
 def _routes_to_sev1(match: Matcher, severity: AlertSeverity, policy: Policy) -> Iterator[str]:
@@ -57,11 +58,33 @@ def _may_take(route: Route, match: Matcher, severity: AlertSeverity, policy: Pol
         return False
     if route.unless is not None and _is_covered(route.unless, match, severity, policy):
         return False
+    if _is_left_out(route, match, policy):
+        return False
     if "service" in match.fields and not _services_meet(route, match, policy):
         return False
     fields = ((one, match.fields[name]) for name, one in route.match.fields.items() if name in match.fields and name != "service")
     labels = ((one, match.labels[name]) for name, one in route.match.labels.items() if name in match.labels)
-    return all(_meet(*both) for both in (*fields, *labels))
+    noted = ((one, match.annotations[name]) for name, one in route.match.annotations.items() if name in match.annotations)
+    return all(_meet(*both) for both in (*fields, *labels, *noted))
+
+
+def _is_left_out(route: Route, match: Matcher, policy: Policy) -> bool:
+    """Whether the silence itself leaves out whatever takes the route, as far as words can tell.
+
+    Under which service an alert comes is what the route says that takes it: one that goes on does not, and one that names a
+    service of its own says nothing by what it matches.
+    """
+    left_out, is_taker = match.but_fields.get("service", ()), not route.goes_on
+    if is_taker and route.service is not None and fits(route.service, left_out):
+        return True
+    fields = [
+        (route.match.fields.get(name, ()), left) for name, left in match.but_fields.items() if name not in ("service", *SEVERAL)
+    ]
+    labels = [(route.match.labels.get(name, ()), left) for name, left in match.but_labels.items()]
+    named = route.match.fields.get("service", ()) if is_taker and route.service is None else ()
+    if named and left_out and _all_fit(named, left_out, policy.aliases()):
+        return True
+    return any(bool(asked) and _all_fit(asked, left) for asked, left in (*fields, *labels))
 
 
 def _services_meet(route: Route, match: Matcher, policy: Policy) -> bool:
@@ -95,7 +118,8 @@ def _is_covered(matcher: Matcher, match: Matcher, severity: AlertSeverity, polic
         for name, patterns in matcher.fields.items()
     )
     labels = (_all_fit(match.labels.get(name, ANY), patterns) for name, patterns in matcher.labels.items())
-    return all(fields) and all(labels)
+    noted = (_all_fit(match.annotations.get(name, ANY), patterns) for name, patterns in matcher.annotations.items())
+    return all(fields) and all(labels) and all(noted)
 
 
 def _words_of(name: str, match: Matcher, policy: Policy) -> Sequence[str]:
@@ -130,6 +154,8 @@ def _may_fit(incident: Incident, match: Matcher, policy: Policy) -> bool:
     """Whether an alert of an open incident may fit, as far as the incident knows them; one that was declared has a service."""
     services = {alias for alias, own in policy.aliases().items() if own == incident.service} | {incident.service}
     if incident.service is not None and not any(fits(str(one), match.fields.get("service", ANY)) for one in services):
+        return False
+    if incident.service is not None and fits(incident.service, match.but_fields.get("service", ())):
         return False
     if not incident.alerts:
         return incident.service is not None

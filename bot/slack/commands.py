@@ -40,6 +40,8 @@ SUBS = (
         "update Orders fail for a third of users; rolling back. next 15m", ("say", "post"), takes_text=True),
     Sub("timeline", "timeline [INC-7]", "what happened so far", "timeline", ("history", "events")),
     Sub("alerts", "alerts [INC-7]", "every alert of it, the worst first, and how often each fired", "alerts", ("alarms",)),
+    Sub("changes", "changes [INC-7 | service]", "what was changed before it began, or of a service in a day", "changes checkout",
+        ("deploys", "deployments", "changelog")),
     Sub("who", "who [INC-7]", "who was paged, who is on it, who has which role, who is on call", "who",
         ("oncall", "on-call", "people")),
     Sub("list", "list", "the open incidents", "list", ("ls", "all")),

@@ -13,6 +13,7 @@ from typing import Any
 from bot.digest import Digest
 from bot.errors import Refused
 from bot.handle import Door, Outcome
+from bot.incidents.changes import OF_THE_SERVICE, before_the_start
 from bot.incidents.incident import Incident, Role, Severity, Status, number_in
 from bot.incidents.inputs import (
     Acknowledge,
@@ -43,12 +44,14 @@ from bot.runbooks import Runbook
 from bot.slack import commands, ids, silencing
 from bot.slack.commands import Request, Unknown
 from bot.slack.views import answers, forms
+from bot.slack.views import changes as change_views
 from bot.slack.views import silences as silence_views
 from bot.slack.views.blocks import Message, View, context, link, said, section
+from bot.slack.views.card import started_at
 from bot.slack.views.text import as_typed, clean, defused, escape, fit, reason
 from bot.store import Store
 
-LOOKS = frozenset({"help", "list", "who", "timeline", "alerts", "runbook", "silences"})
+LOOKS = frozenset({"help", "list", "who", "timeline", "alerts", "changes", "runbook", "silences"})
 """What guests of the workspace may do: look, as far as the buttons let them."""
 MOST_NAMED = 5
 """Open incidents that are named where it is not clear which is meant."""
@@ -92,7 +95,7 @@ class Desk:
         self._subs: dict[str, Callable[[Request, Asker], Reply]] = {
             "declare": self._declare, "ack": self._simple(Acknowledge), "escalate": self._simple(Escalate),
             "page": self._page, "sev": self._sev, "status": self._status, "role": self._role, "note": self._note,
-            "update": self._update, "timeline": self._timeline, "alerts": self._alerts, "who": self._who,
+            "update": self._update, "timeline": self._timeline, "alerts": self._alerts, "changes": self._changes, "who": self._who,
             "list": self._list, "merge": self._merge, "split": self._split, "resolve": self._resolve,
             "reopen": self._reopen, "cancel": self._cancel,
             "close": self._simple(Close), "postmortem": self._postmortem, "runbook": self._runbook,
@@ -281,6 +284,26 @@ class Desk:
     def _alerts(self, request: Request, asker: Asker) -> Reply:
         return Reply(self._alerts_of(self._meant(request.number, asker, only_open=False), 0))
 
+    def _changes(self, request: Request, asker: Asker) -> Reply:
+        """Before the start of the incident that is named, or whose channel this is; else of a service, or of all, in a day."""
+        now, words = self._now(), [re.sub(r"(?i)^service[:=]", "", word) for word in request.words]
+        if request.number is None and (words or self._store.incident_in_channel(asker.channel) is None):
+            return Reply(self._changes_lately(" ".join(words), now))
+        incident = self._meant(request.number, asker, only_open=False)
+        start = started_at(incident)
+        found = before_the_start(
+            self._store.changes_before(incident.service, start), incident.service, start, change_views.MOST_LISTED
+        )
+        return Reply(change_views.before(incident, found, start, now, is_told=self._store.is_told_of_changes(now)))
+
+    def _changes_lately(self, named: str, now: datetime) -> Message:
+        aliases = self._policy().aliases()
+        service = aliases.get(named.lower(), named) or None
+        found, total = self._store.changes_since(now - OF_THE_SERVICE, service, change_views.MOST_LISTED)
+        is_unknown = service is not None and not total and named.lower() not in aliases
+        hint = commands.likely(named, aliases) if is_unknown else ""
+        return change_views.lately(service, found, total, now, is_told=self._store.is_told_of_changes(now), hint=hint)
+
     def _who(self, request: Request, asker: Asker) -> Reply:
         try:
             incident = self._meant(request.number, asker, only_open=False)
@@ -310,7 +333,23 @@ class Desk:
                 raise Refused(f"Confirm it by its number, `{self._command} silence confirm 3`, or with nothing behind it.")
             return self._handled(ConfirmSilence(number=number, by=asker.person), asker)
         wish = silencing.read(request.text)
-        return self._handled(SilenceAlerts(match=wish.match, lasts=wish.lasts, reason=wish.reason, by=asker.person), asker)
+        hint = self._unheard(wish)
+        outcome = self._door.handle(
+            SilenceAlerts(match=wish.match, lasts=wish.lasts, reason=wish.reason, by=asker.person), once=asker.once
+        )
+        return Reply(self.answer(outcome, hint), is_repeat=outcome.was_handled)
+
+    def _unheard(self, wish: silencing.Wish) -> str:
+        """That a service is silenced of which nothing was ever heard; empty where something was."""
+        aliases = self._policy().aliases()
+        in_routes = [one for route in self._policy().built_routes() for one in route.match.fields.get("service", ())]
+        unknown = silencing.services_but(wish.match, (*aliases, *aliases.values(), *in_routes))
+        unheard = silencing.services_but(wish.match, self._store.services_heard()) if unknown else ()
+        named = next((one for one in unknown if one in unheard), None)
+        if named is None:
+            return ""
+        likely = commands.likely(named, aliases)
+        return f" No alert has come under a service {defused(named[:60])} so far, and the catalogue has none.{likely}"
 
     def _silences(self, request: Request, asker: Asker) -> Reply:
         now, windows = self._now(), self._policy().windows()
@@ -505,10 +544,10 @@ class Desk:
         outcome = self._door.handle(input, once=asker.once)
         return Reply(self.answer(outcome), is_repeat=outcome.was_handled)
 
-    def answer(self, outcome: Outcome) -> Message:
-        """What to tell who asked, as a message."""
+    def answer(self, outcome: Outcome, hint: str = "") -> Message:
+        """What to tell who asked, as a message; with a hint behind it, if there is one."""
         below = silence_views.below_the_answer(outcome.decision.silence)
-        return said(reason(self.sentence(outcome), self._command), below)
+        return said(reason(f"{self.sentence(outcome)}{hint}", self._command), below)
 
     def refusal(self, error: Refused) -> Message:
         """Why not, as a message."""

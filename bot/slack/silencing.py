@@ -1,12 +1,12 @@
 """What `/incident silence …` asks for: matchers, how long, and why. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 
-from bot.alerts.routing import FIELDS, REGEX, WORDS, Matcher, is_plain, wrong_with
+from bot.alerts.routing import FIELDS, REGEX, WORDS, Matcher, fits, is_plain, wrong_with
 from bot.errors import Refused
 from bot.slack.views.text import defused
 
@@ -17,7 +17,7 @@ PATTERN = re.compile(r'(?:[^|,"]|"[^"]*")+')
 LENGTH = re.compile(r"(?i)(?:\d{1,6}(?:s|m|min|h|d|w)){1,5}")
 PART = re.compile(r"(?i)(\d+)(s|min|m|h|d|w)")
 SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
-LABEL = re.compile(r"(?i)labels?\.(.+)")
+LABEL = re.compile(r"(?i)(label|annotation)s?\.(.+)")
 CURLY = str.maketrans("“”„‟«»", '""""""')
 """Some keyboards make these of straight quotes."""
 LINKED = re.compile(r"<((?:https?://|mailto:)[^|>\s]*)(?:\|([^>]*))?>")
@@ -38,8 +38,7 @@ class Wish:
 def read(text: str) -> Wish:
     """What is to be silenced, for how long, and why. Raises `Refused` with what is missing, or wrong."""
     text = LINKED.sub(lambda found: found[2] or found[1], text).translate(CURLY)
-    fields: dict[str, tuple[str, ...]] = {}
-    labels: dict[str, tuple[str, ...]] = {}
+    parts: dict[str, dict[str, tuple[str, ...]]] = {}
     lasts: timedelta | None = None
     reason = ""
     for token in TOKEN.finditer(text):
@@ -49,11 +48,18 @@ def read(text: str) -> Wish:
         elif (found := MATCHER.fullmatch(word)) is not None:
             if text[token.end() :].startswith('"'):
                 raise Refused('A quote is opened and not closed: write `title="Disk full"`.')
-            _add(found[1], found[2], found[3], fields, labels)
+            _add(found[1], found[2], found[3], parts)
         elif word.lower() not in FOR:
             reason = text[token.start() :].strip()
             break
-    return _whole(Matcher(fields, labels), lasts, reason)
+    return _whole(Matcher(**parts), lasts, reason)
+
+
+def services_but(match: Matcher, known: Iterable[str]) -> tuple[str, ...]:
+    """The services that a silence names and none of those known is; of an expression nothing is said."""
+    names = tuple(known)
+    wanted = match.fields.get("service", ())
+    return tuple(one for one in wanted if not one.startswith(REGEX) and not any(fits(name, (one,)) for name in names))
 
 
 def number_of(words: Sequence[str]) -> int | None:
@@ -63,11 +69,15 @@ def number_of(words: Sequence[str]) -> int | None:
 
 
 def _whole(match: Matcher, lasts: timedelta | None, reason: str) -> Wish:
-    if not match.fields and not match.labels:
+    if match == Matcher():
         raise Refused(f"Which alerts? A silence needs at least one matcher, such as `service=checkout`: {EXAMPLE}")
-    patterns = [one for many in (*match.fields.values(), *match.labels.values()) for one in many]
-    if all(set(one) <= {"*"} for one in patterns):
-        raise Refused("That fits every alert there is. Name what is to be quiet, such as `service=checkout`.")
+    wanted = [one for part in (match.fields, match.labels, match.annotations) for many in part.values() for one in many]
+    left_out = [one for part in (match.but_fields, match.but_labels, match.but_annotations) for many in part.values() for one in many]
+    if any(set(one) <= {"*"} for one in left_out):
+        raise Refused("`!=*` leaves every alert out: nothing would be quiet. Name what is to be left out.")
+    if all(set(one) <= {"*"} for one in wanted):
+        but, too = (f", but for what you leave out ({defused(match.said)})", ", too") if left_out else ("", "")
+        raise Refused(f"That fits every alert there is{but}. Name what is to be quiet{too}, such as `service=checkout`.")
     if lasts is None:
         first = reason.split(maxsplit=1)[0] if reason else ""
         if first.isdigit():
@@ -78,19 +88,23 @@ def _whole(match: Matcher, lasts: timedelta | None, reason: str) -> Wish:
     return Wish(match, lasts, reason)
 
 
-def _add(name: str, sign: str, value: str, fields: dict[str, tuple[str, ...]], labels: dict[str, tuple[str, ...]]) -> None:
-    if sign in ("!=", "!~"):
-        raise Refused(f"A silence has no `{sign}`: say what is to be quiet, not what is not. `{name}=a|b` is either of two.")
-    if sign == "=~":
+def _add(name: str, sign: str, value: str, found: dict[str, dict[str, tuple[str, ...]]]) -> None:
+    """Add a matcher to those found so far, by the name of the part of a `Matcher` that it belongs to."""
+    is_left_out = sign.startswith("!")
+    if sign in ("=~", "!~"):
         value = value if value.startswith(REGEX) else f"{REGEX}{value}"
-    as_label = LABEL.fullmatch(name)
+    in_a_map = LABEL.fullmatch(name)
     field = name.lower()
-    into, key = (labels, as_label[1]) if as_label else (fields, field) if field in FIELDS else (labels, name)
-    if into is labels and not as_label:
+    if in_a_map:
+        part, key = f"{in_a_map[1].lower()}s", in_a_map[2]
+    else:
+        part, key = ("fields", field) if field in FIELDS else ("labels", name)
+    if part == "labels" and not in_a_map:
         _refuse_misspelt(name)
+    into = found.setdefault(f"but_{part}" if is_left_out else part, {})
     if key in into:
-        raise Refused(f"{key} stands here twice. Several patterns are written `{key}=one|other`.")
-    into[key] = _patterns(key, value, is_field=into is fields)
+        raise Refused(f"{key} stands here twice. Several patterns are written `{key}{'!' if is_left_out else ''}=one|other`.")
+    into[key] = _patterns(key, value, is_field=part == "fields")
 
 
 def _refuse_misspelt(name: str) -> None:

@@ -1,10 +1,10 @@
 """The alerts of an incident by their own rows: counted, and listed a page at a time, the worst first."""
 
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from bot.incidents.holdings import HeldAlert, Share
 from bot.incidents.incident import Severity
-from bot.store.tables import alerts
+from bot.store.tables import alerts, incidents
 
 UNGRADED = "SEV9"
 WORST: ColumnElement[str] = func.coalesce(alerts.c.severity, UNGRADED)
@@ -45,3 +45,10 @@ def page(connection: Connection, incident: int, number: int, size: int) -> tuple
 
 def _graded(severity: str | None) -> Severity | None:
     return Severity(severity) if severity else None
+
+
+def services(connection: Connection) -> tuple[str, ...]:
+    """Every service that an alert has come under, but for those of private incidents."""
+    theirs = select(incidents.c.number).where(incidents.c.private)
+    known = alerts.c.service.is_not(None), or_(alerts.c.incident.is_(None), alerts.c.incident.not_in(theirs))
+    return tuple(connection.scalars(select(alerts.c.service).where(*known).distinct().order_by(alerts.c.service)))

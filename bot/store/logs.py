@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from sqlalchemy import Row as SqlRow
 
 from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
@@ -27,13 +26,10 @@ COUNTED = (Severity.CRITICAL, Severity.UNKNOWN)
 
 
 def save_change(connection: Connection, told: ChangeRecord) -> None:
-    """Remember a change. News that is older than what is known keeps its start only."""
+    """Remember a change, with the start of what is known of it."""
     one = changes.c.source == told.source, changes.c.identity == told.identity
     row = connection.execute(select(changes).where(*one)).first()
-    if row is not None:
-        known = _change(row)
-        newer = told if told.at >= known.at else known
-        told = replace(newer, first_at=min(known.first_at, told.first_at))
+    told = told.after(None if row is None else _change(row))
     upsert(connection, changes, [_values(told) | {"kind": told.kind.value, "state": told.state.value}], ("source", "identity"))
 
 
@@ -59,9 +55,33 @@ def changes_before(connection: Connection, service: str | None, at: datetime) ->
     return tuple(_change(row) for row in rows)
 
 
+def changes_since(
+    connection: Connection, since: datetime, service: str | None, limit: int, states: Sequence[ChangeState] = ()
+) -> tuple[tuple[ChangeRecord, ...], int]:
+    """At most `limit` changes since then, the newest first, and how many there are; only of what is named."""
+    wanted: list[ColumnElement[bool]] = [changes.c.first_at >= since]
+    wanted += [changes.c.service == service] if service is not None else []
+    wanted += [changes.c.state.in_([one.value for one in states])] if states else []
+    rows = connection.execute(select(changes).where(*wanted).order_by(changes.c.first_at.desc(), changes.c.id.desc()).limit(limit))
+    total = connection.scalar(select(func.count()).select_from(changes).where(*wanted)) or 0
+    return tuple(_change(row) for row in rows), total
+
+
 def is_told_of_changes(connection: Connection, by: datetime) -> bool:
     """Whether anybody had told of a change by then."""
     return connection.execute(select(changes.c.id).where(changes.c.first_at <= by).limit(1)).first() is not None
+
+
+def findings_in(
+    connection: Connection, states: Sequence[FindingState], service: str | None, severities: Sequence[Severity], limit: int
+) -> tuple[tuple[FindingRecord, ...], int]:
+    """At most `limit` findings in these states, the oldest first, and how many there are; only of what is named."""
+    wanted: list[ColumnElement[bool]] = [findings.c.state.in_([one.value for one in states])]
+    wanted += [findings.c.service == service] if service is not None else []
+    wanted += [findings.c.severity.in_([one.value for one in severities])] if severities else []
+    rows = connection.execute(select(findings).where(*wanted).order_by(findings.c.created_at, findings.c.fingerprint).limit(limit))
+    total = connection.scalar(select(func.count()).select_from(findings).where(*wanted)) or 0
+    return tuple(_finding(row) for row in rows), total
 
 
 def open_findings(connection: Connection) -> tuple[FindingRecord, ...]:

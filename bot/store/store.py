@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
+from bot.alerts.alert import ChangeState, FindingState
+from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.quiet import Kept, Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Lane
@@ -207,12 +209,24 @@ class Store:
         with reading(self.engine) as connection:
             return holdings.page(connection, number, page, size)
 
+    def services_heard(self) -> tuple[str, ...]:
+        """Every service that an alert has ever come under."""
+        with reading(self.engine) as connection:
+            return holdings.services(connection)
+
     # --- changes and findings -----------------------------------------------------------------
 
     def changes_before(self, service: str | None, at: datetime) -> tuple[ChangeRecord, ...]:
         """The changes that may have to be shown for an incident that began then, newest first."""
         with reading(self.engine) as connection:
             return logs.changes_before(connection, service, at)
+
+    def changes_since(
+        self, since: datetime, service: str | None, limit: int, states: Sequence[ChangeState] = ()
+    ) -> tuple[tuple[ChangeRecord, ...], int]:
+        """The newest changes since then, of one service or of all, and how many there are."""
+        with reading(self.engine) as connection:
+            return logs.changes_since(connection, since, service, limit, states)
 
     def is_told_of_changes(self, by: datetime) -> bool:
         """Whether anybody had told of a change by then."""
@@ -233,6 +247,13 @@ class Store:
         """The silences in force and those that ended within a day, newest first, and what each kept quiet."""
         with reading(self.engine) as connection:
             return tuple((one, silences.kept_by(connection, one)) for one in silences.lately(connection, now))
+
+    def findings_in(
+        self, states: Sequence[FindingState], service: str | None, severities: Sequence[AlertSeverity], limit: int
+    ) -> tuple[tuple[FindingRecord, ...], int]:
+        """The oldest security findings in these states, of one service or of all, and how many there are."""
+        with reading(self.engine) as connection:
+            return logs.findings_in(connection, states, service, severities, limit)
 
     def open_findings(self) -> tuple[FindingRecord, ...]:
         """The security findings that are neither fixed nor dismissed, oldest first."""

@@ -297,3 +297,23 @@ def test_what_keeps_it_quiet_says_until_when():
 )
 def test_a_window_is_said_with_its_zone(when, said):
     assert when.said == said
+
+
+def test_a_window_and_a_silence_leave_out_what_they_say():
+    but_eu = replace(window(), unless=Matcher(labels={"region": ("eu",), "tier": ("1",)}))
+    eu, half = alert(labels={"region": "eu", "tier": "1"}), alert(labels={"region": "eu"})
+
+    assert quiet(eu, windows=(but_eu,)) is None
+    assert quiet(half, windows=(but_eu,)) == "maintenance/nightly"
+    assert but_eu.said == "service=checkout; unless region=eu, tier=1"
+    but = replace(silence(), match=Matcher({"service": ("checkout",)}, but_labels={"region": ("eu",), "tier": ("1",)}))
+    assert quiet(half, but) is None
+    assert quiet(alert(labels={"region": "us"}), but) == "silence/3"
+
+
+def test_a_service_that_a_silence_leaves_out_is_meant_by_any_of_its_names():
+    match = Matcher({"severity": ("critical",)}, but_fields={"service": ("checkout",)})
+
+    assert quiet(alert(service="cart"), silence(match=match), service="checkout") is None
+    assert quiet(alert(service="checkout"), silence(match=match), service="payments") is None
+    assert quiet(alert(service="search"), silence(match=match), service="search") == "silence/3"

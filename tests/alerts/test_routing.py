@@ -1,13 +1,14 @@
 """Which route takes an alert: patterns of every kind, what is left out, hours in a zone, routes that go on."""
 
+from dataclasses import fields
 from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from bot.alerts.alert import Kind, Status
+from bot.alerts.alert import Alert, Change, ChangeKind, ChangeState, FindingState, Kind, Link, SecurityFinding, Status
 from bot.alerts.alert import Severity as AlertSeverity
-from bot.alerts.routing import FIELDS, Hours, Matcher, Outcome, Route, choose_route, field_of, wrong_with
+from bot.alerts.routing import FIELDS, MAPS, Hours, Matcher, Outcome, Route, choose_route, field_of, wrong_with
 from bot.errors import Broken
 from bot.incidents.policy import read
 from tests.builders import NOON, alert
@@ -53,6 +54,83 @@ def test_what_is_no_expression_is_named_with_its_line(pattern):
     assert wrong_with(pattern)
     with pytest.raises(Broken, match=r":3: routes\.0\.match: .*is no regular expression"):
         read(f"routes:\n  - name: x\n    match: {{service: '{pattern}'}}")
+
+
+# --- what only some alerts have ----------------------------------------------------------------
+
+
+FOUND = SecurityFinding(
+    state=FindingState.OPEN, rule="js/sql-injection", identifiers=("CVE-2026-1", "GHSA-1"), package="log4j-core", fixed_in="2.17.1",
+    is_reopened=True,
+)  # fmt: skip
+MADE = Change(identity="7", kind=ChangeKind.ROLLBACK, state=ChangeState.FAILED, sha="a1b2", ref="main", version="2.4", by="ana")
+WHOLE = alert(
+    finding=FOUND,
+    change=MADE,
+    annotations={"team": "payments"},
+    occurrence="run-7",
+    truncated_count=3,
+    defaults=("title", "started_at"),
+    links=(Link("runbook", "https://wiki.example.com/a"), Link("logs", "https://logs.example.com/b")),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "fits"),
+    [
+        ("finding.package", "log4j*", True), ("finding.rule", "js/*", True), ("finding.state", "open", True),
+        ("finding.identifier", "GHSA-1", True), ("finding.identifier", "re:^CVE-2026-", True),
+        ("finding.identifier", "CVE-2027-1", False),
+        ("finding.fixable", "true", True), ("finding.fixable", "false", False), ("finding.fixed_in", "2.17*", True),
+        ("finding.reopened", "true", True), ("finding.reason", "re:.", False),
+        ("change.kind", "rollback", True), ("change.state", "failed", True), ("change.sha", "a1*", True),
+        ("change.ref", "main", True),
+        ("change.version", "2.4", True), ("change.by", "ben", False),
+        ("occurrence", "run-*", True), ("truncated", "true", True), ("links", "*logs.example.com*", True),
+        ("links", "*x.com*", False),
+        ("filled_in", "started_at", True), ("filled_in", "severity", False),
+    ],
+)  # fmt: skip
+def test_whatever_an_alert_may_have_can_be_asked_for(name, pattern, fits):
+    assert (Matcher({name: (pattern,)}).misfit(WHOLE, "main") == "") is fits
+    assert bool(Matcher(but_fields={name: (pattern,)}).misfit(WHOLE, "main")) is fits
+    plain = Matcher({name: (pattern,)}).misfit(alert(), "main")
+    assert (f"{name} is missing" in plain) is name.startswith(("finding.", "change.", "occurrence", "links", "filled_in"))
+
+
+def test_every_normalised_field_of_an_alert_can_be_matched():
+    apart = {"started_at", "ended_at", "changed_at", "restarts", "attributes"}
+    named = {"truncated_count": "truncated", "defaults": "filled_in"}
+    simple = {named.get(one.name, one.name) for one in fields(Alert)} - apart - {"finding", "change", *MAPS}
+    findings = {f"finding.{one.name}" for one in fields(SecurityFinding)} - {"finding.created_at"}
+
+    assert simple <= set(FIELDS)
+    assert {one.replace("is_", "").replace("identifiers", "identifier") for one in findings} <= set(FIELDS)
+    assert {f"change.{one.name}" for one in fields(Change)} - {"change.identity", "change.description"} <= set(FIELDS)
+
+
+def test_an_annotation_is_matched_as_a_label_is():
+    assert Matcher(annotations={"team": ("pay*",)}).misfit(WHOLE, "main") == ""
+    assert Matcher(annotations={"team": ("web",)}).misfit(WHOLE, "main") == "annotation team is payments, not web"
+    assert Matcher(but_annotations={"team": ("pay*",)}).misfit(WHOLE, "main") == "annotation team is payments, which is left out"
+    assert Matcher(annotations={"team": ("a",)}, but_labels={"b": ("c",)}).said == "annotation.team=a, b!=c"
+
+
+@pytest.mark.parametrize(
+    ("match", "takes"),
+    [({"severity": ("critical",)}, False), ({"kind": ("security_finding",)}, True), ({"finding.package": ("log4j*",)}, True)],
+)
+def test_a_route_that_asks_for_what_only_a_finding_has_means_findings(match, takes):
+    found = alert(kind=Kind.SECURITY_FINDING, severity=AlertSeverity.CRITICAL, finding=FOUND)
+    route = Route("opens", Matcher(match), Outcome.OPEN)
+
+    assert (chosen(route, one=found) is route) is takes
+
+
+def test_a_route_for_findings_after_one_that_takes_the_rest_is_got_to():
+    read("routes:\n  - name: all\n  - name: holes\n    match: {finding.fixable: 'true'}\n")
+    with pytest.raises(Broken, match="no alert gets here"):
+        read("routes:\n  - name: all\n  - name: later\n    match: {kind: alert}\n")
 
 
 # --- what is left out -------------------------------------------------------------------------
@@ -203,7 +281,14 @@ def test_a_policy_says_all_of_it():
         ("hours: {days: [someday]}", "hours.days: days are monday"),
         ("hours: {days: [m]}", "hours.days: days are monday"),
         ("hours: {from: nine}", "hours.from"),
-        ("unless: {colour: red}", "cannot match on colour"),
+        ("unless: {colour: red}", "cannot match on colour; known are source, route, severity"),
+        ("match: {servce: a}", "cannot match on servce; did you mean service? Known are source, route"),
+        ("match: {annotation: {a: b}}", "did you mean annotations?"),
+        ("match: {finding.pkg: a}", "cannot match on finding.pkg; did you mean finding."),
+        ("match: {annotations: a}", "annotations must be a map of annotation to pattern"),
+        ("match: {annotations: {a: 're:('}}", "is no regular expression"),
+        ("match: {finding.state: opne}", "finding.state is never 'opne'; did you mean open?"),
+        ("match: {change.kind: deploy}", "change.kind is never 'deploy'; did you mean deployment?"),
         ("unless: {service: 're:('}", "is no regular expression"),
         ("roles: {commander: '@ana'}", "Slack user id, such as U0ANA0001, not '@ana'"),
         ("roles: {hero: U0ANA0001}", "roles.hero"),

@@ -6,7 +6,7 @@ from bot.commands.parser import build, documented
 
 NAMES = (
     "serve", "web", "worker", "migrate", "check", "explain", "send", "import", "export", "metrics", "digest", "postmortem",
-    "runbooks", "sources", "manifest", "inbox", "outbox", "policy",
+    "runbooks", "sources", "manifest", "inbox", "outbox", "policy", "changes", "findings",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ TYPED = (
     "", "help", "help page", "list", "who", "timeline", "runbook", "metrics", "digest", "list of nonsense", "tiemline",
     "note CDN serves the old bundle", "sev 2", "sev 9", "status identified a bad deploy", "status confused",
     "role commander me", "role king @ben", "page @ben", "page payments", "page web", "page nothing-we-know", "page @nobody",
-    "update Rolling back. next 15m", "merge INC-1 into INC-99", "postmortem short", "cancel because",
+    "update Rolling back. next 15m", "merge INC-1 into INC-99", "postmortem short", "cancel because", "changes", "changes web",
 )  # fmt: skip
 FORMS = ("declare", "page", "sev", "status", "role", "note", "update", "merge")
 KEY = "sandboxplatform_________________"

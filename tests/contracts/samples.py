@@ -5,9 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from bot.alerts.alert import ChangeKind, ChangeState
 from bot.alerts.quiet import NOTHING_KEPT, Kept, Once, Silence, Still, Window
 from bot.alerts.routing import Matcher
 from bot.digest import Digest, Row
+from bot.incidents.changes import ChangeRecord
 from bot.incidents.effects import AnnounceAlert, AnnounceSilence, RaiseAlarm, Say, SilenceNews, Topic
 from bot.incidents.holdings import HeldAlert, Share
 from bot.incidents.incident import AlertState, Channel, Incident, PageState, Role, Severity, Status, Update
@@ -15,7 +17,7 @@ from bot.incidents.oncall import OnCall, Rota, Turn
 from bot.incidents.policy import Policy, Service, default_severities
 from bot.incidents.timeline import Entry
 from bot.slack.commands import SUBS
-from bot.slack.views import answers, blocks, card, forms, messages, silences
+from bot.slack.views import answers, blocks, card, changes, forms, messages, silences
 from bot.slack.views.blocks import Message, View
 from bot.slack.views.text import reason
 from tests.builders import ANA, BEN, NOON, acknowledged, after, incident
@@ -213,9 +215,25 @@ def answered() -> Iterator[tuple[str, Message]]:
         shares = [Share(Severity.SEV1, f"{words}{number}", 500, 7) for number in range(200)]
         many = replace(incident(), alerts=incident().alerts * 100, more=9_900, more_firing=9_900, earlier=3)
         yield f"card of a storm, {kind}", card.card(many, Policy(), after(9), (), shares)
+    for kind, words in WORDS.items():
+        changed = [change_of(words, kind_) for kind_ in ChangeKind] * 9
+        yield f"changes, {kind}", changes.lately(words, changed, 900, after(9), is_told=True, hint=f" Did you mean {words}?")
+        yield f"no changes, {kind}", changes.lately(words, [], 0, after(9), is_told=True, hint=" Did you mean x?")
+        yield f"changes before, {kind}", changes.before(incident(service=words), changed, NOON, after(9), is_told=True)
+        yield f"no changes before, {kind}", changes.before(incident(service=words), [], NOON, after(9), is_told=True)
+    yield "nobody tells of changes", changes.lately(None, [], 0, NOON, is_told=False)
     yield "no alerts", answers.alerts(incident(), [], 0, NOON)
     yield "an empty timeline", answers.timeline(incident(), [], 0)
     yield "an empty digest", answers.digest(Digest("2026-W24", "Incident week 24", "Nothing."))
+
+
+def change_of(words: str, kind: ChangeKind) -> ChangeRecord:
+    """A change that says the same everywhere."""
+    which = words or None
+    return ChangeRecord(
+        "generic", words, kind, ChangeState.FAILED, words, which, which, None, which, which, which, "https://example.com/7", words,
+        NOON, NOON,
+    )  # fmt: skip
 
 
 def entries_of(words: str) -> list[Entry]:

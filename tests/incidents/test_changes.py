@@ -112,3 +112,39 @@ def test_a_fix_that_was_before_we_heard_of_the_hole_is_a_fix_all_the_same():
     fixed = finding_of(one, "f" * 32, "checkout", after(11)).after(opened)
 
     assert (fixed.state, fixed.fixed_at, fixed.created_at) == (FindingState.FIXED, after(5), after(-60))
+
+
+# --- told again, told in private --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "minutes", "first"),
+    [
+        (ChangeState.STARTED, 5, 0), (ChangeState.STARTED, 90, 0), (ChangeState.SUCCEEDED, 30, 0), (ChangeState.SUCCEEDED, 90, 90),
+        (ChangeState.FAILED, 90, 90), (ChangeState.SUCCEEDED, -90, -90),
+    ],
+)  # fmt: skip
+def test_what_was_done_and_is_told_much_later_is_done_once_more(before, minutes, first):
+    known = replace(deployed(0), state=before)
+
+    assert deployed(minutes).after(known).first_at == after(first)
+
+
+def test_of_what_a_private_route_takes_no_words_are_kept():
+    secret = replace(DEPLOYED, ref="embargoed-fix", version="9", description="CVE-2026-1")
+    change = change_of(alert(title="Embargoed", url="https://x.example", change=secret), "checkout", NOON, is_private=True)
+    hole = SecurityFinding(state=FindingState.OPEN, rule="CVE-2026-1", identifiers=("CVE-2026-1",), package="liba", reason="known")
+    finding = finding_of(alert(title="Embargoed", finding=hole), "f" * 32, "checkout", NOON, is_private=True)
+
+    assert not any(word in f"{change} {finding}" for word in ("Embargo", "embargo", "CVE", "liba", "x.example", "known by"))
+    assert (change.service, change.sha, finding.state) == ("checkout", "a1b2c3", FindingState.OPEN)
+
+
+def test_what_was_private_once_stays_so_whoever_tells_more_of_it():
+    hole = SecurityFinding(state=FindingState.OPEN, rule="CVE-2026-1", package="liba")
+    told = alert(title="Embargoed", finding=hole, change=DEPLOYED)
+    private = finding_of(told, "f" * 32, None, NOON, is_private=True), change_of(told, None, NOON, is_private=True)
+    later = finding_of(told, "f" * 32, None, after(5)).after(private[0]), change_of(told, None, after(5)).after(private[1])
+
+    assert [one.title for one in later] == ["a private finding", "a private change"]
+    assert (later[0].package, later[0].rule, later[1].by) == ("", "", None)

@@ -81,6 +81,62 @@ def test_a_silence_may_swallow_what_a_route_grades_sev1(fields, labels, routes):
 
 
 @pytest.mark.parametrize(
+    ("match", "asks"),
+    [
+        (Matcher({"environment": ("eu",)}, but_fields={"service": ("checkout",)}), False),
+        (Matcher({"environment": ("eu",)}, but_fields={"service": ("cart",)}), True),
+        (Matcher({"environment": ("eu",)}, but_fields={"service": ("check*",)}), False),
+        (Matcher({"environment": ("eu",)}, but_fields={"severity": ("critical",)}), False),
+        (Matcher({"environment": ("eu",)}, but_fields={"severity": ("low",)}), True),
+        (Matcher({"environment": ("eu",)}, but_fields={"title": ("Disk*",)}), True),
+        (Matcher({"environment": ("eu",)}, but_labels={"team": ("payments",)}), True),
+        (Matcher(annotations={"team": ("b",)}), True),
+    ],
+)
+def test_what_a_silence_leaves_out_it_swallows_not(match, asks):
+    policy = Policy(services=GRADES.services, routes=[GRADES.routes[1], RouteRule(name="rest", severity="SEV2")])
+
+    assert bool(sev1_under(match, (), policy)) is asks
+
+
+@pytest.mark.parametrize(
+    ("route", "asks"),
+    [
+        ({"match": {"service": "checkout"}}, False),
+        ({"match": {"service": "checkout"}, "service": "payments"}, True),
+        ({"match": {"severity": "critical"}, "service": "checkout"}, False),
+        ({"match": {"labels": {"team": "a"}}}, True),
+        ({"match": {"service": ["checkout", "search"]}}, True),
+    ],
+)
+def test_under_which_service_an_alert_comes_is_what_the_route_says_that_takes_it(route, asks):
+    policy = Policy(
+        services=GRADES.services, routes=[RouteRule(name="bad", severity="SEV1", **route), RouteRule(name="r", severity="SEV3")]
+    )
+    match = Matcher({"environment": ("eu",)}, but_fields={"service": ("checkout",)})
+
+    assert bool(sev1_under(match, (), policy)) is asks
+
+
+def test_what_an_earlier_route_says_counts_whatever_service_it_names():
+    routes = [
+        RouteRule(name="first", service="checkout", severity="SEV1", **{"continue": True}),
+        RouteRule(name="r", service="search"),
+    ]
+    match = Matcher({"environment": ("eu",)}, but_fields={"service": ("checkout",)})
+
+    assert sev1_under(match, (), Policy(services=GRADES.services, routes=routes))
+
+
+@pytest.mark.parametrize(("left_out", "asks"), [("checkout", False), ("search", True)])
+def test_an_open_sev1_of_a_service_that_is_left_out_is_not_asked_about(left_out, asks):
+    match = Matcher({"environment": ("staging",)}, but_fields={"service": (left_out,)})
+    one = incident(severity=Severity.SEV1, service="checkout")
+
+    assert any("INC-7" in said for said in sev1_under(match, (one,), GRADES)) is asks
+
+
+@pytest.mark.parametrize(
     ("routes", "asks"),
     [
         ([RouteRule(name="all")], True),

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.alerts.routing import Matcher
 from bot.alerts.source import Delivery
 from bot.errors import Refused
 from bot.slack import ids
@@ -51,6 +52,26 @@ def test_matchers_are_those_of_a_route(typed, fields, labels):
 
 
 @pytest.mark.parametrize(
+    ("typed", "match"),
+    [
+        ("service=check* service!=checkout", Matcher({"service": ("check*",)}, but_fields={"service": ("checkout",)})),
+        ("title=Disk* environment!=prod|staging", Matcher({"title": ("Disk*",)}, but_fields={"environment": ("prod", "staging")})),
+        ("title=Disk* title!~full$", Matcher({"title": ("Disk*",)}, but_fields={"title": ("re:full$",)})),
+        ("service=a team!=b", Matcher({"service": ("a",)}, but_labels={"team": ("b",)})),
+        (
+            "annotation.team=b annotations.summary!=*disk*",
+            Matcher(annotations={"team": ("b",)}, but_annotations={"summary": ("*disk*",)}),
+        ),
+        ("finding.package=log4j*", Matcher({"finding.package": ("log4j*",)})),
+        ("change.kind=Rollback", Matcher({"change.kind": ("rollback",)})),
+        ("package=a rule=b version=c", Matcher(labels={"package": ("a",), "rule": ("b",), "version": ("c",)})),
+    ],
+)
+def test_what_is_left_out_and_what_an_alert_has_beside_its_labels(typed, match):
+    assert read(f"{typed} 2h a reason").match == match
+
+
+@pytest.mark.parametrize(
     ("typed", "lasts", "why"),
     [
         ("service=a 2h why not", TWO_HOURS, "why not"),
@@ -90,8 +111,14 @@ def test_how_long_and_why(typed, lasts, why):
         ("service= 2h x", "service= what?"),
         ('service="" 2h x', "service= what?"),
         ("service=a service=b 2h x", "service stands here twice. Several patterns are written `service=one|other`."),
-        ("service!=a 2h x", "A silence has no `!=`"),
-        ("service!~a 2h x", "A silence has no `!~`"),
+        ("service!=a 2h x", "That fits every alert there is, but for what you leave out (service!=a). Name what is to be quiet, too"),
+        ("service!~a 2h x", "That fits every alert there is, but for what you leave out (service!=re:a)."),
+        ("service=* env!=a environment!=b 2h x", "An alert has no field env. Did you mean environment?"),
+        ("service=* environment!=b 2h x", "That fits every alert there is, but"),
+        ("service=a environment!=* 2h x", "`!=*` leaves every alert out"),
+        ("service=a service!=b service!=c 2h x", "service stands here twice. Several patterns are written `service!=one|other`."),
+        ("service=a severity!=SEV1 2h x", "severity is one of critical, high"),
+        ("service=a service!= 2h x", "service= what?"),
         ("title=re:( 2h x", "is no regular expression"),
         ('title="Disk full 2h x', "A quote is opened and not closed"),
         ("", "Which alerts?"),
@@ -239,3 +266,38 @@ def test_a_reason_names_people_and_calls_nobody_else(office):
     (told,) = announced(office)
     assert f"ask <@{BEN}>" in told
     assert "<!channel>" not in told
+
+
+def test_what_is_left_out_is_heard_and_the_rest_is_quiet(office):
+    said = office.types("silence service=sea* severity=low|medium service!=search-eu 2h moving the index")
+    assert said.startswith("Silence 1 holds for 2 h: service=sea*, severity=low|medium, service!=search-eu.")
+    fires(office)
+    fires(office, "EU is slow", service="search-eu")
+
+    ((_, kept),) = office.store.silences(office.world.clock())
+    assert (kept.alerts, kept.last_title) == (1, "Checkout is slow")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("service=serch", "No alert has come under a service serch so far, and the catalogue has none. Did you mean search?"),
+        ("service=xyzzy*", "No alert has come under a service xyzzy* so far, and the catalogue has none."),
+        ("service=search|serch", "No alert has come under a service serch so far"),
+        ("service=frontend", ""), ("service=sea*", ""), ("service=orders-db", ""), ("service=re:serch", ""), ("title=x", ""),
+    ],
+)  # fmt: skip
+def test_a_service_that_nobody_has_heard_of_is_silenced_with_a_hint(office, typed, hint):
+    fires(office, service="orders-db")
+
+    said = office.types(f"silence {typed} severity=low 2h x")
+
+    assert said.startswith("Silence 1 holds for 2 h")
+    assert ("so far" in said) is bool(hint)
+    assert hint in said
+
+
+def test_of_what_a_private_incident_is_about_no_hint_tells(office):
+    office.types("declare sev2 a leak service:search --private")
+
+    assert "No alert has come under a service vault so far" in office.types("silence service=vault severity=low 2h x")

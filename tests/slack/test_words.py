@@ -109,6 +109,21 @@ def test_the_card_leads_to_the_trace_that_an_alert_names():
     assert "<https://jaeger.example.com/trace/4bf92f35|trace>" in shown(traced)
 
 
+@pytest.mark.parametrize(
+    ("unlisted", "firing", "said"),
+    [
+        (0, True, ""), (1, True, "✂️ *1 more alert was left out* by alertmanager"), (40, True, "✂️ *40 more alerts were left out*"),
+        (40, False, ""),
+    ],
+)  # fmt: skip
+def test_the_card_says_that_a_sender_told_of_some_alerts_only(unlisted, firing, said):
+    one = incident()
+    cut = replace(one, alerts=(replace(one.alerts[0], source="alertmanager", unlisted=unlisted, is_firing=firing),))
+
+    assert ("left out" in shown(cut)) is bool(said)
+    assert said in shown(cut)
+
+
 # --- what was changed before ------------------------------------------------------------------
 
 

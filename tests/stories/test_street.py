@@ -53,6 +53,28 @@ def test_what_was_deployed_before_is_on_the_card_and_in_the_draft_and_pages_nobo
     assert "deployment: " in draft.partition("## Changes before the start")[2].partition("\n## ")[0]
 
 
+@pytest.mark.parametrize(
+    ("example", "source", "line"),
+    [
+        ("deployment", "generic", "deployment *checkout* `2.41.0` by ana"),
+        ("flag-updated", "cloudevents", "flag *checkout* `one-page-checkout` by ana"),
+    ],
+)
+def test_a_change_of_any_sender_is_on_the_card_in_the_draft_and_asked_for_by_people(story, example, source, line):
+    story.fires(example, source)
+    story.comes_to_rest()
+    assert not story.bot.store.incidents()
+    story.passes(minutes=4)
+    story.fires()
+    channel = story.channel()
+
+    story.card_says(f"before: {line}")
+    draft = story.bot.numbers.draft_of("INC-1", "default")
+    assert f"| {line.partition(' ')[0]}: " in draft.partition("## Changes before the start")[2].partition("\n## ")[0]
+    assert story.types("ben", "/incident changes", channel) == "Changes before the start of INC-1"
+    assert story.types("ben", "/incident changes checkout") == "1 change of checkout in the last day"
+
+
 def test_a_critical_security_finding_is_remembered_with_its_clock_and_wakes_nobody(story):
     story.fires("secret-found", "github")
     story.comes_to_rest()

@@ -5,6 +5,9 @@ https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol
 An event is an alert where its data or its type says how something stands. Data that is an object is read as `generic`
 reads it; what it leaves out comes from the event: the title from type and subject, the status from the type's end
 (`….firing`, `….resolved`, with or without a version behind), the times from its time.
+
+One whose type says that something was changed (`….deployment.succeeded`, `….flag.updated`, CDEvents' `service.deployed`) tells
+of a change. https://cdevents.dev/docs/
 """
 
 import base64
@@ -19,8 +22,8 @@ from urllib.parse import unquote
 
 import orjson
 
-from bot.alerts import signatures
-from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts import changes, signatures
+from bot.alerts.alert import EMPTY, Alert, Change, ChangeKind, ChangeState, Kind, Status
 from bot.alerts.reading import (
     ENVIRONMENT_LABELS,
     SERVICE_LABELS,
@@ -30,6 +33,7 @@ from bot.alerts.reading import (
     kind_of,
     links_from,
     list_at,
+    object_at,
     text_of,
 )
 from bot.alerts.source import Delivery, Example, Reading
@@ -42,6 +46,8 @@ curl -X POST {url} \\
   -d '{{"specversion": "1.0", "id": "a-1", "source": "/jobs/nightly", "type": "com.example.job.firing", "subject": "export",
        "data": {{"title": "Nightly export failed", "severity": "high", "service": "platform"}}}}'
 # Send the same source, type, subject and title (or the same data.dedup_key) with `.resolved` at the type's end when it is over.
+# A change has a type such as com.example.deployment.succeeded or com.example.flag.updated, and data as in the generic schema:
+#  "subject": "checkout", "data": {{"sha": "1a2b3c4", "environment": "production", "by": "ana"}}. CDEvents are taken as they are.
 # A broker that cannot set a header (Knative, Event Grid): {url}?token={secret}
 # One that asks first, by OPTIONS with WebHook-Request-Origin, is told that it may send.
 """
@@ -55,6 +61,20 @@ ELSEWHERE = ("open", "active", "inactive", "up", "true", "false", "normal", "err
 """Words that say how something stands where a status is asked for, and anything at all at the end of a type."""
 CLEAR = frozenset(generic.BY_WORD).difference(ELSEWHERE)
 OTHER_WORDS = {"successful": "succeeded", "completed": "succeeded"}
+CDEVENTS = "dev.cdevents."
+OF_CDEVENTS = {
+    "service.deployed": ChangeKind.DEPLOYMENT,
+    "service.upgraded": ChangeKind.DEPLOYMENT,
+    "service.rolledback": ChangeKind.ROLLBACK,
+    "service.published": ChangeKind.PROMOTION,
+    "service.removed": ChangeKind.CHANGE,
+    "environment.created": ChangeKind.CONFIGURATION,
+    "environment.modified": ChangeKind.CONFIGURATION,
+    "environment.deleted": ChangeKind.CONFIGURATION,
+    "change.merged": ChangeKind.PUSH,
+    "artifact.published": ChangeKind.RELEASE,
+}
+"""Of CDEvents those that change something that runs, or may soon. All of them tell what is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +98,7 @@ class CloudEvents(signatures.ByToken):
 
     @property
     def examples(self) -> Sequence[Example]:
-        """An alert and its end, in the structured mode."""
+        """An alert and its end, and a flag that was turned on, in the structured mode."""
         return EXAMPLES
 
     def allow(self, headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -180,21 +200,105 @@ def _data(raw: bytes, content_type: str) -> Any:
 
 
 def _alerts(event: Event, delivery: Delivery) -> list[Alert]:
-    stem, word = _type(event.attributes["type"])
+    about = event.attributes
+    if (told := _change(about["type"])) is not None and (found := _changed(event, told, delivery)) is not None:
+        return [found]
+    stem, word = _type(about["type"])
     data: dict[str, Any] = dict(event.data) if isinstance(event.data, dict) else {"description": text_of(event.data)}
     key = ""
     # Several alerts in one event say themselves what they are.
     if not isinstance(data.get("alerts"), list):
         if not _is_alert(data, word):
-            return []
+            told = _own_words(data)
+            found = _changed(event, told, delivery) if told is not None else None
+            return [found] if found is not None else []
         if not _said(data, "dedup_key"):
-            key = f"{stem}\x1f{event.attributes.get('subject', '')}"
-        data = _filled_in(data, event.attributes, stem, word)
+            key = f"{stem}\x1f{about.get('subject', '')}"
+        data = _filled_in(data, about, stem, word)
+    return [_alert(one, event, word, key) for one in _read(data, event, delivery)]
+
+
+def _read(data: Mapping[str, Any], event: Event, delivery: Delivery) -> Sequence[Alert]:
     try:
-        read = generic.SOURCE.parse(replace(delivery, body=orjson.dumps(data)), {})
+        return generic.SOURCE.parse(replace(delivery, body=orjson.dumps(data)), {}).alerts
     except Unreadable as error:
         raise Unreadable(f"{event.place}{'.' if event.place else ''}data: {error.reason}") from None
-    return [_alert(one, event, word, key) for one in read.alerts]
+
+
+def _change(type_: str) -> tuple[ChangeKind, ChangeState | None] | None:
+    """What a type says of a change. Of CDEvents there is a list: most of theirs are of builds, tests and tickets."""
+    if type_.startswith(CDEVENTS):
+        kind = OF_CDEVENTS.get(".".join(type_.removeprefix(CDEVENTS).split(".")[:2]))
+        return None if kind is None else (kind, ChangeState.SUCCEEDED)
+    return changes.told_by(type_)
+
+
+def _own_words(data: Mapping[str, Any]) -> tuple[ChangeKind, None] | None:
+    """The kind of a change in our own schema, whatever the type is."""
+    word = first(data.get("kind"))
+    kind = changes.kind_of(word)
+    is_one = kind is not None and word[0].islower() and any(_said(data, name) for name in ("service", "sha", "version"))
+    return (kind, None) if kind is not None and is_one else None
+
+
+def _changed(event: Event, told: tuple[ChangeKind, ChangeState | None], delivery: Delivery) -> Alert | None:
+    """The change that an event tells of; None where its data says that it is an alert, or several, all the same."""
+    about, (kind, state) = event.attributes, told
+    data: dict[str, Any] = dict(event.data) if isinstance(event.data, dict) else {"description": text_of(event.data)}
+    if isinstance(data.get("alerts"), list):
+        return None
+    if about["type"].startswith(CDEVENTS):
+        data = _of_cdevents(data, about["type"].split(".")[2], event.place)
+    called, subject = changes.VERSION.sub("", about["type"]), about.get("subject", "")
+    labels = {**about, **_labels_of(data)}
+    place = kind in changes.PLACED
+    service = _said(data, "service") or first_label(labels, SERVICE_LABELS) or (subject.rpartition("/")[2] if place else "")
+    more = {
+        # A deployment is called by what is deployed, and where to.
+        "title": "" if place and service else f"{called}: {subject}" if subject else called,
+        "service": service,
+        "environment": first_label(labels, ENVIRONMENT_LABELS) or "",
+        "starts_at": about.get("time", ""),
+    }
+    given = {name: value for name, value in more.items() if value and not _said(data, name)}
+    if state is not None and _said(data, "status").lower() not in generic.OF_AN_ALERT:
+        given["status"] = state.value
+    [alert] = _read({**data, **given, "kind": kind.value}, event, delivery)
+    return None if alert.change is None else _alert(alert, event, "", "")
+
+
+def _of_cdevents(data: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
+    """What a CDEvent says of its subject, under our own names. An artifact is a package URL: pkg:oci/checkout@sha256%3A0b31…
+
+    https://github.com/cdevents/spec/blob/main/continuous-deployment.md
+    """
+    prefix = f"{place}." if place else ""
+    subject = object_at(data.get("subject"), f"{prefix}data.subject")
+    content = object_at(subject.get("content"), f"{prefix}data.subject.content")
+    name = first(subject.get("id"))
+    package = unquote(first(content.get("artifactId"), name if kind == "artifact" else "")).replace("\x00", "")
+    package, _, version = package.partition("@")
+    named = {one: _named(content.get(one)) for one in ("environment", "repository", "user")}
+    services = {"service": name.rpartition("/")[2], "change": named["repository"], "artifact": package.rpartition("/")[2]}
+    told = {
+        "service": services.get(kind, ""),
+        "environment": name if kind == "environment" else named["environment"],
+        "version": version.partition("?")[0],
+        "ref": name if kind == "change" else "",
+        "by": named["user"],
+        "url": first(content.get("url"), content.get("uri")),
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _named(value: Any) -> str:
+    """What a CDEvent refers to: by its name, or by its id."""
+    return first(value.get("name"), value.get("id")) if isinstance(value, dict) else text_of(value)
+
+
+def _labels_of(data: Mapping[str, Any]) -> Mapping[str, str]:
+    labels = data.get("labels")
+    return {text_of(name): text_of(value) for name, value in labels.items()} if isinstance(labels, dict) else EMPTY
 
 
 def _type(given: str) -> tuple[str, str]:
@@ -240,15 +344,23 @@ def _alert(alert: Alert, event: Event, word: str, key: str) -> Alert:
     return replace(
         alert,
         source="cloudevents",
-        kind=Kind.TEST if word == "test" and alert.source_status == "test" else Kind.ALERT,
+        kind=Kind.TEST if word == "test" and alert.source_status == "test" else alert.kind,
         identity="\x1f".join(filter(None, (about["source"], key, alert.identity))),
         occurrence=about["id"],
+        change=_of_its_source(alert, about["source"]),
         service=alert.service or first_label(labels, SERVICE_LABELS),
         environment=alert.environment or first_label(labels, ENVIRONMENT_LABELS),
         labels=labels,
         links=(*alert.links, *links_from([("source", about["source"], "Source")])),
         attributes={**about, "data": event.data},
     )
+
+
+def _of_its_source(alert: Alert, source: str) -> Change | None:
+    """The change, told from others of other sources; its identity stays short enough to be kept whole."""
+    if alert.change is None:
+        return None
+    return replace(alert.change, identity=sha256(f"{source}\x1f{alert.change.identity}".encode()).hexdigest())
 
 
 def _attributes(now: datetime, status: Status) -> dict[str, str]:
@@ -282,9 +394,16 @@ def _example(name: str, title: str, status: Status) -> Example:
     return Example(name, title, status, build, content_type=STRUCTURED)
 
 
+def _changes(now: datetime) -> Mapping[str, object]:
+    data = {"environment": "production", "flag": "one-page-checkout", "state": "on", "by": "ana", "service": "checkout"}
+    about = _attributes(now, Status.FIRING) | {"type": "com.example.flag.updated.v1", "subject": "one-page-checkout"}
+    return {**about, "source": "https://flags.example.com", "datacontenttype": "application/json", "data": data}
+
+
 EXAMPLES = (
     _example("stock-import", "Stock levels were not imported", Status.FIRING),
     _example("stock-import-resolved", "Stock levels are imported again", Status.RESOLVED),
+    Example("flag-updated", "A flag was turned on", Status.RESOLVED, _changes, content_type=STRUCTURED),
 )
 
 SOURCE = CloudEvents()

@@ -4,14 +4,25 @@
      "description": …, "url": …, "starts_at": …, "ends_at": …, "labels": {…}, "links": [{"title": …, "url": …}]}
 
 Only `title` is needed. A list of such objects, or {"alerts": [ … ]}, is several alerts.
+
+With a `kind` it tells of a change, which goes to the change log and wakes nobody:
+
+    {"kind": "deployment", "promotion", "rollback", "push", "release", "flag", "configuration" or "change",
+     "status": "started", "succeeded", "failed" or "canceled", "service": …, "environment": …, "sha": …, "version": …,
+     "ref": …, "by": …, "title": …, "description": …, "url": …, "starts_at": …, "dedup_key": the same through its states}
+
+Without `status` it is done. One that failed in production, or in an environment that is not named, is an alert as well, until
+the next success there. An alert's own word (`firing`, `resolved` …) or a severity beside a `kind` that says nothing of a change
+makes it the alert that it would be without.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.alerts import signatures
-from bot.alerts.alert import Alert, Link, Severity, Status
+from bot.alerts import changes, signatures
+from bot.alerts.alert import Alert, Change, ChangeKind, ChangeState, Link, Severity, Status
 from bot.alerts.reading import (
     ENVIRONMENT_LABELS,
     SERVICE_LABELS,
@@ -42,6 +53,11 @@ curl -X POST {url} \\
 # Where you cannot choose the body, map its fields in policy.yaml:
 #   generic:
 #     ROUTE: {{title: job.name, status: job.state, dedup_key: job.id || run.id}}
+# A deployment, a flag, a configuration that was changed; the card shows it as a change before the start:
+#   -d '{{"kind": "deployment", "status": "succeeded", "service": "checkout", "environment": "production", "sha": "1a2b3c4",
+#        "by": "ana", "url": "https://ci.example.com/runs/77", "dedup_key": "run-77"}}'
+# Where the body has no such word, the mapping gives it, with = before it:
+#     flags: {{kind: =flag, title: name, by: member.email, starts_at: date, dedup_key: _id}}
 """
 NAMES: dict[str, tuple[str, ...]] = {
     "title": ("title", "name", "alert_name", "alertname", "summary", "subject"),
@@ -56,7 +72,24 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ends_at": ("ends_at", "endsAt", "ended_at", "resolved_at"),
     "labels": ("labels", "tags"),
     "links": ("links",),
+    "kind": ("kind",),
+    "sha": ("sha", "commit", "commit_sha", "git_sha", "revision"),
+    "version": ("version", "tag", "image"),
+    "ref": ("ref", "branch"),
+    "by": ("by", "who", "user", "author", "actor", "deployed_by", "changed_by", "member"),
 }
+OF_A_CHANGE: dict[str, tuple[str, ...]] = {
+    "status": (*NAMES["status"], "phase", "result", "outcome"),
+    "starts_at": (*NAMES["starts_at"], "date", "deployed_at", "changed_at"),
+    "dedup_key": ("dedup_key", "id", "_id", "deployment_id", "run_id", "change_id"),
+}
+"""Names that are looked for where a body tells of a change."""
+OF_A_SWITCH: dict[str, tuple[str, ...]] = OF_A_CHANGE | {
+    "dedup_key": ("dedup_key", "_id", "change_id"),
+    "ref": ("flag", "flag_key", "setting", "key", *NAMES["ref"]),
+}
+"""The same, of a flag or a setting: what has its name, or its id, is changed again and again."""
+SWITCHED = frozenset({ChangeKind.FLAG, ChangeKind.CONFIGURATION})
 STATUSES = {
     Status.FIRING: (
         "firing", "alerting", "triggered", "trigger", "open", "active", "problem", "down", "failed", "failure",
@@ -70,7 +103,13 @@ STATUSES = {
     Status.SUPPRESSED: ("suppressed", "silenced", "muted", "ignored"),
     Status.INFO: ("info", "information", "test"),
 }  # fmt: skip
+WORD = "="
+"""What begins a word in a mapping that stands for itself, and is no place in the body."""
 BY_WORD = {word: status for status, words in STATUSES.items() for word in words}
+OF_AN_ALERT = frozenset(BY_WORD).difference(
+    changes.STATE_OF, ("open", "active", "inactive", "up", "true", "false", "normal", "info", "information", "test", "closed")
+)
+"""Words that no change is in: what is in one of them is an alert, whatever its `kind` says."""
 
 
 class Generic(signatures.ByToken):
@@ -83,7 +122,7 @@ class Generic(signatures.ByToken):
 
     @property
     def examples(self) -> Sequence[Example]:
-        """A job that failed, and the same job well again."""
+        """A job that failed, the same job well again, and a deployment."""
         return EXAMPLES
 
     def delivery_id(self, delivery: Delivery) -> str:
@@ -125,9 +164,9 @@ def _objects(body: Any, mapping: Mapping[str, str]) -> list[tuple[str, Any]]:
 
 
 def at_path(value: Any, path: str) -> Any:
-    """What stands at `a.b.0.c`; the first of several, parted by ||, that is there. None where there is none."""
-    for one in path.split("||"):
-        found = _walk(value, one.strip().split("."))
+    """What stands at `a.b.0.c`; the first of several, parted by ||, that is there. `=word` is that word. None where there is none."""
+    for one in map(str.strip, path.split("||")):
+        found = one.removeprefix(WORD).strip() if one.startswith(WORD) else _walk(value, one.split("."))
         if found not in (None, ""):
             return found
     return None
@@ -144,16 +183,41 @@ def _walk(value: Any, steps: Sequence[str]) -> Any:
     return value
 
 
-def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Delivery, place: str, source: str) -> Alert:
-    def field(name: str) -> Any:
-        if name in mapping:
-            return at_path(given, mapping[name])
-        return next((given[one] for one in NAMES[name] if given.get(one) not in (None, "")), None)
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields of one object: where the mapping says that they stand, or under the names that senders have for them."""
 
+    given: Mapping[str, Any]
+    mapping: Mapping[str, str]
+    names: Mapping[str, tuple[str, ...]]
+
+    def __call__(self, name: str) -> Any:
+        """What stands there; None where nothing does."""
+        if name in self.mapping:
+            return at_path(self.given, self.mapping[name])
+        names = self.names.get(name) or NAMES[name]
+        return next((self.given[one] for one in names if self.given.get(one) not in (None, "")), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a body says of a change. `is_guess` where its word for how far that is says nothing."""
+
+    kind: ChangeKind
+    state: ChangeState
+    is_guess: bool
+
+
+def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Delivery, place: str, source: str) -> Alert:
+    told = _told(Fields(given, mapping, OF_A_CHANGE), place)
+    if told is not None:
+        names = OF_A_SWITCH if told.kind in SWITCHED else OF_A_CHANGE
+        return _changed(Fields(given, mapping, names), told, delivery, place, source)
+    field = Fields(given, mapping, NAMES)
     title = first(field("title"))
     if not title:
-        names = mapping.get("title") or ", ".join(NAMES["title"])
-        raise Unreadable(f"{place}: no title; looked for {names}")
+        names_ = mapping.get("title") or ", ".join(NAMES["title"])
+        raise Unreadable(f"{place}: no title; looked for {names_}")
     labels = _labels(field("labels"), f"{place}.labels")
     severity = first(field("severity"), labels.get("severity"))
     status, defaults = _status(first(field("status")))
@@ -183,6 +247,95 @@ def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Deliv
         defaults=defaults,
         attributes={key: value for key, value in given.items() if key not in ("labels", "links")},
     )
+
+
+def _told(field: Fields, place: str) -> Told | None:
+    """What the body says of a change; None where it is an alert.
+
+    A `kind` that no mapping names may be anything: a Kubernetes object's (`Deployment`) is written with a capital, and what
+    fires, or has a severity and says nothing of a change, wakes somebody as it did before.
+    """
+    word, is_mapped = first(field("kind")), "kind" in field.mapping
+    if not word:
+        return None
+    kind, state = changes.kind_of(word), None
+    if kind is None:
+        kind, state = changes.told_by(word) or (None, None)
+    status = first(field("status"))
+    if kind is None or not (is_mapped or word[0].islower()) or status.lower() in OF_AN_ALERT:
+        return None
+    said = changes.state_of(status) or state
+    severity = first(field("severity"), _labels(field("labels"), f"{place}.labels").get("severity"))
+    if said is None and not is_mapped and severity and severity_of(severity) is not Severity.INFO:
+        return None
+    return Told(kind, said or ChangeState.SUCCEEDED, is_guess=said is None and bool(status))
+
+
+def _changed(field: Fields, told: Told, delivery: Delivery, place: str, source: str) -> Alert:
+    labels = _labels(field("labels"), f"{place}.labels")
+    service = first(field("service")) or first_label(labels, SERVICE_LABELS) or ""
+    environment = first(field("environment")) or first_label(labels, ENVIRONMENT_LABELS) or ""
+    sha, version, ref = (first(field(name))[:300] for name in ("sha", "version", "ref"))
+    which = version or sha or ref
+    title = first(field("title"))
+    if not title and not (service or which):
+        raise Unreadable(f"{place}: a {told.kind.value} of nothing; looked for a title, a service, a version, a sha and a ref")
+    title = title or changes.title_of(told.kind, told.state, version or sha[:7] or ref, service, environment)
+    word, key = first(field("severity"), labels.get("severity")), first(field("dedup_key"))[:200]
+    kind, status, severity = changes.meaning(
+        told.kind,
+        told.state,
+        is_production=not environment or changes.is_production(environment),
+        severity=severity_of(word) if word else Severity.HIGH,
+    )
+    at, ended_at = moment(field("starts_at")), None
+    missing = {"started_at": at is None, "status": told.is_guess}
+    if status is Status.RESOLVED:
+        ended_at = moment(field("ends_at")) or at
+        missing["ended_at"] = ended_at is None
+    started_at = at or delivery.received_at
+    identity = _change_identity(told.kind, key, (service, environment, which or title[:100]), started_at, is_named=bool(which))
+    # One that succeeds is another one than the one that failed: what fires is where it went to.
+    what = "placed" if told.kind in changes.PLACED else f"{told.kind.value}/{ref or title[:100]}"
+    by = field("by")
+    return Alert(
+        source=source,
+        identity=f"change/{identity}" if status is Status.INFO else f"change/{service or key or title[:100]}/{environment}/{what}",
+        kind=kind,
+        status=status,
+        title=short(title),
+        severity=severity,
+        description=long(first(field("description"))),
+        service=service or None,
+        environment=environment or None,
+        labels=labels,
+        url=web_url(field("url")),
+        links=_links(field("links")),
+        started_at=started_at,
+        ended_at=ended_at or (delivery.received_at if status is Status.RESOLVED else None),
+        source_status=first(field("status")) or None,
+        source_severity=word or None,
+        defaults=tuple(name for name, is_missing in missing.items() if is_missing),
+        attributes={name: value for name, value in field.given.items() if name not in ("labels", "links")},
+        change=Change(
+            identity=identity,
+            kind=told.kind,
+            state=told.state,
+            sha=sha or None,
+            ref=ref or None,
+            version=version or None,
+            by=first(changes.who(by) if isinstance(by, dict | list) else by)[:200] or None,
+            description=long(first(field("description"))),
+        ),
+    )
+
+
+def _change_identity(kind: ChangeKind, key: str, about: Sequence[str], at: datetime, *, is_named: bool) -> str:
+    """The same for one change through its states. Of one with no key and no version each report is one of its own."""
+    if key:
+        return f"{kind.value}/{key}"
+    parts = (kind.value, *about) if is_named and kind not in SWITCHED else (at.isoformat(), kind.value, *about)
+    return "/".join(parts)[:300]
 
 
 def _status(word: str) -> tuple[Status, tuple[str, ...]]:
@@ -226,6 +379,26 @@ def _example(name: str, status: Status) -> Example:
     return Example(name, f"Nightly export {'failed' if status is Status.FIRING else 'well again'}", status, build)
 
 
-EXAMPLES = (_example("nightly-export", Status.FIRING), _example("nightly-export-resolved", Status.RESOLVED))
+def _deployment(now: datetime) -> Mapping[str, object]:
+    return {
+        "kind": "deployment",
+        "status": "succeeded",
+        "service": "checkout",
+        "environment": "production",
+        "sha": "8f2c1d7a90b34e5f6a7b8c9d0e1f2a3b4c5d6e7f",
+        "version": "2.41.0",
+        "by": "ana",
+        "description": "Retries for card payments.",
+        "url": "https://ci.example.com/checkout/runs/77",
+        "starts_at": (now.replace(microsecond=0) - timedelta(minutes=3)).isoformat(),
+        "dedup_key": "checkout-run-77",
+    }
+
+
+EXAMPLES = (
+    _example("nightly-export", Status.FIRING),
+    _example("nightly-export-resolved", Status.RESOLVED),
+    Example("deployment", "Checkout was deployed", Status.RESOLVED, _deployment),
+)
 
 SOURCE = Generic()

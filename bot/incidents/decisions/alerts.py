@@ -59,8 +59,8 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
         decision,
         alert=record,
         timers=(*decision.timers, *beat),
-        change=change_of(report.alert, placement.service, now),
-        finding=finding_of(report.alert, placement.fingerprint, placement.service, now),
+        change=change_of(report.alert, placement.service, now, is_private=placement.route.private),
+        finding=finding_of(report.alert, placement.fingerprint, placement.service, now, is_private=placement.route.private),
     )
 
 
@@ -405,6 +405,7 @@ def _fired_state(
         why=known.why if known else placement.why,
         is_related=known.is_related if known else placement.is_related,
         pager=pager_of(placement, policy) if severity is not None or known is None else known.pager,
+        unlisted=alert.truncated_count,
     )
 
 

@@ -468,6 +468,7 @@ def _state(alert: Alert, placement: Placement, severity: Severity, now: datetime
         trace=trace_of(alert),
         flaps=STEADY.fired(alert.started_at, now, policy.flapping_rule()),
         service=placement.service,
+        unlisted=alert.truncated_count,
         pager=pager_of(placement, policy),
     )
 

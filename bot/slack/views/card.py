@@ -12,6 +12,7 @@ from bot.incidents.holdings import Share
 from bot.incidents.incident import AlertState, Episode, Incident, PageState, Role, Severity, Status
 from bot.incidents.policy import Policy
 from bot.slack import ids
+from bot.slack.views import changes as change_views
 from bot.slack.views.blocks import (
     Block,
     Message,
@@ -217,9 +218,21 @@ def _alerts(incident: Incident, policy: Policy, now: datetime, shares: Sequence[
     if not lines:
         return None
     lines += [_shares(shares, incident.alert_count)] if shares else []
+    lines += [left] if (left := _unlisted(incident)) else []
     # Where there is a choice: on what opened it alone there is none.
     can_split = incident.is_open and len(incident.alerts) > 1
     return section(fit(lines, 2900), button("Split off …", ids.SPLIT, incident.number) if can_split else None)
+
+
+def _unlisted(incident: Incident) -> str:
+    """That a sender told of some alerts of a group only; empty where it told of all."""
+    most = max((one for one in incident.alerts if one.is_firing), key=lambda one: one.unlisted, default=None)
+    if most is None or not most.unlisted:
+        return ""
+    are = "s were" if most.unlisted != 1 else " was"
+    return (
+        f"✂️ *{most.unlisted} more alert{are} left out* by {escape(most.source, 60)}, which sends only so many of a group: see there"
+    )
 
 
 def _related(incident: Incident, policy: Policy, now: datetime) -> Block | None:
@@ -285,15 +298,8 @@ def _changes(incident: Incident, changes: Sequence[ChangeRecord], now: datetime)
     if not changes:
         return None
     start = started_at(incident)
-    lines = ["🔧 *Changes before the start* (not necessarily causes)"]
-    for one in changes:
-        which = f" `{escape(one.which, 60)}`" if one.which else ""
-        service = f" *{escape(one.service, 80)}*" if one.service else ""
-        by = f" by {escape(one.by, 60)}" if one.by else ""
-        shown = link(one.url, "open")
-        lines.append(
-            f"• {moment(one.first_at, now)}, {since(one.first_at, start)} before: {one.what}{service}{which}{by} {shown}".rstrip()
-        )
+    lines = [f"🔧 *Changes before the start* ({change_views.NOT_CAUSES})"]
+    lines += [change_views.line(one, now, start) for one in changes]
     return section(fit(lines, 2900))
 
 

@@ -94,7 +94,7 @@ def _line(one: Silence, kept: Kept, now: datetime) -> str:
 def _window(one: Window, counts: Mapping[str, int]) -> str:
     count = counts.get(one.key, 0)
     kept = f"{count} alert{'s' * (count != 1)} kept quiet so far"
-    what = f"🛠️ *Maintenance: {escape(one.name, 100)}* `{_code(one.match.said)}` {escape(one.time.said, 100)}"
+    what = f"🛠️ *Maintenance: {escape(one.name, 100)}* `{_code(one.said)}` {escape(one.time.said, 100)}"
     return f"{what}: {escape(one.reason, 200)} · {kept}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.alerts.alert import Alert, Kind, Severity, Status
+from bot.alerts.alert import Alert, ChangeKind, ChangeState, Kind, Severity, Status
 from bot.alerts.source import Delivery
 from bot.alerts.sources.cloudevents import SOURCE
 from bot.errors import Unreadable
@@ -244,3 +244,115 @@ def test_what_cannot_be_read_still_has_an_id(body):
 def test_what_is_wrong_says_where(found, says):
     with pytest.raises(Unreadable, match=says):
         SOURCE.parse(found, {})
+
+
+# --- changes ----------------------------------------------------------------------------------
+
+
+def cdevent(what: str, version: str = "0.1.1", **subject: Any) -> Alert:
+    data = {"context": {"version": "0.4.1"}, "subject": {"type": what.split(".")[0]} | subject}
+    return read(type=f"dev.cdevents.{what}.{version}", source="/tekton/prod", subject="s", data=data)
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "told"),
+    [
+        ("service.deployed", ChangeKind.DEPLOYMENT, Kind.DEPLOYMENT), ("service.upgraded", ChangeKind.DEPLOYMENT, Kind.DEPLOYMENT),
+        ("service.rolledback", ChangeKind.ROLLBACK, Kind.DEPLOYMENT), ("service.published", ChangeKind.PROMOTION, Kind.DEPLOYMENT),
+        ("service.removed", ChangeKind.CHANGE, Kind.CHANGE),
+    ],
+)  # fmt: skip
+def test_what_cdevents_tell_of_a_service_is_a_change(what, kind, told):
+    alert = cdevent(
+        what, id="service/checkout",
+        content={"environment": {"id": "production", "source": "/k8s"}, "artifactId": "pkg:oci/checkout@sha256%3A0b31b1c02f?tag=7"},
+    )  # fmt: skip
+
+    assert alert.change is not None
+    assert (alert.kind, alert.change.kind, alert.change.state) == (told, kind, ChangeState.SUCCEEDED)
+    assert (alert.service, alert.environment, alert.change.version) == ("checkout", "production", "sha256:0b31b1c02f")
+    assert (alert.started_at, alert.status) == (AT, Status.RESOLVED)
+
+
+def test_cdevents_of_an_environment_a_merge_and_an_artifact():
+    environment = cdevent("environment.modified", "0.2.0-draft", id="staging-7", content={"name": "staging"})
+    merge = cdevent("change.merged", id="pull/7", content={"repository": {"id": "acme/checkout", "source": "/git"}})
+    artifact = cdevent("artifact.published", id="pkg:oci/acme/checkout@v2.4.1", content={"user": "ana"})
+
+    told = [
+        (one.change and one.change.kind, one.service, one.environment, one.change and (one.change.version or one.change.ref))
+        for one in (environment, merge, artifact)
+    ]
+    assert told == [
+        (ChangeKind.CONFIGURATION, None, "staging-7", None),
+        (ChangeKind.PUSH, "acme/checkout", None, "pull/7"),
+        (ChangeKind.RELEASE, "checkout", None, "v2.4.1"),
+    ]
+
+
+@pytest.mark.parametrize("what", ["build.finished", "testcaserun.finished", "change.created", "artifact.packaged", "ticket.closed"])
+def test_other_cdevents_are_ignored(what):
+    assert what in ignored(type=f"dev.cdevents.{what}.0.1.0", data={"subject": {"id": "x", "content": {}}})
+
+
+@pytest.mark.parametrize("subject", ["x", ["x"], 7])
+def test_a_cdevent_whose_subject_is_none_is_refused_with_its_place(subject):
+    with pytest.raises(Unreadable, match=r"data\.subject: expected an object"):
+        SOURCE.parse(delivery(EVENT | {"type": "dev.cdevents.service.deployed.0.1.1", "data": {"subject": subject}}), {})
+
+
+def test_a_type_that_says_what_was_changed_makes_a_change_of_its_data():
+    alert = read(type="com.example.deployment.succeeded.v1", subject="apps/checkout", data={"commit": "1a2b3c4d", "author": "ana"})
+
+    assert alert.change is not None
+    assert (alert.service, alert.change.sha, alert.change.by) == ("checkout", "1a2b3c4d", "ana")
+    assert alert.title == "Deployment of 1a2b3c4 of checkout succeeded"
+
+
+def test_a_flag_is_called_by_its_type_and_subject_and_its_service_is_not_guessed():
+    alert = read(type="com.example.flag.updated", subject="one-page-checkout", environment="production")
+
+    assert alert.change is not None
+    assert (alert.title, alert.service) == ("com.example.flag.updated: one-page-checkout", None)
+    assert (alert.environment, alert.change.kind) == ("production", ChangeKind.FLAG)
+
+
+def test_two_sources_may_call_their_changes_alike():
+    one, other = (
+        read(type="a.deployment.succeeded", source=source, data={"id": 7, "service": "checkout"}) for source in ("/a", "/b")
+    )
+
+    assert one.change is not None
+    assert other.change is not None
+    assert one.change.identity != other.change.identity
+    assert len(one.change.identity) <= 300
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "com.example.deployment.failed", "subject": "checkout"},
+        {"type": "com.example.deployment.failed", "data": {"severity": "high", "service": "checkout"}},
+        {"type": "com.example.deployment.succeeded", "data": {"title": "Down", "status": "firing"}},
+        {"type": "com.example.deployment", "data": {"title": "No replicas", "severity": "critical"}},
+        {"type": "com.example.news", "data": {"title": "No replicas", "kind": "deployment", "severity": "critical"}},
+    ],
+)
+def test_what_fires_still_fires(fields):
+    alert = read(**fields)
+
+    assert (alert.kind, alert.status) == (Kind.ALERT, Status.FIRING)
+
+
+def test_data_of_our_own_schema_tells_of_a_change_whatever_the_type_is():
+    alert = read(type="com.example.news", data={"kind": "rollback", "service": "checkout", "version": "2.4.0"})
+
+    assert alert.change is not None
+    assert (alert.change.kind, alert.change.version) == (ChangeKind.ROLLBACK, "2.4.0")
+
+
+def test_several_alerts_in_one_event_stay_alerts_whatever_its_type_says():
+    alerts = [{"title": "A", "status": "firing"}, {"title": "B", "status": "firing"}]
+    reading = SOURCE.parse(delivery(EVENT | {"type": "com.example.deployment.failed", "data": {"alerts": alerts}}), {})
+
+    assert [one.title for one in reading.alerts] == ["A", "B"]

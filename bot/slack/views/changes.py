@@ -1,0 +1,61 @@
+"""Changes as people see them: on the card, before an incident's start, of the last day. Nobody is told that one is a cause."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.incidents.changes import ChangeRecord
+from bot.incidents.incident import Incident
+from bot.slack.views.blocks import Message, context, link, message, said, section
+from bot.slack.views.text import escape, fit, moment, since
+
+MOST_LISTED = 30
+NOT_CAUSES = "not necessarily causes"
+UNCONNECTED = "Nobody has told me of a change yet; `python -m bot sources generic` says how. That is not the same as none."
+
+
+def line(one: ChangeRecord, now: datetime, start: datetime | None = None) -> str:
+    """One change: when, and how long before a start; what was changed, of which service, by whom, and where that is seen.
+
+    What has no version, commit or branch is called by its title: a flag, a setting.
+    """
+    which = f" `{escape(one.which, 60)}`" if one.which else f" {escape(one.title, 120)}"
+    service = f" *{escape(one.service, 80)}*" if one.service else ""
+    by = f" by {escape(one.by, 60)}" if one.by else ""
+    before = f", {since(one.first_at, start)} before" if start is not None else ""
+    return f"• {moment(one.first_at, now)}{before}: {one.what}{service}{which}{by} {link(one.url, 'open')}".rstrip()
+
+
+def before(incident: Incident, changes: Sequence[ChangeRecord], start: datetime, now: datetime, *, is_told: bool) -> Message:
+    """What was changed before an incident's start: of its own service in a day, of others in an hour."""
+    head = f"🔧 *Changes before the start of {incident.ref}* ({NOT_CAUSES})"
+    if not changes:
+        service = escape(incident.service, 80) if incident.service else "its service"
+        none = f"Nobody told of a change of {service} in the day before, nor of any other in the hour before."
+        return said(f"{head}\n{none if is_told else UNCONNECTED}")
+    return message(
+        f"Changes before the start of {incident.ref}",
+        section(head),
+        section(fit((_whole(one, now, start) for one in changes), 2900)),
+        context(f"Of its own service in the day before {moment(start, now)}, then of any other in the hour before."),
+    )
+
+
+def lately(
+    service: str | None, changes: Sequence[ChangeRecord], total: int, now: datetime, *, is_told: bool, hint: str = ""
+) -> Message:
+    """What was changed in the last day, of one service or of all: at most `changes` of `total`, the newest first."""
+    of = f" of {escape(service, 80)}" if service else ""
+    if not changes:
+        return said(f"🔧 Nobody told of a change{of} in the last day.{hint}" if is_told else f"🔧 {UNCONNECTED}")
+    return message(
+        f"{total} change{'s' * (total != 1)}{of} in the last day",
+        section(f"🔧 *{total} change{'s' * (total != 1)}{of} in the last day*"),
+        section(fit((_whole(one, now) for one in changes), 2900, unseen=total - len(changes))),
+    )
+
+
+def _whole(one: ChangeRecord, now: datetime, start: datetime | None = None) -> str:
+    """The line, and where it was changed; with its title, where the version alone stands in the line."""
+    where = f" · {escape(one.environment, 40)}" if one.environment else ""
+    title = f"\n    _{escape(one.title, 120)}_" if one.which and one.title else ""
+    return f"{line(one, now, start)}{where}{title}"
