@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from bot.alerts.alert import Alert, Kind, Status
+from bot.alerts.alert import Alert, Change, ChangeKind, ChangeState, FindingState, Kind, Link, SecurityFinding, Status
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.matching import group_of
 from bot.alerts.quiet import MAINTENANCE
@@ -28,7 +28,7 @@ from bot.incidents.decisions.writing import BOT
 from bot.incidents.incident import AlertState, Episode, Incident, PageState, Role, Severity, dedup_key
 from bot.incidents.incident import Status as IncidentStatus
 from bot.incidents.inputs import AlertReported
-from bot.incidents.policy import OURS, Policy, Span, Strict
+from bot.incidents.policy import OURS, Policy, Span, Strict, Words
 from bot.store import Store
 
 MAIN = "main"
@@ -44,14 +44,53 @@ def _known_source(name: str) -> str:
     return name
 
 
+class GivenFinding(Strict):
+    """A security finding in the fields that routes look at. One that is `fixable` is so in a version that nobody says."""
+
+    state: FindingState = FindingState.OPEN
+    rule: str = ""
+    identifier: Words = ()
+    package: str = ""
+    fixed_in: str = ""
+    fixable: bool = False
+    reopened: bool = False
+    reason: str = ""
+
+    def built(self) -> SecurityFinding:
+        """As a source would have read it."""
+        return SecurityFinding(
+            state=self.state, rule=self.rule, identifiers=self.identifier, package=self.package,
+            fixed_in=self.fixed_in or ("a later version" if self.fixable else ""), is_reopened=self.reopened, reason=self.reason,
+        )  # fmt: skip
+
+
+class GivenChange(Strict):
+    """A change in the fields that routes look at."""
+
+    kind: ChangeKind = ChangeKind.DEPLOYMENT
+    state: ChangeState = ChangeState.SUCCEEDED
+    sha: str | None = None
+    ref: str | None = None
+    version: str | None = None
+    by: str | None = None
+
+    def built(self, identity: str) -> Change:
+        """As a source would have read it."""
+        return Change(identity=identity, **self.model_dump())
+
+
 class Given(Strict):
-    """An alert in the fields that routes look at; `name` is its label alertname, and `route` the endpoint it comes through."""
+    """An alert in the fields that routes look at; `name` is its label alertname, and `route` the endpoint it comes through.
+
+    `finding.package` and the like are written as in a match. Such an alert is a security finding, or a change, unless its
+    kind says otherwise.
+    """
 
     title: str = "An alert"
     name: str | None = None
     status: Status = Status.FIRING
     severity: AlertSeverity = AlertSeverity.UNKNOWN
-    kind: Kind = Kind.ALERT
+    kind: Kind | None = None
     source: str = "generic"
     route: str | None = None
     service: str | None = None
@@ -65,8 +104,29 @@ class Given(Strict):
     source_severity: str | None = None
     url: str | None = None
     no_data: bool = False
+    occurrence: str | None = None
+    truncated: bool = False
+    links: Words = ()
+    filled_in: Words = ()
+    finding: GivenFinding | None = None
+    change: GivenChange | None = None
 
     _known_source = field_validator("source")(_known_source)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, given: Any) -> Any:
+        """`finding.package: x` stands for `finding: {package: x}`."""
+        if not isinstance(given, dict):
+            return given
+        parts: dict[str, Any] = {}
+        for key, value in given.items():
+            whole, _, part = str(key).partition(".")
+            if part and whole in ("finding", "change"):
+                parts[whole] = {**parts.get(whole, {}), part: value}
+            else:
+                parts[key] = value
+        return parts
 
     @model_validator(mode="after")
     def _named_once(self) -> "Given":
@@ -76,10 +136,23 @@ class Given(Strict):
 
     def built(self, now: datetime) -> Alert:
         """As a source would have read it."""
-        given = self.model_dump(exclude={"name", "route"})
+        given = self.model_dump(exclude={"name", "route", "truncated", "filled_in", "links", "finding", "change"})
         labels = self.labels if self.name is None else {**self.labels, NAMED: self.name}
         identity = self.identity or label_hash({**labels, "title": self.title})
-        return Alert(**given | {"labels": labels, "identity": identity, "started_at": now})
+        return Alert(**given | {
+            "labels": labels, "identity": identity, "started_at": now, "kind": self._kind, "truncated_count": int(self.truncated),
+            "defaults": self.filled_in, "links": tuple(Link("source", one) for one in self.links),
+            "finding": self.finding.built() if self.finding else None,
+            "change": self.change.built(identity) if self.change else None,
+        })  # fmt: skip
+
+    @property
+    def _kind(self) -> Kind:
+        if self.kind is not None or (self.finding is None and self.change is None):
+            return self.kind or Kind.ALERT
+        if self.finding is not None or self.change is None:
+            return Kind.SECURITY_FINDING
+        return Kind.DEPLOYMENT if self.change.kind is ChangeKind.DEPLOYMENT else Kind.CHANGE
 
 
 class Open(Strict):

@@ -232,14 +232,23 @@ MATCHED = {
     "source": "grafana", "route": "nightly", "severity": "high", "service": "checkout", "environment": "staging", "title": "Errors",
     "name": "TooManyErrors", "kind": "quality_gate", "status": "firing", "description": "many", "identity": "f1", "group_key": "g1",
     "source_status": "alerting", "source_severity": "page", "url": "https://example.com/1", "no_data": "true",
+    "occurrence": "o1", "truncated": "true", "links": "https://example.com/2", "filled_in": "severity",
+    "finding.state": "fixed", "finding.rule": "r1", "finding.identifier": "CVE-2026-1", "finding.package": "openssl",
+    "finding.fixed_in": "3.1", "finding.fixable": "true", "finding.reopened": "true", "finding.reason": "tolerable",
+    "change.kind": "rollback", "change.state": "failed", "change.sha": "abc", "change.ref": "main", "change.version": "v2",
+    "change.by": "ana",
+}  # fmt: skip
+OTHERS = {
+    "source": "sentry", "severity": "low", "kind": "alert", "status": "resolved", "no_data": False, "truncated": False,
+    "finding.state": "open", "finding.fixable": False, "finding.reopened": False, "change.kind": "push", "change.state": "started",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_an_alert_of_a_table_has_every_field_that_a_route_can_match(bot, table, field):
     announced = {"name": "it", "match": {field: MATCHED[field]}, "outcome": "announce"}
-    policy = {"routes": [announced, {"name": "rest", "severity": "SEV5"}]}
-    other = {"source": "sentry", "severity": "low", "kind": "alert", "status": "resolved", "no_data": False}.get(field, "another")
+    policy = {"routes": [announced, {"name": "rest", "outcome": "announce"}]}
+    other = OTHERS.get(field, "another")
     value = MATCHED[field] == "true" or MATCHED[field]
     tests = [{"name": "fits", "alert": {field: value}, "expect": {"route": "it"}},
              {"name": "does not", "alert": {field: other}, "expect": {"route": "rest"}}]  # fmt: skip
