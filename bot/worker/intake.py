@@ -1,10 +1,12 @@
 """Reading what came in: each delivery becomes inputs, each input is handled once. What cannot be read is put aside."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 
 import structlog
 
@@ -31,6 +33,9 @@ TOGETHER_ALERTS = 200
 """So many alerts are read before the first of them is decided on."""
 MOST_READ_AHEAD = 4_000_000
 """Bytes of deliveries that are looked at together, for the worst of them to be decided on first."""
+ALIKE_SAID_EVERY = timedelta(minutes=10)
+NUMBERS = re.compile(r"\d+")
+"""Where in a body something is wrong, mostly: the same wrong elsewhere is no news."""
 ATTEMPTS = 5
 """Tries after which a delivery that always ends in a bug is put aside."""
 
@@ -245,11 +250,15 @@ class Intake:
                 yield f"news:{index}", found
 
     def _put_aside(self, received: Received, reason: str) -> int:
-        """Keep a delivery for somebody to look at, and say so: both, or neither."""
-        text = f"A delivery from {received.source}/{received.delivery.route} was put aside: {reason}"
-        mend = f"It is kept as number {received.id} in the inbox."
+        """Keep a delivery for somebody to look at, and say so: both, or neither. What a sender does wrong over and over is
+        said once in a while."""
+        sender = f"{received.source}/{received.delivery.route}"
+        text = f"A delivery from {sender} was put aside: {reason}"
+        mend = f"It is kept as number {received.id} in the inbox; `python -m bot inbox list` shows it, and those that are like it."
+        alike = sha256(NUMBERS.sub("#", f"{sender}:{reason}").encode(errors="replace")).hexdigest()[:32]
+        span = int(self._door.clock().timestamp() // ALIKE_SAID_EVERY.total_seconds())
         self._door.handle(
-            TroubleSeen(text, mend), once=f"inbox:{received.id}:parked", finish=lambda work: work.park_delivery(received.id, reason)
+            TroubleSeen(text, mend), once=f"parked:{alike}:{span}", finish=lambda work: work.park_delivery(received.id, reason)
         )
         return 1
 

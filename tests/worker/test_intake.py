@@ -24,7 +24,7 @@ from bot.store.inbox import ENDED_IN_A_BUG
 from bot.store.tables import inbox
 from bot.web.measures import Measures
 from bot.worker.due import DueTimers
-from bot.worker.intake import ATTEMPTS, BATCH, Intake
+from bot.worker.intake import ALIKE_SAID_EVERY, ATTEMPTS, BATCH, Intake
 from bot.worker.worker import Wakeups, Worker
 from tests.builders import NOON, after
 
@@ -102,6 +102,23 @@ def test_each_delivery_is_handled_once(desk):
     assert desk.reads() == 0
     assert [one.title for one in desk.store.incidents()] == ["b", "a"]
     assert {state for state, _, _ in desk.rows()} == {"done"}
+
+
+def test_what_a_sender_does_wrong_over_and_over_is_kept_each_time_and_said_once_in_a_while(desk):
+    desk.gets("pagerduty", *(b'{"event": %d, "x"' % number for number in range(10, 30)))
+    desk.reads()
+    assert desk.store.inbox_depth() == {"parked": 20}
+    assert len(desk.alarms()) == 1
+    assert "bot inbox list" in desk.alarms()[0].mend
+
+    desk.gets("pagerduty", b'{"odd": 1}')
+    desk.reads()
+    assert len(desk.alarms()) == 2
+
+    desk.now += ALIKE_SAID_EVERY
+    desk.gets("pagerduty", b'{"event": 99, "x"')
+    desk.reads()
+    assert len(desk.alarms()) == 3
 
 
 def test_only_whoever_found_as_many_as_there_may_be_at_once_looks_again(desk):
