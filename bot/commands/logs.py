@@ -11,7 +11,7 @@ from bot.alerts.alert import ChangeState, FindingState, Severity
 from bot.clock import wall_clock
 from bot.commands.output import print_json
 from bot.errors import Refused
-from bot.incidents.changes import ChangeRecord, FindingRecord
+from bot.incidents.changes import PRIVATE_CHANGE, ChangeRecord, FindingRecord
 from bot.incidents.policy import span
 from bot.settings import Settings
 from bot.slack.views.text import clean, since
@@ -144,4 +144,7 @@ def _plain(one: ChangeRecord | FindingRecord) -> dict[str, Any]:
             plain[name] = encode(value)
     if isinstance(one, FindingRecord):
         plain["fixed_before"] = [[_moment(start), _moment(end)] for start, end in one.fixed_before]
+    elif one.title == PRIVATE_CHANGE:
+        # A sender's own name for it may say what it is.
+        plain["identity"] = ""
     return plain

@@ -73,6 +73,13 @@ def test_what_is_left_out_is_counted(told):
     assert told.here("changes", "--state", "canceled").out == "No change was told of; --within looks further back.\n"
 
 
+def test_of_a_private_one_not_even_its_sender_s_name_for_it_is_listed(told):
+    identities = {one["title"]: one["identity"] for one in told.here("changes", "--json").json()}
+
+    assert identities["a private change"] == ""
+    assert identities["Deploy checkout"] == "1"
+
+
 def test_findings_are_listed_with_their_clocks(told):
     first, second = told.here("findings").out.splitlines()
 
