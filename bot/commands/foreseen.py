@@ -94,6 +94,8 @@ class Outlook:
             return ""
         if self.placement.opens_again:
             return f"{name} is open again"
+        if self.before.severity is self.after.severity:
+            return f"{name} has asked for others so far"
         return f"{name} becomes a {self.after.severity.value}"
 
 

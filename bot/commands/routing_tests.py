@@ -219,7 +219,7 @@ class Expected(Strict):
 
     @model_validator(mode="after")
     def _expects_something(self) -> "Expected":
-        if not self.model_dump(exclude_none=True):
+        if not self.model_fields_set:
             raise ValueError(f"expects nothing, and so can never fail: name some of {', '.join(type(self).model_fields)}")
         return self
 
@@ -291,7 +291,7 @@ def tried(case: Case, policy: Policy, folder: Path, nothing: Store) -> Iterator[
     """What comes of a case; of a payload, of each of its alerts. `nothing` is a record in which nothing is."""
     now = case.at or wall_clock()
     alerts = [case.alert.built(now)] if case.alert is not None else _read(case, policy, folder, now)
-    wanted = case.expect.model_dump(mode="json", exclude_none=True)
+    wanted = case.expect.model_dump(mode="json", exclude_unset=True)
     for number, alert in enumerate(alerts, start=1):
         name = f"{case.name} ({number} of {len(alerts)})" if len(alerts) > 1 else case.name
         outlook = _outlook(alert, case, policy, now, nothing)

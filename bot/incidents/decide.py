@@ -70,6 +70,7 @@ from bot.incidents.inputs import (
     SilenceAlerts,
     SilenceExpired,
     SomeoneAsked,
+    SomeoneDelayed,
     SomeoneNotAsked,
     Split,
     SummaryAged,
@@ -160,6 +161,7 @@ def _of_incident(
     | LevelDelayed
     | LevelNotAsked
     | SomeoneAsked
+    | SomeoneDelayed
     | SomeoneNotAsked
     | ChannelOpened
     | ChannelNotOpened
@@ -232,6 +234,8 @@ def _of_incident(
             return paging.level_not_asked(incident, input, now, policy)
         case SomeoneAsked():
             return helping.someone_asked(incident, input)
+        case SomeoneDelayed():
+            return helping.someone_delayed(incident, input, now)
         case SomeoneNotAsked():
             return helping.someone_not_asked(incident, input, now)
         case ChannelOpened():

@@ -47,6 +47,7 @@ class Topic(StrEnum):
     LEVEL_DELAYED = "level_delayed"
     LEVEL_NOT_ASKED = "level_not_asked"
     SOMEONE_ASKED = "someone_asked"
+    SOMEONE_DELAYED = "someone_delayed"
     SOMEONE_NOT_ASKED = "someone_not_asked"
     ESCALATED = "escalated"
     SEVERITY_CHANGED = "severity_changed"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
 from bot.alerts.flapping import STEADY, Flaps
 
@@ -88,13 +89,23 @@ class OtherPage:
     """When PagerDuty took it; None while it has not."""
     refused: str = ""
     """Why it wakes nobody; empty where it is not known to."""
+    refused_at: datetime | None = None
+    late: str = ""
+    """Why PagerDuty had not taken it when it was said so; empty where nothing was said, or it has by now."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
+    ended_at: datetime | None = None
+    """When somebody resolved it in PagerDuty: whoever is asked again is woken by another page."""
 
     @property
     def who(self) -> str:
         """Whom it is to wake, in words."""
         return f"the on-call of {self.name}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it rings, or somebody is on it, or it is still to be taken."""
+        return not self.refused and self.ended_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +369,10 @@ class Incident:
 ENDED = frozenset({Status.RESOLVED, Status.CLOSED, Status.MERGED, Status.CANCELLED})
 
 
+KEY_PARTS = 4
+"""Of the dedup key of an incident's own page, between its slashes."""
+
+
 def number_in(ref: str) -> int | None:
     """7 for "INC-7", "inc7", "#7" or "7"; None for anything else."""
     text = ref.strip().lower().removeprefix("#").removeprefix("inc").removeprefix("-")
@@ -369,9 +384,20 @@ def dedup_key(number: int, episode: int, opened_at: datetime) -> str:
     return f"firstfive/INC-{number}/{episode}/{opened_at:%Y%m%dT%H%M%SZ}"
 
 
+def others_key(page_key: str, name: str, pager: str, again: int = 0) -> str:
+    """What PagerDuty knows a page of others by, beside the incident's own: short, whatever they are called."""
+    told = sha256(f"{name}\x1f{pager}\x1f{again}".encode(errors="replace")).hexdigest()[:12]
+    return f"{page_key}/{told}"
+
+
+def is_of_others(key: str) -> bool:
+    """Whether a dedup key of ours belongs to a page of others."""
+    return key.count("/") > KEY_PARTS - 1
+
+
 def incident_keyed(key: str) -> int | None:
     """The number of the incident that a dedup key of ours belongs to; None for a key that is not ours."""
     parts = key.split("/")
-    if len(parts) < 4 or parts[0] != "firstfive" or not parts[1].startswith("INC-"):
+    if len(parts) < KEY_PARTS or parts[0] != "firstfive" or not parts[1].startswith("INC-"):
         return None
     return number_in(parts[1])

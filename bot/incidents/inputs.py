@@ -379,6 +379,18 @@ class SomeoneAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class SomeoneDelayed:
+    """PagerDuty has not taken the page of others yet, after so many tries."""
+
+    incident: int
+    who: str
+    by: str
+    dedup_key: str
+    reason: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class SomeoneNotAsked:
     incident: int
     who: str
@@ -602,6 +614,7 @@ Reported = (
     | LevelDelayed
     | LevelNotAsked
     | SomeoneAsked
+    | SomeoneDelayed
     | SomeoneNotAsked
     | ChannelOpened
     | ChannelNotOpened

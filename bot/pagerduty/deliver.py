@@ -130,13 +130,14 @@ class PagerDeliverer:
 
     def _service(self, effect: PageService, attempt: Attempt) -> Input:
         """Page others. What is over wakes nobody; where an answer was lost PagerDuty is told, so that nothing rings on."""
-        incident = self._store.incident(effect.incident)
+        incident = self._store.incident_paging(effect.dedup_key)
         known = incident.other_keyed(effect.dedup_key) if incident else None
-        if incident is not None and known is not None and _is_over(incident, known[0]):
+        number = incident.number if incident and known else effect.incident
+        if incident is not None and _is_over(incident, incident.episode if known is None else known[0]):
             if attempt.is_ambiguous:
                 self._tell(effect.pager, effect.dedup_key, "resolve")
             reason = f"{incident.ref} was over before PagerDuty could take it"
-            return SomeoneNotAsked(effect.incident, effect.who, effect.by, reason, dedup_key=effect.dedup_key)
+            return SomeoneNotAsked(number, effect.who, effect.by, reason, dedup_key=effect.dedup_key)
         payload = _payload(effect.summary, effect.service, effect.severity)
         event = {"event_action": "trigger", "dedup_key": effect.dedup_key, "client": "Firstfive", "payload": payload}
         by = by_policy(effect.pager)
@@ -149,8 +150,8 @@ class PagerDeliverer:
             else:
                 self._send(effect.pager, event, f"a page for {effect.service}", _rank(effect))
         except GaveUp as error:
-            return SomeoneNotAsked(effect.incident, effect.who, effect.by, error.reason, error.mend, effect.dedup_key)
-        return SomeoneAsked(effect.incident, effect.who, effect.by, self._clock(), effect.dedup_key)
+            return SomeoneNotAsked(number, effect.who, effect.by, error.reason, error.mend, effect.dedup_key)
+        return SomeoneAsked(number, effect.who, effect.by, self._clock(), effect.dedup_key)
 
     def _resolve(self, effect: ResolvePage) -> None:
         if not self._tell(effect.pager, effect.dedup_key, "resolve") and self._was_accepted(effect):

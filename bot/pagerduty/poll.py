@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 
 from bot.errors import GaveUp, Refused, TryLater
 from bot.handle import Door
-from bot.incidents.incident import Episode, Incident, PageState
+from bot.incidents.incident import Episode, Incident, OtherPage, PageState
 from bot.incidents.inputs import PageNotShown, TroubleSeen
 from bot.pagerduty.client import Client
 from bot.pagerduty.reports import Reports
@@ -45,16 +44,16 @@ class _Page:
 
     incident: Incident
     episode: Episode
+    other: OtherPage | None = None
+    """The page of others that is asked about, where it is not the episode's own."""
 
     @property
     def key(self) -> str:
-        return self.episode.dedup_key
+        return self.episode.dedup_key if self.other is None else self.other.dedup_key
 
     @property
-    def others(self) -> list[str]:
-        """The keys of the pages of others beside it, as long as nobody is known to have acknowledged them."""
-        waiting = (one for one in self.episode.others if one.acknowledged_at is None and not one.refused)
-        return [one.dedup_key for one in waiting if self.episode.ended_at is None]
+    def is_waiting(self) -> bool:
+        return self.episode.is_waiting if self.other is None else self.other.acknowledged_at is None
 
 
 class Poll:
@@ -104,7 +103,8 @@ class Poll:
         over = [page for one in known.values() for page in _ended(one, now - LOOKS_BACK)]
         self._told &= {page.key for page in over}
         open_ = [_Page(one, one.episode) for one in waiting if one.episode.page in ASKED_ABOUT]
-        return [*open_, *(page for page in over if page.key not in self._told)]
+        others = [_Page(one, one.episode, other) for one in waiting for other in one.episode.others if other.is_live]
+        return [*open_, *others, *(page for page in over if page.key not in self._told)]
 
     def _turns(self, pages: list[_Page]) -> list[_Page]:
         """As many as may be asked about in a round: those first that were not for longest, and the ringing before others."""
@@ -113,7 +113,7 @@ class Poll:
 
         def turn(page: _Page) -> int:
             waited = self._rounds - self._asked.get(page.key, self._rounds - NEVER)
-            return waited * (RINGS if page.episode.is_waiting else 1)
+            return waited * (RINGS if page.is_waiting else 1)
 
         return sorted(pages, key=turn, reverse=True)[: self._enough]
 
@@ -121,14 +121,9 @@ class Poll:
         found = self._reports.incident(page.key)
         if found is None:
             log.info("PagerDuty shows no incident for a page", incident=page.incident.ref)
-            self._look_for(page)
-        else:
-            self._tell(page, found)
-        for other in page.others:
-            if (theirs := self._reports.incident(other)) is not None:
-                self._tell(page, theirs)
-
-    def _tell(self, page: _Page, found: dict[str, Any]) -> None:
+            if page.other is None:
+                self._look_for(page)
+            return
         for key, report in self._reports.found(page.incident, found):
             try:
                 self._door.handle(report, once=key)

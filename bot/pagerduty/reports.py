@@ -45,13 +45,11 @@ class Reports:
 
     def of_ours(self, report: PagerReport) -> PagerReported | str:
         """The input that a report is, or why it is none."""
-        number = incident_keyed(report.key) if report.key else None
-        if number is None:
-            known = self._store.incident_of_page(report.pager_id)
-            number = known.number if known else None
-        if number is None or self._store.incident(number) is None:
+        is_ours = report.key is not None and incident_keyed(report.key) is not None
+        known = self._store.incident_paging(report.key) if is_ours and report.key else self._store.incident_of_page(report.pager_id)
+        if known is None:
             return "about an incident that this bot did not page for"
-        return self.as_input(number, self._with_level(report))
+        return self.as_input(known.number, self._with_level(report))
 
     def _with_level(self, report: PagerReport) -> PagerReport:
         """A webhook does not say to which level it escalated; the log does."""
@@ -71,19 +69,23 @@ class Reports:
 
     def as_input(self, number: int, report: PagerReport) -> PagerReported:
         """A report with PagerDuty's people as ours."""
-        if report.kind == "acknowledged" and report.is_human and self._is_the_bot(number, report.person):
+        if report.kind == "acknowledged" and report.is_human and self._is_the_bot(number, report):
             report = replace(report, is_human=False)
         person = self.person(report.person, report.person_name)
         assignees = tuple(filter(None, (self.person(id_, name) for id_, name in report.assignees)))
         return PagerReported(number, report, person=person, assignees=assignees)
 
-    def _is_the_bot(self, number: int, pagerduty_id: str | None) -> bool:
+    def _is_the_bot(self, number: int, report: PagerReport) -> bool:
         """Whether the bot's own user acknowledged a page by escalation policy: as it was born so, or as we told it."""
         incident = self._store.incident(number)
-        if incident is None or by_policy(incident.pager) is None or not self._may_ask():
+        if incident is None:
+            return False
+        other = incident.other_keyed(report.key or "")
+        pager = incident.pager if other is None else other[1].pager
+        if by_policy(pager) is None or not self._may_ask():
             return False
         try:
-            return pagerduty_id == self.own_id()
+            return report.person == self.own_id()
         except TryLater:
             self._rests_until = self._clock() + REST
         except GaveUp:

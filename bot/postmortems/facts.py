@@ -424,6 +424,8 @@ def _words(entry: Entry, said: Any) -> str:
         "responder_requested": f"{by} asked for {said(facts_.get('who', ''))}",
         "responder_acknowledged": f"{by} acknowledged, for {said(facts_.get('who', ''))}",
         "responder_unacknowledged": f"PagerDuty took the acknowledgement of {said(facts_.get('who', ''))} back",
+        "responder_delayed": f"PagerDuty had not taken the page of {said(facts_.get('who', ''))}: {said(facts_.get('reason', ''))}",
+        "responder_left": f"The page of {said(facts_.get('who', ''))} was resolved in PagerDuty by {by}",
         "responder_failed": f"{said(facts_.get('who', ''))} was not asked: {said(facts_.get('reason', ''))}",
         "channel_failed": f"No channel could be opened: {said(facts_.get('reason', ''))}",
         "merged": f"Merged into {said(facts_.get('into', ''))}",

@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import Row as SqlRow
 
+from bot.incidents.decisions.writing import BOT
 from bot.incidents.effects import (
     LATEST_WINS,
     AnnounceAlert,
@@ -38,10 +39,12 @@ from bot.incidents.effects import (
     Effect,
     Lane,
     PageOnCall,
+    PageService,
     PostDigest,
     RaiseAlarm,
     ResolvePage,
 )
+from bot.incidents.incident import is_of_others
 from bot.store.codec import decode_tagged, encode_tagged
 from bot.store.database import database_now, its_now
 from bot.store.tables import outbox
@@ -93,6 +96,9 @@ def lane_of(effect: Effect) -> str:
             return f"announce/{effect.fingerprint}"
         case AnnounceSilence():
             return f"silence/{effect.number}"
+        case PageService(dedup_key=key) | ResolvePage(dedup_key=key) if is_of_others(key):
+            # One team's page that PagerDuty does not take holds up no other's.
+            return f"others/{key}"
         case _:
             return f"{effect.incident}/{effect.lane.value}"
 
@@ -129,6 +135,8 @@ def _new_row(effect: Effect, now: datetime) -> dict[str, object]:
 def _urgency(effect: Effect) -> int:
     match effect:
         case PageOnCall(rank=rank) if rank:
+            return 10 * (rank - 1)
+        case PageService(rank=rank, by=by) if rank and by == BOT:
             return 10 * (rank - 1)
         case PageOnCall():
             return PAGER_FIRST.get(effect.severity, 0)

@@ -14,7 +14,7 @@ from bot.alerts.quiet import Kept, Silence
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.effects import Lane
 from bot.incidents.holdings import HeldAlert, Share
-from bot.incidents.incident import Incident
+from bot.incidents.incident import Incident, incident_keyed, is_of_others
 from bot.incidents.inputs import Input
 from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
@@ -111,6 +111,18 @@ class Store:
     def incident_of_page(self, pager_id: str) -> Incident | None:
         """The incident whose newest page PagerDuty calls `pager_id`."""
         return self._one(incidents.c.pager_id == pager_id)
+
+    def incident_paging(self, dedup_key: str) -> Incident | None:
+        """The incident that has the page of that key. One of others goes on in whatever its incident was merged into."""
+        found = self.incident(incident_keyed(dedup_key) or 0)
+        if not is_of_others(dedup_key):
+            return found
+        seen = set[int]()
+        here = found
+        while here is not None and here.other_keyed(dedup_key) is None and here.merged_into and here.number not in seen:
+            seen.add(here.number)
+            here = self.incident(here.merged_into)
+        return here if here is not None and here.other_keyed(dedup_key) is not None else found
 
     def open_incidents(self, limit: int | None = None) -> tuple[Incident, ...]:
         """The open incidents, newest first: all of them, or at most `limit`."""

@@ -38,6 +38,7 @@ from bot.incidents.inputs import (
     LevelNotAsked,
     PageDelayed,
     PageRefused,
+    SomeoneDelayed,
     SomeoneNotAsked,
     TroubleSeen,
 )
@@ -164,6 +165,10 @@ class Deliveries:
         match effect:
             case PageOnCall() if is_said or number == 1 or row.was_lost:
                 return PageDelayed(effect.incident, effect.dedup_key, reason, number, wait_seconds)
+            case PageService() if is_said:
+                paging = self._store.incident_paging(effect.dedup_key)
+                number_now = effect.incident if paging is None else paging.number
+                return SomeoneDelayed(number_now, effect.who, effect.by, effect.dedup_key, reason, number)
             case AcknowledgePage() if is_said:
                 return AcknowledgementDelayed(effect.incident, effect.dedup_key, effect.by, reason, number)
             case PageNextLevel() if is_said:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bot.incidents import inputs as says
-from bot.incidents.effects import PageService, ResolvePage
-from bot.incidents.incident import OtherPage, PageState, Status
+from bot.incidents.effects import InvitePeople, PageService, ResolvePage
+from bot.incidents.incident import OtherPage, PageState, Status, is_of_others, others_key
 from bot.slack.views.card import card
 from tests.builders import (
     ANA,
@@ -23,7 +23,7 @@ from tests.builders import (
 )
 
 KEY = incident().episode.dedup_key
-THEIRS = f"{KEY}/payments"
+THEIRS = others_key(KEY, "payments", "payments")
 WHO = "the on-call of payments"
 
 
@@ -44,7 +44,7 @@ def shown(one):
 def test_a_service_that_is_asked_to_help_is_known_by_its_page():
     decision = decided(incident(), says.PageSomeone(7, ANA, service="payments"), after(1))
 
-    (effect,) = decision.effects
+    effect = decision.effects[0]
     assert isinstance(effect, PageService)
     assert (effect.dedup_key, effect.pager) == (THEIRS, "payments")
     assert decision.incident.episode.others == (OtherPage("payments", "payments", THEIRS),)
@@ -146,3 +146,76 @@ def test_a_page_that_nobody_asked_for_is_nothing():
     decision = decided(incident(), pager("acknowledged", after(2), BEN, key=f"{KEY}/unknown"), after(2))
 
     assert (decision.incident, decision.entries) == (None, ())
+
+
+# --- again, elsewhere, late -------------------------------------------------------------------
+
+
+def test_whoever_is_asked_again_after_their_page_was_resolved_is_woken_by_another_one():
+    one = asking(accepted_at=after(1), acknowledged_at=after(2), acknowledged_by=BEN)
+    left = decided(one, pager("resolved", after(3), BEN, key=THEIRS), after(3))
+    assert types(left) == ["responder_left"]
+    assert left.incident.status is Status.TRIGGERED
+    assert "that page was resolved in PagerDuty" in shown(left.incident)
+
+    again = decided(left.incident, says.PageSomeone(7, ANA, service="payments"), after(4))
+
+    first, second = again.incident.episode.others
+    assert first.acknowledged_by == BEN
+    assert (second.acknowledged_by, second.dedup_key == THEIRS) == (None, False)
+    assert again.effects[0].dedup_key == second.dedup_key
+    assert is_of_others(second.dedup_key)
+    assert not is_of_others(KEY)
+
+
+def test_a_key_is_short_whatever_they_are_called():
+    assert len(others_key(KEY, "x" * 5000, "y" * 5000)) < 100
+    assert others_key(KEY, "a", "b") != others_key(KEY, "a", "c") != others_key(KEY, "a", "b", 1)
+
+
+@pytest.mark.parametrize("by", [ANA, "bot"])
+def test_one_that_pagerduty_does_not_take_for_long_is_said_loudly_and_on_the_card(by):
+    late = says.SomeoneDelayed(7, WHO, by, THEIRS, "503", 3)
+    decision = decided(asking(), late, after(1))
+
+    assert types(decision) == ["responder_delayed"]
+    assert topics(decision) == ["someone_delayed"] * 2
+    assert "has *not taken* the page of the on-call of *payments* yet: 503" in shown(decision.incident)
+    taken = decided(decision.incident, says.SomeoneAsked(7, WHO, by, after(2), THEIRS), after(2))
+    assert "not taken" not in shown(taken.incident)
+    assert decided(taken.incident, late, after(3)).entries == ()
+
+
+def test_what_was_refused_is_not_taken_because_of_news_of_no_person():
+    decision = decided(asking(refused="nobody was woken"), pager("acknowledged", after(2), None, key=THEIRS), after(2))
+
+    assert other(decision).accepted_at is None
+    assert other(decision).refused == "nobody was woken"
+
+
+def test_whoever_acknowledges_it_is_invited():
+    decision = decided(asking(accepted_at=after(1)), pager("acknowledged", after(2), BEN, key=THEIRS), after(2))
+
+    assert InvitePeople(7, (BEN,)) in decision.effects
+
+
+def test_where_it_is_merged_it_rings_on_and_ends_with_what_it_was_merged_into():
+    child = replace(asking(accepted_at=after(1)), number=8)
+    into = incident()
+    decision = decided(child, says.Merge(8, 7, ANA, target=into), after(3))
+
+    (parent,) = decision.others
+    assert decision.incident.episode.others == ()
+    assert [one.dedup_key for one in parent.episode.others] == [THEIRS]
+    assert THEIRS not in [one.dedup_key for one in decision.effects if isinstance(one, ResolvePage)]
+    over = decided(parent, says.Resolve(7, ANA), after(9))
+    assert THEIRS in [one.dedup_key for one in over.effects if isinstance(one, ResolvePage)]
+
+
+def test_where_the_other_incident_pages_them_already_one_page_is_over():
+    child = replace(asking(accepted_at=after(1)), number=8)
+    into = incident(service="payments", pager="payments")
+    decision = decided(child, says.Merge(8, 7, ANA, target=into), after(3))
+
+    assert decision.others[0].episode.others == ()
+    assert THEIRS in [one.dedup_key for one in decision.effects if isinstance(one, ResolvePage)]

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from bot.errors import Ambiguous, GaveUp, OverBudget, TryLater
 from bot.incidents.effects import AcknowledgePage, PageNextLevel, PageOnCall, PagePerson, PageService, ResolvePage
-from bot.incidents.incident import OtherPage, PageState, Status
+from bot.incidents.incident import OtherPage, PageState, Status, others_key
 from bot.incidents.inputs import LevelAsked, PageAccepted, PageDropped, SomeoneAsked, SomeoneNotAsked
 from bot.incidents.pagers import ByPolicy, by_policy
 from bot.pagerduty.client import MEND_FROM, MEND_POLICY, MEND_TOKEN, Client
@@ -296,7 +296,8 @@ def test_a_page_that_rings_again_is_sent(store, sandbox):
 # --- another service --------------------------------------------------------------------------
 
 HELP = PageService(
-    incident=7, dedup_key=f"{KEY}/payments", pager=str(replace(BY, service="PSPAYME")), service="payments", by=ANA, summary="Help",
+    incident=7, dedup_key=others_key(KEY, "payments", "payments"),
+    pager=str(replace(BY, service="PSPAYME")), service="payments", by=ANA, summary="Help",
     severity="error",
 )  # fmt: skip
 
@@ -332,3 +333,16 @@ def test_another_service_that_cannot_be_asked_is_said_so(store):
 
     assert isinstance(found, SomeoneNotAsked)
     assert found.mend == MEND_POLICY
+
+
+def test_the_bot_s_own_acknowledgement_of_a_page_of_others_is_no_person_s(store, sandbox):
+    bot = against(sandbox, store)
+    bot.deliver(HELP, FIRST)
+    asked_for = OtherPage("payments", HELP.pager, HELP.dedup_key, accepted_at=after(1))
+    saved(store, page_of(PageState.ACCEPTED, pager="default", episode={"accepted_at": after(1), "others": (asked_for,)}))
+    own = bot._reports.own_id()
+    assert own
+    report = pager("acknowledged", after(2), "bot", key=HELP.dedup_key).report
+
+    assert not bot._reports.of_ours(replace(report, person=own)).report.is_human
+    assert bot._reports.of_ours(replace(report, person="PUBEN01")).report.is_human

@@ -12,7 +12,7 @@ from bot.handle import Door
 from bot.incidents.decision import Decision
 from bot.incidents.decisions.paging import UNSEEN_SAID_EVERY
 from bot.incidents.effects import RaiseAlarm
-from bot.incidents.incident import OtherPage, PageState, Status, dedup_key
+from bot.incidents.incident import OtherPage, PageState, Status, dedup_key, others_key
 from bot.incidents.inputs import PageAccepted, Reopen, Resolve
 from bot.incidents.oncall import OnCall
 from bot.pagerduty.client import Client
@@ -292,21 +292,25 @@ def test_a_page_is_asked_about_again_though_new_ones_ring_all_the_time(store):
         assert max(later - earlier for earlier, later in pairwise(rounds)) <= 3 * RINGS
 
 
-def test_the_pages_of_others_are_asked_about_until_somebody_acknowledged_them(store):
+@pytest.mark.parametrize("own", [PageState.ACCEPTED, PageState.NOT_NEEDED, PageState.REFUSED])
+def test_the_pages_of_others_are_asked_about_until_they_are_over_whatever_became_of_the_incidents_own(store, own):
     account = Account()
     with standing_in(account) as neighbour:
         about = Round(store, neighbour.url, count=1)
-        episode = store.incident(1).episode
-        page = OtherPage("payments", "payments", f"{episode.dedup_key}/payments", accepted_at=after(1))
+        episode = replace(store.incident(1).episode, page=own)
+        page = OtherPage("payments", "payments", others_key(episode.dedup_key, "payments", "payments"), accepted_at=after(1))
         with store.writing() as work:
             work.save(Decision(incident=work.incident(1).with_episode(replace(episode, others=(page,)))), NOON)
 
         about.poll.run_once()
-        before = len(account.asked)
+        (found,) = store.incident(1).episode.others
+        assert (found.acknowledged_by, found.acknowledged_at) == ("Ben Okafor", after(1))
+        asked = len(account.asked)
         about.poll.run_once()
-
-    (found,) = store.incident(1).episode.others
-    assert (found.acknowledged_by, found.acknowledged_at) == ("Ben Okafor", after(1))
-    assert store.incident(1).episode.acknowledged_by == "Ben Okafor"
-    assert "payments" in str(account.asked[:before])
-    assert "payments" not in str(account.asked[before:])
+        assert page.dedup_key.rpartition("/")[2] in str(account.asked[asked:])
+        with store.writing() as work:
+            ended = replace(work.incident(1).episode, others=(replace(page, ended_at=after(2)),))
+            work.save(Decision(incident=work.incident(1).with_episode(ended)), NOON)
+        asked = len(account.asked)
+        about.poll.run_once()
+        assert page.dedup_key.rpartition("/")[2] not in str(account.asked[asked:])

@@ -59,6 +59,7 @@ STORED_INPUTS = {
     "LevelDelayed": "incident dedup_key level reason attempt",
     "LevelNotAsked": "incident dedup_key level reason mend",
     "SomeoneAsked": "incident who by at dedup_key",
+    "SomeoneDelayed": "incident who by dedup_key reason attempt",
     "SomeoneNotAsked": "incident who by reason mend dedup_key",
     "ChannelOpened": "incident channel name",
     "ChannelNotOpened": "incident reason",
@@ -116,7 +117,8 @@ STORED_WORDS = {
     effects.Topic: (
         "ack_reminder ack_breached acknowledged ack_delayed unacknowledged page_delayed page_refused page_not_shown "
         "level_asked level_delayed level_not_asked "
-        "someone_asked someone_not_asked escalated severity_changed status_changed role_assigned note_added update_posted "
+        "someone_asked someone_delayed someone_not_asked "
+        "escalated severity_changed status_changed role_assigned note_added update_posted "
         "update_soon update_late alert_joined alerts_cleared resolve_proposed resolved reopened cancelled merged absorbed runbook "
         "flapping alert_related only_related split split_off unmerged opened"
     ),

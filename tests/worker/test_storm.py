@@ -13,11 +13,13 @@ from bot.alerts.registry import sources
 from bot.alerts.source import Delivery
 from bot.handle import Door
 from bot.incidents.decisions import alerts as alert_decisions
+from bot.incidents.decisions.helping import ASKED_AGAIN_AFTER
 from bot.incidents.effects import PageService
 from bot.incidents.incident import HELD, Severity, Status
-from bot.incidents.inputs import Acknowledge, Merge, Reopen, Resolve
+from bot.incidents.inputs import Acknowledge, Merge, Reopen, Resolve, SomeoneNotAsked
 from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
 from bot.store import Store, migrate
+from bot.store import outbox as outbox_rows
 from bot.store.codec import decode_tagged
 from bot.store.tables import outbox
 from bot.worker.intake import Intake
@@ -69,13 +71,14 @@ class Storm:
 
     def other_pages(self) -> list[str]:
         """Whose on-call was asked for beside, in order."""
-        return [one.service for one in self._asked()]
+        return [one.service for one in self.asked()]
 
     def summaries(self) -> list[str]:
         """What they read first."""
-        return [one.summary for one in self._asked()]
+        return [one.summary for one in self.asked()]
 
-    def _asked(self) -> list[PageService]:
+    def asked(self) -> list[PageService]:
+        """The pages of others, in order."""
         wanted = select(outbox.c.payload).where(outbox.c.kind == "PageService").order_by(outbox.c.seq)
         with self.store.engine.connect() as connection:
             return [decode_tagged(payload) for payload in connection.scalars(wanted)]
@@ -230,6 +233,86 @@ def test_those_who_would_be_paged_are_paged_once_by_the_storm_that_gathers_their
     assert storm.summaries() == [f"SEV2 INC-4: a{number} (in the alert storm from generic)" for number in (4, 6)]
     asked = [one.fields["who"] for one in store.timeline(gathers.ref) if one.type == "responder_requested"]
     assert asked == ["service 4", "service 6"]
+
+
+def test_those_of_a_service_whose_pager_is_changed_meanwhile_are_asked_once_by_each(store):
+    storm = Storm(store, RULES.model_copy(update={"services": OTHERS}))
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(5)))
+    changed = RULES.model_copy(update={"services": {"service 4": Service(pager="data")}})
+    after = Storm(store, changed)
+    after.count = storm.count
+
+    after.gets(*((f"b{number}", "service 4") for number in range(10)))
+
+    assert storm.other_pages() == ["service 4", "service 4"]
+    keys = {one.dedup_key for one in storm.asked()}
+    assert len(keys) == 2
+    assert [(one.name, one.pager) for one in store.incident(4).episode.others] == [("service 4", "mail"), ("service 4", "data")]
+
+
+def test_a_service_that_nobody_knows_does_not_lend_its_name_to_the_key_of_a_page(store):
+    routes = (RouteRule(name="theirs", match={"service": ["x*"]}, severity="SEV2", pager="mail"), *RULES.routes)
+    storm = Storm(store, RULES.model_copy(update={"routes": routes}))
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(4)), ("b", "x" * 400))
+
+    (page,) = storm.asked()
+    assert page.service == "mail"
+    assert len(page.dedup_key) < 255
+
+
+def test_a_storm_that_is_opened_again_pages_everybody_whose_alert_fires(store):
+    storm = Storm(store, RULES.model_copy(update={"services": OTHERS}))
+    alerts = [(f"a{number}", f"service {number}") for number in range(8)]
+    storm.gets(*alerts)
+    storm.door.handle(Resolve(4, "U0ANA0001"))
+    assert storm.other_pages() == ["service 4", "service 6"]
+    storm.now += timedelta(minutes=20)
+
+    storm.door.handle(Reopen(4, "U0ANA0001"))
+
+    assert storm.other_pages() == ["service 4", "service 6"] * 2
+    assert len({one.dedup_key for one in storm.asked()}) == 4
+    storm.gets(*alerts)
+    assert len(storm.asked()) == 4
+
+
+def test_a_storm_that_an_alert_opens_again_pages_everybody_whose_alert_fires(store):
+    storm = Storm(store, RULES.model_copy(update={"services": OTHERS}))
+    alerts = [(f"a{number}", f"service {number}") for number in range(8)]
+    storm.gets(*alerts)
+    storm.door.handle(Resolve(4, "U0ANA0001"))
+    storm.now += timedelta(minutes=20)
+
+    storm.gets(alerts[7])
+    storm.gets(*alerts)
+
+    assert store.incident(4).episode.number == 2
+    assert storm.other_pages() == ["service 4", "service 6"] * 2
+
+
+def test_those_whose_page_was_refused_are_asked_again_later_and_not_for_each_alert(store):
+    storm = Storm(store, RULES.model_copy(update={"services": OTHERS}))
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(4)), ("b0", "service 6"))
+    (page,) = storm.asked()
+    storm.door.handle(SomeoneNotAsked(4, page.who, page.by, "no such key", dedup_key=page.dedup_key))
+
+    storm.gets(*((f"c{number}", "service 6") for number in range(5)))
+    assert len(storm.asked()) == 1
+    storm.now += ASKED_AGAIN_AFTER
+    storm.gets(*((f"d{number}", "service 6") for number in range(5)))
+
+    assert len(storm.asked()) == 2
+    assert store.incident(4).episode.others[0].refused == ""
+
+
+def test_a_page_that_is_late_holds_up_no_other_team_s_and_the_worst_goes_first(store):
+    storm = Storm(store, RULES.model_copy(update={"services": OTHERS}))
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(8)))
+    with store.reading() as work:
+        heads = work.connection.execute(outbox_rows.heads()).all()
+
+    mine = sorted((row.kind, row.priority) for row in heads if row.incident == 4 and row.lane_kind == "pager")
+    assert mine == [("PageOnCall", 10), ("PageService", 10), ("PageService", 10)]
 
 
 def test_a_storm_that_paged_nobody_pages_those_whose_alert_is_the_first_that_asks_for_it(store):

@@ -259,7 +259,7 @@ def _repeated(incident: Incident, known: AlertState, state: AlertState, now: dat
     """
     asked = state.severity
     if asked is None or asked.rank >= (known.severity or incident.severity).rank:
-        return quiet
+        return _still_gathered(incident, known, now, policy, quiet) if incident.storm else quiet
     assert quiet.alert is not None
     is_outgrown = _has_outgrown(incident, state)
     state = replace(state, is_related=state.is_related and not is_outgrown)
@@ -270,6 +270,14 @@ def _repeated(incident: Incident, known: AlertState, state: AlertState, now: dat
     reason = f"{quiet.reason}, worse than before: {asked.value}"
     record = _as_known(quiet.alert, state)
     return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers, alert=record)
+
+
+def _still_gathered(incident: Incident, state: AlertState, now: datetime, policy: Policy, quiet: Decision) -> Decision:
+    """A storm that is open again may not have asked yet for those whose alert fires on; nor where that was refused."""
+    changed, theirs, pages = gathered_on_call(incident, state, now, policy)
+    if not pages:
+        return quiet
+    return replace(quiet, incident=changed, entries=theirs, effects=(*pages, *refreshed(changed, everywhere=False)))
 
 
 def _joined(incident: Incident, alert: Alert, placement: Placement, state: AlertState, *, is_again: bool) -> tuple[Effect, ...]:

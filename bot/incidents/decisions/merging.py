@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.errors import Refused
 from bot.incidents.decision import Decision, Timer
-from bot.incidents.decisions.helping import ends_of_pages
+from bot.incidents.decisions.helping import ends_of_pages, handed_over
 from bot.incidents.decisions.opening import start_clock
 from bot.incidents.decisions.writing import all_keys, clock_keys, entry, left_timers, refreshed, say
 from bot.incidents.effects import AcknowledgePage, Effect, InvitePeople, Topic
@@ -38,6 +38,7 @@ def merge(child: Incident, wish: Merge, now: datetime, policy: Policy) -> Decisi
     parent, entries, effects, cancels = _absorbed(target, child, wish.by, now, policy)
     parent, worse, worse_told = _worsened(parent, child, wish.by, now)
     parent, asked, page, timers = _ringing_on(parent, child, now, policy)
+    merged, parent, ends = handed_over(merged, parent)
     left = () if parent.is_firing else left_timers(parent, now + policy.resolve.hold)
     note = entry(merged, now, "merged", wish.by, into=parent.ref)
     told = say(merged, Topic.MERGED, into=parent.number, by=wish.by)
@@ -45,7 +46,7 @@ def merge(child: Incident, wish: Merge, now: datetime, policy: Policy) -> Decisi
         incident=merged,
         others=(parent,),
         entries=(note, *entries, *worse, *asked),
-        effects=(*page, *ends_of_pages(child), *refreshed(merged), told, *effects, *worse_told),
+        effects=(*page, *ends_of_pages(child, of_others=False), *ends, *refreshed(merged), told, *effects, *worse_told),
         timers=(*timers, *left),
         cancels=(*all_keys(child, policy), *cancels),
         reason=_answer(merged, target, parent),

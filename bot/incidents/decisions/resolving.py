@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision
 from bot.incidents.decisions.acknowledging import spoken
-from bot.incidents.decisions.helping import ends_of_pages
+from bot.incidents.decisions.helping import all_on_call, ends_of_pages, with_their_pager
 from bot.incidents.decisions.opening import start_clock, to_owners, update_timers
 from bot.incidents.decisions.writing import (
     BOT,
@@ -164,15 +164,16 @@ def opened_again(incident: Incident, by: str, now: datetime, policy: Policy, tex
         pager_id=None,
         pager_url=None,
     )
-    changed, page_entries, page, timers = start_clock(changed, now, policy, text)
+    changed, page_entries, page, timers = start_clock(with_their_pager(changed, policy), now, policy, text)
+    changed, asked, others = all_on_call(changed, now, policy) if changed.episode.pages else (changed, (), ())
     if not changed.episode.pages:
         changed = replace(changed, status=Status.INVESTIGATING)
     note = entry(changed, now, "reopened", by, text=text or None, episode=number)
     told = say(changed, Topic.REOPENED, by=by, text=text, episode=number)
     return Decision(
         incident=changed,
-        entries=(note, *page_entries),
-        effects=(*page, *refreshed(changed), told),
+        entries=(note, *page_entries, *asked),
+        effects=(*page, *others, *refreshed(changed), told),
         timers=(*timers, *update_timers(changed, now, policy)),
         reason=_reopened(changed),
     )

@@ -191,6 +191,10 @@ def _other_pages(incident: Incident) -> list[str]:
         who = f"the on-call of *{escape(one.name, 80)}*"
         if one.refused:
             lines.append(f"🛑 {who} was *not* paged: {escape(one.refused, 200)}")
+        elif one.ended_at is not None:
+            lines.append(f"📟 Paged {who}, too; that page was resolved in PagerDuty at {moment(one.ended_at, seconds=True)}")
+        elif one.late and not is_over:
+            lines.append(f"⚠️ PagerDuty has *not taken* the page of {who} yet: {escape(one.late, 200)}. Still trying.")
         elif one.accepted_at is None:
             asked = "PagerDuty is not known to have taken the page of" if is_over else "Asking PagerDuty to page"
             lines.append(f"📟 {asked} {who}{'.' if is_over else ' …'}")

@@ -114,6 +114,11 @@ def _someone_asked(facts: Facts, ref: str, number: int) -> Message:
     return said(f"📟 PagerDuty took the request for {person(str(facts['who']))} on *{ref}*.")
 
 
+def _someone_delayed(facts: Facts, ref: str, number: int) -> Message:
+    late = _not_yet(f"the page of {person(str(facts['who']))} for {ref}", facts)
+    return said(f"{late} It is tried again. *Until then they are not being woken: call people.*")
+
+
 def _someone_not_asked(facts: Facts, ref: str, number: int) -> Message:
     line = f"🛑 {person(str(facts['who']))} was *not* paged for *{ref}*: {escape(str(facts['reason']), 500)}"
     return said(line, _mend(facts))
@@ -275,6 +280,7 @@ VIEWS: dict[Topic, Callable[[Facts, str, int], Message]] = {
     Topic.LEVEL_DELAYED: _level_delayed,
     Topic.LEVEL_NOT_ASKED: _level_not_asked,
     Topic.SOMEONE_ASKED: _someone_asked,
+    Topic.SOMEONE_DELAYED: _someone_delayed,
     Topic.SOMEONE_NOT_ASKED: _someone_not_asked,
     Topic.ESCALATED: _escalated,
     Topic.SEVERITY_CHANGED: _severity,
