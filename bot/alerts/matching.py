@@ -35,10 +35,10 @@ class Grouping:
 class Flood:
     """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest.
 
-    Two short of twenty: a SEV1 that comes after all is gathered apart from what is not.
+    Four short of twenty: a SEV1 that comes after all is gathered apart from what is not, and so is what is private.
     """
 
-    most: int = 18
+    most: int = 16
     within: timedelta = timedelta(hours=1)
     in_all: int = 60
 

@@ -500,16 +500,14 @@ class GroupingRule(Groups):
     related_for: Span = timedelta(hours=1)
 
 
-GATHERING = 2
-"""So many incidents at most gather what a source sends beyond those of its own: a SEV1 goes to one that is a SEV1."""
-
-
 class StormRule(Strict):
     """One source opens `most` incidents `within` a time, and all sources `in_all`; what else one sends then goes to one more
-    incident of its own, which pages everybody once whom its alerts page. Two fewer where a route opens private incidents.
+    incident of its own, which pages everybody once whom its alerts page.
+
+    Four short of twenty channels: a SEV1 is gathered by one that is a SEV1, and what is private apart from what is not.
     """
 
-    most: int = Field(default=18, ge=1, le=1000)
+    most: int = Field(default=16, ge=1, le=1000)
     in_all: int = Field(default=60, ge=1, le=10_000)
     within: Span = timedelta(hours=1)
 
@@ -842,13 +840,8 @@ class Policy(Strict):
         return Flapping(self.flapping.fires, self.flapping.within)
 
     def flood(self) -> Flood:
-        """How many incidents one source may open, and all of them.
-
-        One gathers the rest, and one more its SEV1; where there are private ones, those need two of their own.
-        """
-        has_private = any(one.private and one.outcome is Outcome.OPEN for one in self.built_routes())
-        most = max(1, self.storm.most - GATHERING) if has_private else self.storm.most
-        return Flood(most, self.storm.within, max(most, self.storm.in_all))
+        """How many incidents one source may open, and all of them."""
+        return Flood(self.storm.most, self.storm.within, max(self.storm.most, self.storm.in_all))
 
     def urgency(self, alert: Alert, endpoint: str, now: datetime) -> int:
         """1 for what opens a SEV1, to 5; 6 for what opens nothing."""

@@ -134,7 +134,6 @@ maintenance:
         ("{}", "tests: there is no test here"),
         ("", "tests: there is no test here"),
         (one("alert: {}, expect: {}"), ":2: tests.0.expect: expects nothing, and so can never fail: name some of route, "),
-        (one("alert: {}, expect: {route: null}"), "expects nothing, and so can never fail"),
         (one("alert: {}, expect: {pages: maybe}"), "tests.0.expect.pages: expected true or false, not 'maybe'"),
         (one("alert: {}, expect: {outcome: join}"), "tests.0.expect.outcome: Input should be 'open', 'announce', 'record' or"),
         (one("alert: {}, expect: {severity: high}"), "tests.0.expect.severity: Input should be 'SEV1', 'SEV2',"),
@@ -226,6 +225,16 @@ def test_what_is_wrong_is_said_with_what_may_have_been_meant(bot, table, was, in
 
     assert told.code == 1, told
     assert f"       {wrong}\n       because " in told.out
+
+
+def test_a_table_may_expect_that_there_is_none(bot, table):
+    tests = [{"name": "none", "alert": {"severity": "critical"}, "expect": {"runbook": None, "service": None}},
+             {"name": "wrong", "alert": {"severity": "critical", "service": "checkout"}, "expect": {"service": None}}]  # fmt: skip
+    policy = {"routes": [{"name": "all", "severity": "SEV2"}]}
+    told = bot.here("policy", "test", table(json.dumps({"tests": tests})), "--policy", policy_of(bot, json.dumps(policy)))
+
+    assert told.code == 1
+    assert "ok   none\nFAIL wrong\n       service is checkout, not nothing\n" in told.out
 
 
 MATCHED = {

@@ -16,7 +16,7 @@ from bot.handle import Door
 from bot.incidents.effects import AnnounceSilence, SilenceNews
 from bot.incidents.incident import Severity
 from bot.incidents.inputs import ConfirmSilence, EndSilence, SilenceAlerts
-from bot.incidents.policy import HeartbeatRule, MaintenanceRule, Policy, RouteRule, Service
+from bot.incidents.policy import HeartbeatRule, MaintenanceRule, Policy, RouteRule, Service, StormRule
 from bot.store.codec import decode_tagged
 from bot.store.tables import alerts, outbox, timers
 from bot.web.measures import Measures
@@ -493,7 +493,7 @@ def test_all_of_hundreds_are_taken_the_worst_first_and_the_cap_of_a_storm_holds(
         desk.due.run_once()
 
     assert quiet_timers(desk) == []
-    assert len(desk.refs()) == 18 + 1
+    assert len(desk.refs()) == StormRule().most + 1
     assert desk.store.incident(1).title == "worst"
     assert all(incident is not None for _, incident, _, _ in desk.under())
 
