@@ -14,7 +14,7 @@ from bot.alerts.sources import generic
 from bot.settings import Settings
 from bot.slack import commands as slash
 from bot.slack.manifest import manifest_text
-from tests.alerts import test_corpus
+from tests.alerts import test_corpus, tried
 
 TOP = Path(__file__).parents[1]
 
@@ -65,8 +65,10 @@ def sources_page() -> str:
     ]
     parts += [
         "", "## Tried with real payloads", "",
-        "Captured from their senders, or published by them, and sent to the real way in; none ends in an error of ours, and none "
-        "without its proof is taken.", "", _tried(),
+        "Captured from their senders, or published by them, and sent to the real way in: none ends in an error of ours, none without "
+        "its proof is taken. Passed is what is read as its sender means it: how many alerts, their status and their severity. "
+        "What a sender signed is also sent as it came, with the secret that it was signed with, and not taken once a byte of "
+        "it is another.", "", _tried(), "", "Read otherwise than is noted beside them, each for a reason:", "", *tried.otherwise(),
     ]  # fmt: skip
     parts += ["", "## What overtakes on its way", "", *_order()]
     for source in sources().values():
@@ -112,7 +114,7 @@ def _order() -> Iterator[str]:
 def _tried() -> str:
     """The table of real payloads; where their folder is not beside the checkout, as it stands."""
     if test_corpus.FILES:
-        return test_corpus.table()
+        return tried.table(tried.passed())
     known = (TOP / "docs" / "sources.md").read_text(encoding="utf-8").splitlines()
     start = next(index for index, line in enumerate(known) if line.startswith("| source |"))
     end = next(index for index in range(start, len(known)) if not known[index].startswith("|"))
