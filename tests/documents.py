@@ -15,6 +15,7 @@ from bot.settings import Settings
 from bot.slack import commands as slash
 from bot.slack.manifest import manifest_text
 from tests.alerts import test_corpus, tried
+from tests.fuzz import runs
 
 TOP = Path(__file__).parents[1]
 
@@ -69,6 +70,12 @@ def sources_page() -> str:
         "its proof is taken. Passed is what is read as its sender means it: how many alerts, their status and their severity. "
         "What a sender signed is also sent as it came, with the secret that it was signed with, and not taken once a byte of "
         "it is another.", "", _tried(), "", "Read otherwise than is noted beside them, each for a reason:", "", *tried.otherwise(),
+    ]  # fmt: skip
+    parts += [
+        "", "## Tried with bodies that nobody would send", "",
+        "`make fuzz` sends each source what its sender would send with something wrong in it, correctly signed: never an error of "
+        "ours, never a second of the processor, never fifty megabytes, never a socket to anybody but Amazon "
+        "([who makes them up](decisions/0014-who-makes-up-hostile-bodies.md)). The same seed draws the same ones.", "", runs.table(),
     ]  # fmt: skip
     parts += ["", "## What overtakes on its way", "", *_order()]
     for source in sources().values():
