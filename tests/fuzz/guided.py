@@ -96,6 +96,8 @@ def _packets(starts: Mapping[str, Sequence[Request]]) -> Iterator[bytes]:
 
 def _read(report: dict[str, Any], told: str) -> Report:
     """The report, with the places reached as libFuzzer prints them."""
-    reached = [int(one) for one in re.findall(r"cov: (\d+)", told)] or [0]
+    reached = re.findall(r"cov: (\d+)", told) or ["0"]
+    # What it begins with is read in parts, and said in between.
+    first = re.findall(r"INITED +cov: (\d+)", told) or ["0"]
     found = tuple(Found(**one) for one in report.pop("found"))
-    return Report(**report, reached=reached[-1], reached_first=reached[0], found=found)
+    return Report(**report, reached=int(reached[-1]), reached_first=int(first[0]), found=found)
