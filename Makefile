@@ -10,6 +10,7 @@ SEEDS ?= 7
 # Of `make fuzz`: another seed, other bodies.
 SEED ?= 0
 BODIES ?= 1000000
+FLOOD ?= 100000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick check bench faults fuzz docs lock clean
@@ -54,8 +55,14 @@ faults: .venv/dev ## kill real processes and break all around them; writes docs/
 	@mkdir -p .cache
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --ledger .cache/faults.jsonl --write docs/reliability.md
 
-fuzz: .venv/dev ## a million bodies with something wrong in them, to every source, for each night (SEED=0 BODIES=1000000)
-	@$(BIN)/python -m tests.fuzz --bodies $(BODIES) --seed $(SEED) --seconds 3600 --keep
+# Atheris has no wheels for some machines: then all bodies are drawn, and it says so.
+.venv/fuzz: .venv/dev requirements-fuzz.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-fuzz.lock || \
+		echo "No wheel of Atheris for this machine and this Python; the bodies that find their own way are drawn instead."
+	@touch $@
+
+fuzz: .venv/fuzz ## a million bodies with something wrong in them, to every source, for each night (SEED=0 BODIES=1000000)
+	@$(BIN)/python -m tests.fuzz --engine all --bodies $(BODIES) --flood $(FLOOD) --seed $(SEED) --seconds 7200 --keep
 
 docs: .venv/dev ## write the generated parts of docs/ anew
 	@$(BIN)/python -m tests.checks --write
@@ -63,6 +70,7 @@ docs: .venv/dev ## write the generated parts of docs/ anew
 lock: .venv/dev ## resolve the lock files anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --group pyproject.toml:fuzz -o requirements-fuzz.lock
 
 clean: ## remove what these verbs made
 	@rm -rf .venv .demo .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -343,10 +343,10 @@ class Numbers:
 
 
 class Bot:
-    """Everything, put together. `clock` may be moved by a sandbox; signatures are always checked against real time."""
+    """Everything, put together. `clock` may be moved by a sandbox; signatures are checked against `real_time`, whatever it says."""
 
-    def __init__(self, settings: Settings, clock: Clock = wall_clock) -> None:
-        self.settings, self.clock = settings, clock
+    def __init__(self, settings: Settings, clock: Clock = wall_clock, real_time: Clock = wall_clock) -> None:
+        self.settings, self.clock, self.real_time = settings, clock, real_time
         self.choices = Choices(settings)
         self.store = Store.at(settings.database_url.get_secret_value())
         self.wakeups = Wakeups()
@@ -374,9 +374,9 @@ class Bot:
         )  # fmt: skip
         self.slack_app = SlackApp(
             desk=self.desk, slack=self.slack, signing_secret=settings.slack_signing_secret.get_secret_value(),
-            command=settings.slack_command, wall_clock=wall_clock,
+            command=settings.slack_command, wall_clock=real_time,
         )  # fmt: skip
-        self.sns = Sns(wall_clock)
+        self.sns = Sns(real_time)
         self.measures = Measures()
         self.limits, self.refusals = Limits(lambda: self.choices.policy().limits), Refusals(self.door)
         self.audit_every = timedelta(seconds=settings.audit_seconds)
@@ -488,7 +488,7 @@ class Bot:
         self._inbox = self._inbox or self.store.inbox_writer(self.wakeups.inbox.wake, {PAGER_SOURCE: self.wakeups.news.wake})
         webhooks = Webhooks(
             sources=sources(), secrets_of=self.settings.secrets_of, mapping_of=self._mapping, inbox=self._inbox,
-            clock=self.clock, wall_clock=wall_clock, measures=self.measures, asks={"cloudwatch": self.sns},
+            clock=self.clock, wall_clock=self.real_time, measures=self.measures, asks={"cloudwatch": self.sns},
             limits=self.limits, refusals=self.refusals,
         )  # fmt: skip
         health = Health(

@@ -19,7 +19,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module="pdpyras")
 
 from bot.alerts.registry import source_named, sources  # noqa: E402
 from bot.alerts.source import Delivery, Source  # noqa: E402
-from bot.clock import wall_clock  # noqa: E402
+from bot.clock import Clock, wall_clock  # noqa: E402
 from bot.commands.explanation import Explained, explanation  # noqa: E402
 from bot.commands.running import set_up_logs  # noqa: E402
 from bot.commands.stopping import asked_to_stop  # noqa: E402
@@ -44,11 +44,14 @@ SECRET = "sandbox-alert-token"
 class Demo:
     """A sandbox, a bot, and the wires between them. Tests use it too."""
 
-    def __init__(self, world: World, database_url: str, port: int = 0, bot_port: int = 0, **more: Any) -> None:
+    def __init__(
+        self, world: World, database_url: str, port: int = 0, bot_port: int = 0, *, real_time: Clock = wall_clock, **more: Any
+    ) -> None:
+        """`real_time` is what signatures are held against; `more` are settings of the bot in place of the sandbox's."""
         self.world, self.database_url = world, database_url
         self.sandbox = Sandbox.around(world)
         self.serving = Serving(self.sandbox, port)
-        self._bot_port, self._more = bot_port, more
+        self._bot_port, self._real_time, self._more = bot_port, real_time, more
         self.bot: Bot | None = None
         self._works = False
 
@@ -56,7 +59,7 @@ class Demo:
         """Start everything. Without `works` the worker's threads stay still, for tests that settle it by hand."""
         origin = self.serving.start()
         given = {"host": "127.0.0.1", **settings_for(self.sandbox, origin, self.database_url), "log_level": "warning"}
-        bot = Bot(Settings(_env_file=None, **(given | self._more)), self.world.clock)
+        bot = Bot(Settings(_env_file=None, **(given | self._more)), self.world.clock, self._real_time)
         self.bot = bot
         migrate.upgrade(bot.store.engine)
         self._works = works

@@ -44,11 +44,14 @@ def architecture() -> Problems:
 
 def locks() -> Problems:
     """The lock files satisfy pyproject.toml, hold hashes, and name no address: `make lock` mends them."""
-    project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+    told = tomllib.loads((TOP / "pyproject.toml").read_text())
+    project = told["project"]
     extras = project["optional-dependencies"]["dev"]
+    fuzz = told["dependency-groups"]["fuzz"]
     for name, wanted in (
         ("requirements.lock", project["dependencies"]),
         ("requirements-dev.lock", [*project["dependencies"], *extras]),
+        ("requirements-fuzz.lock", fuzz),
     ):
         text = (TOP / name).read_text()
         pins = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+)", text, flags=re.M))

@@ -14,7 +14,8 @@ from bot.alerts.sources import generic
 from bot.settings import Settings
 from bot.slack import commands as slash
 from bot.slack.manifest import manifest_text
-from tests.alerts import test_corpus
+from tests.alerts import test_corpus, tried
+from tests.fuzz import runs
 
 TOP = Path(__file__).parents[1]
 
@@ -78,8 +79,16 @@ def sources_page() -> str:
     ]
     parts += [
         "", "## Tried with real payloads", "",
-        "Captured from their senders, or published by them, and sent to the real way in; none ends in an error of ours, and none "
-        "without its proof is taken.", "", _tried(),
+        "Captured from their senders, or published by them, and sent to the real way in: none ends in an error of ours, none without "
+        "its proof is taken. Passed is what is read as its sender means it: how many alerts, their status and their severity. "
+        "What a sender signed is also sent as it came, with the secret that it was signed with, and not taken once a byte of "
+        "it is another.", "", _tried(), "", "Read otherwise than is noted beside them, each for a reason:", "", *tried.otherwise(),
+    ]  # fmt: skip
+    parts += [
+        "", "## Tried with bodies that nobody would send", "",
+        "`make fuzz` sends each source what its sender would send with something wrong in it, correctly signed: never an error of "
+        "ours, never a second of the processor, never fifty megabytes, never a socket to anybody but Amazon "
+        "([who makes them up](decisions/0014-who-makes-up-hostile-bodies.md)). The same seed draws the same ones.", "", runs.table(),
     ]  # fmt: skip
     parts += ["", "## What overtakes on its way", "", *_order()]
     titles = ", ".join(sources()[name].title for name in NEVER_AGAIN)
@@ -138,7 +147,7 @@ def _order() -> Iterator[str]:
 def _tried() -> str:
     """The table of real payloads; where their folder is not beside the checkout, as it stands."""
     if test_corpus.FILES:
-        return test_corpus.table()
+        return tried.table(tried.passed())
     known = (TOP / "docs" / "sources.md").read_text(encoding="utf-8").splitlines()
     start = next(index for index, line in enumerate(known) if line.startswith("| source |"))
     end = next(index for index in range(start, len(known)) if not known[index].startswith("|"))

@@ -12,7 +12,7 @@ TOP = Path(__file__).parents[1]
 PARTS = (
     "bot", "sandbox", "tests", "docs", "deploy", "runbooks", "postmortem_templates", "migrations", "policy.yaml", "pyproject.toml",
     "Makefile", "Procfile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".env.example", "requirements.lock",
-    "requirements-dev.lock",
+    "requirements-dev.lock", "requirements-fuzz.lock",
 )  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def checked(top: Path, *names: str) -> subprocess.CompletedProcess[str]:
         ("architecture", "bot/incidents/lifecycle.py", "", "from bot.slack.client import Slack\n", "if a rule needs the outside"),
         ("locks", "pyproject.toml", '"alembic>=1.14"', '"alembic>=99"', "requirements.lock: alembic"),
         ("locks", "pyproject.toml", '"alembic>=1.14"', '"alembic>=1.14", "flask"', "flask is not in it; run `make lock`"),
+        ("locks", "pyproject.toml", "atheris>=3,<3.1", "atheris>=99", "requirements-fuzz.lock: atheris"),
         ("locks", "requirements.lock", "", "# https://registry.example\n", "holds an address; run `make lock`"),
         ("documents", ".env.example", "#PORT=8080", "#PORT=8081", ".env.example is not what the code says; run `make docs`"),
         ("documents", "docs/command-line.md", "INC-7", "INC-8", "docs/command-line.md is not what the code says"),

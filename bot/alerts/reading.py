@@ -17,6 +17,8 @@ from bot.errors import Unreadable
 DEEPEST = 200
 MOST = 20_000
 """So many alerts may come at once: more than any sender writes into the five megabytes that are taken."""
+MOST_NAMES = 5_000
+"""So many labels may one alert have: more than any sender writes, and few enough to keep."""
 ZERO_TIME = "0001-01-01T"
 EARLIEST, LATEST = 1e8, 1e10
 """Seconds since 1970 that can be a time: from 1973 on."""
@@ -108,6 +110,14 @@ def object_at(value: Any, place: str) -> dict[str, Any]:
     return value
 
 
+def map_at(value: Any, place: str) -> dict[str, Any]:
+    """An object of names that their sender chooses, such as labels. Raises `Unreadable` where it has more than any sender's."""
+    found = object_at(value, place)
+    if len(found) > MOST_NAMES:
+        raise Unreadable(f"{place}: {len(found)} names, more than {MOST_NAMES}; leave out those that change with every alert")
+    return found
+
+
 def list_at(value: Any, place: str) -> list[Any]:
     """A list. Raises `Unreadable` with the place where it is none, or longer than any sender's."""
     if not isinstance(value, list):
@@ -132,7 +142,7 @@ def text_of(value: Any) -> str:
 
 def texts_at(value: Any, place: str) -> dict[str, str]:
     """A map of texts, such as labels. Raises `Unreadable` with the place."""
-    return {text_of(key): text_of(one) for key, one in object_at(value, place).items()}
+    return {text_of(key): text_of(one) for key, one in map_at(value, place).items()}
 
 
 def first(*values: Any) -> str:

@@ -134,17 +134,18 @@ def test_there_are_pairs_of_most_sources_to_show_it_with():
     assert {source for (source, _), seen in statuses.items() if {Status.FIRING, Status.RESOLVED} <= seen} == PAIRS
 
 
+PAIRED = [
+    ("snyk/project_snapshot_new_issues", "snyk/project_snapshot_removed_issues"),
+    ("sonarqube/error", "sonarqube/success"),
+    ("sonarqube/error_no_branch", "sonarqube/success_no_branch"),
+    ("github/workflow_run_completed_failure", "github/workflow_run_completed_success"),
+    ("github/deployment_status_failure", "github/deployment_status_success"),
+]
+"""Those that are found by more than one number: what fires, and what ends it."""
+
+
 @needs_corpus
-@pytest.mark.parametrize(
-    ("fires", "ends"),
-    [
-        ("snyk/project_snapshot_new_issues", "snyk/project_snapshot_removed_issues"),
-        ("sonarqube/error", "sonarqube/success"),
-        ("sonarqube/error_no_branch", "sonarqube/success_no_branch"),
-        ("github/workflow_run_completed_failure", "github/workflow_run_completed_success"),
-        ("github/deployment_status_failure", "github/deployment_status_success"),
-    ],
-)
+@pytest.mark.parametrize(("fires", "ends"), PAIRED)
 def test_what_is_found_by_more_than_one_number_pairs_too(fires, ends):
     files = {named(meta): meta for meta in FILES}
     first, last = (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from bot.alerts.alert import Severity, Status
-from bot.alerts.reading import MOST, moment, severity_of, web_url
+from bot.alerts.reading import MOST, MOST_NAMES, moment, severity_of, web_url
 from bot.alerts.registry import OURS, source_named, sources
 from bot.alerts.source import FORM, Checks, Delivery, Example, Source
 from bot.errors import Refused, Unreadable, Unverified
@@ -350,6 +350,23 @@ def test_more_at_once_than_any_sender_writes_are_refused_before_each_is_looked_a
 
     with pytest.raises(Unreadable, match=f"{MOST + 1} at once, more than {MOST}; send them in parts"):
         source.parse(delivery(body, event), {})
+
+
+NAMED = {
+    "alertmanager": b'{"alerts": [{"labels": {%s}}]}', "grafana": b'{"alerts": [{"annotations": {%s}}]}',
+    "generic": b'{"title": "x", "labels": {%s}}',
+}  # fmt: skip
+"""Where each of those that are asked at the way in writes names of its sender's choice."""
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_more_labels_than_any_sender_writes_are_refused_at_once(name):
+    source = source_named(name)
+    few, many = (NAMED[name] % b",".join(b'"l%d": "v"' % number for number in range(count)) for count in (MOST_NAMES, MOST_NAMES + 1))
+
+    assert said_by(source.check, few) == said_by(source.parse, few) == ""
+    assert said_by(source.check, many) == said_by(source.parse, many)
+    assert f"{MOST_NAMES + 1} names, more than {MOST_NAMES}; leave out" in said_by(source.parse, many)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Bodies that nobody would send on purpose, to every source there is: `make fuzz` sends a million.
 
 Each is a real one with something wrong in it, correctly signed. It goes through the real way in and is read, placed and
-decided upon, without a database; a share of them once more over HTTP to a whole bot. Whatever comes: never an error of ours,
+decided upon, without a database; a share of them once more over HTTP to a whole bot. Some are drawn by
+a seed, some find their own way (`guided.py`). Whatever comes: never an error of ours,
 never a second of the processor, never fifty megabytes, never a socket to anybody. What goes wrong is made small and kept.
 """
 
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
+from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
@@ -22,7 +24,10 @@ from bot.alerts.registry import sources
 from bot.clock import wall_clock
 from tests.alerts.test_corpus import FILES, delivered, source_of
 from tests.fuzz.bodies import BOMBS, SECRET, Request, made, pool, requests
+from tests.fuzz.flood import all_different, over_http_all_different
 from tests.fuzz.found import FILE, SMALL, line_of
+from tests.fuzz.guided import Found, Report, guided, missing
+from tests.fuzz.runs import Run, record
 from tests.fuzz.smaller import smaller
 from tests.fuzz.watched import GROWTH_BYTES, Outgoing, Street, answers_to, memory, nobody
 from tests.web.served import Served, serving
@@ -30,6 +35,8 @@ from tests.web.served import Served, serving
 WARM = 3_000
 """After so many bodies, memory is looked at for the first time."""
 EVERY = 20_000
+SHARES = {"drawn": 0.0, "atheris": 1.0, "all": 0.25}
+"""How many of all find their own way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,29 @@ class Told:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     grown: int = 0
+    slowest: float = 0.0
+    """Seconds of the processor that the most expensive of those took that were drawn."""
     wrong: dict[tuple[str, str], Case | None] = field(default_factory=dict)
     """Source and what was wrong -> the first request of which it was; None where it was of none alone."""
     times: Counter[tuple[str, str]] = field(default_factory=Counter)
+    guided: Report | None = None
+    """What came of those that find their own way; they count in `bodies`, too."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing went wrong."""
+        return not self.wrong and not self.found
+
+    @property
+    def found(self) -> tuple[Found, ...]:
+        """What went wrong with those that find their own way."""
+        return self.guided.found if self.guided else ()
 
     def finds(self, source: str, why: str, case: Case | None = None) -> None:
-        """Something went wrong."""
+        """Something went wrong; the first of a kind is said at once: a run may be ended before it can tell."""
         self.times[source, why] += 1
+        if (source, why) not in self.wrong:
+            print(f"wrong: {source}: {why}{f' (number {case.number})' if case else ''}", flush=True)
         self.wrong.setdefault((source, why), case)
 
 
@@ -67,22 +90,45 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="draws them; the same seed, the same bodies (default: 0)")
     parser.add_argument("--first", type=int, default=0, help="the number of the first, to go on where one run ended (default: 0)")
     parser.add_argument("--http", type=int, default=100, help="one of so many goes over HTTP, too; 0: none (default: 100)")
+    parser.add_argument(
+        "--engine", choices=("drawn", "atheris", "all"), default="drawn",
+        help="drawn by the seed, guided by Atheris, or three quarters and a quarter of them (default: drawn)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--flood", type=int, default=0, help="then so many alerts that are all different, from each source (default: 0)"
+    )
     parser.add_argument("--keep", action="store_true", help=f"add what goes wrong to {FILE.name}")
+    parser.add_argument("--record", type=Path, help="add what came of it to this file (tests/fuzz/runs.jsonl)")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     outgoing = Outgoing()
     starts = pool(tuple(real()))
     print(f"seed {given.seed}: {sum(map(len, starts.values()))} requests of {len(starts)} sources to begin with", flush=True)
-    told = asyncio.run(sent(starts, given.seed, given.first, given.bodies, given.seconds, is_told=True))
-    if given.http:
+    share = SHARES[given.engine]
+    if share and (why := missing()):
+        print(f"{why}; {'nothing is sent' if share == 1 else 'all are drawn'}", flush=True)
+        if share == 1:
+            return 2
+        share = 0.0
+    drawn = given.bodies - round(given.bodies * share)
+    told = asyncio.run(sent(starts, given.seed, given.first, drawn, given.seconds * (1 - share), is_told=True))
+    sent_here = told.bodies
+    if given.http and drawn:
         over_http(told, starts, range(given.first, given.first + told.bodies, given.http))
+    if share:
+        find_their_way(told, starts, given.bodies - drawn, given.seconds * share)
+    if given.flood:
+        flooded(told, given.flood)
     for where in outgoing.seen:
         told.finds("a socket", where)
     lines = list(says(told))
+    if given.record:
+        for run in runs_of(told, sent_here):
+            record(run, given.record)
     if given.keep:
         with FILE.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
-    return 1 if told.wrong else 0
+    return 0 if told.is_good else 1
 
 
 def real() -> Iterator[Request]:
@@ -122,6 +168,7 @@ async def sent(
     told.grown = memory() - before if before else 0
     if told.grown > GROWTH_BYTES:
         told.finds("memory", f"grew by {told.grown / 1e6:.0f} MB")
+    told.slowest = street.slowest[0]
     if is_told:
         print(f"answers: {dict(Counter(one.rpartition(' ')[2] for one in street.answers.elements()))}")
         print(f"the slowest took {street.slowest[0]:.3f} s of the processor ({street.slowest[1]})")
@@ -150,6 +197,35 @@ def over_http(told: Told, starts: Mapping[str, Sequence[Request]], numbers: rang
     print(f"{len(numbers):,} of them over HTTP, and the bot still pages")
 
 
+def find_their_way(told: Told, starts: Mapping[str, Sequence[Request]], bodies: int, seconds: float) -> None:
+    """Send those that find their own way."""
+    told.guided = one = guided(starts, told.seed, bodies, seconds)
+    told.bodies += one.bodies
+    told.seconds += one.seconds
+    told.cpu_seconds += one.cpu_seconds
+    by_itself = one.reached - one.reached_first
+    print(f"{one.bodies:,} of them guided by Atheris: {one.reached:,} places of the bot reached, {by_itself:,} of them by itself")
+    print(f"the slowest took {one.slowest:.3f} s of the processor; memory grew by {one.grown / 1e6:.0f} MB", flush=True)
+
+
+def flooded(told: Told, count: int) -> None:
+    """Send alerts that are all different: from each source to the way in, and from one of them to a whole bot."""
+    grown = 0
+    for name in sources():
+        one = all_different(name, count)
+        grown = max(grown, one.grown)
+        for why in one.wrong:
+            told.finds(name, f"all different: {why}")
+    print(
+        f"{count:,} different alerts from each of {len(sources())} sources: memory grew by {grown / 1e6:.0f} MB at most", flush=True
+    )
+    with TemporaryDirectory() as folder:
+        one = over_http_all_different(f"sqlite:///{folder}/flood.db", count)
+    for why in one.wrong:
+        told.finds("alertmanager", f"all different, over HTTP: {why}")
+    print(f"{count:,} from one source to a whole bot: {one.said}; memory grew by {one.grown / 1e6:.0f} MB", flush=True)
+
+
 def _posted(served: Served, connection: HTTPConnection, request: Request) -> int:
     signed = sources()[request.source].sign(request.body, served.secret(request.source), wall_clock())
     headers = {name.lower(): value for name, value in signed.items()} | request.headers
@@ -166,13 +242,28 @@ def _posted(served: Served, connection: HTTPConnection, request: Request) -> int
     return answer.status
 
 
+def runs_of(told: Told, drawn: int) -> Iterator[Run]:
+    """What is kept of a run, of each engine that had a part in it."""
+    day = f"{wall_clock():%Y-%m-%d}"
+    if drawn:
+        yield Run(day, "drawn", told.seed, drawn, len(told.wrong), round(told.slowest, 3), told.grown)
+    if told.guided is not None:
+        one = told.guided
+        yield Run(day, "atheris", told.seed, one.bodies, len(one.found), round(one.slowest, 3), one.grown)
+
+
 def says(told: Told) -> Iterator[str]:
     """Tell people what came of it; the lines to keep."""
     pace = told.bodies / max(told.seconds, 0.001)
     print(
         f"{told.bodies:,} bodies with seed {told.seed} in {told.seconds:.0f} s ({pace:,.0f} a second, {told.cpu_seconds:.0f} s of the"
-        f" processor); memory grew by {told.grown / 1e6:.0f} MB; {len(told.wrong)} things went wrong"
+        f" processor); memory grew by {told.grown / 1e6:.0f} MB; "
+        f"{len(told.wrong) + len(told.found)} things went wrong"
     )
+    for found in told.found:
+        print(f"\n{found.source}, {found.times} times: {found.why}\n  {found.line}")
+        if found.line:
+            yield found.line
     for (source, why), case in told.wrong.items():
         print(f"\n{source}, {told.times[source, why]} times: {why}")
         if case is None:
@@ -185,10 +276,6 @@ def says(told: Told) -> Iterator[str]:
             )
             print(f"  {line}")
             yield line
-
-
-def _is_wrong(kind: str, request: Request) -> bool:
-    return Street().wrong_with(request).startswith(kind)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,11 @@ def made(seed: int, number: int, source: str, starts: Mapping[str, Sequence[Requ
         # What another sends, by mistake.
         other = draw.choice(starts[draw.choice(sorted(starts))])
         one = replace(other, source=source)
+    return mistaken(draw, one, starts)
+
+
+def mistaken(draw: Random, one: Request, starts: Mapping[str, Sequence[Request]]) -> Request:
+    """The same with something wrong in it."""
     if one.query:
         return _mistaken_query(draw, one)
     chance = draw.random()

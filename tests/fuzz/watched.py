@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from bot.alerts.alert import Alert
 from bot.alerts.matching import Known, place
 from bot.alerts.reading import as_json
 from bot.alerts.registry import sources
@@ -122,6 +123,19 @@ class Street:
             if spent > self._cpu_seconds:
                 return f"too slow: {spent:.1f} s of processor to {what}"
         return ""
+
+    async def read(self, request: Request) -> tuple[tuple[Alert, ...], str]:
+        """The alerts of a request that is to be taken, and what is wrong with it; they are placed, and nothing is decided on."""
+        self.kept.taken.clear()
+        status, body = await self._answered(request)
+        if status != 202:
+            return (), f"answered {status}: {body.decode(errors='replace')[:200]}"
+        alerts = list[Alert]()
+        for source, delivery, _ in self.kept.taken:
+            alerts += self.intake._parse(Received(1, source, delivery, 1, NOON)).alerts
+        for one in alerts:
+            place(one, "main", POLICY.built_routes(), POLICY.aliases(), POLICY.grouping_rule(), None, (), NOON)
+        return tuple(alerts), ""
 
     def _judges(self, request: Request, status: int, body: bytes) -> None:
         self.answers[f"{request.source} {status}"] += 1

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.alerts.registry import sources
+from tests.alerts import tried
 from tests.alerts.test_corpus import (
     CAPTURED,
     CORPUS,
@@ -13,12 +14,15 @@ from tests.alerts.test_corpus import (
     READ_AS,
     REFUSED,
     UNREADABLE,
+    body_of,
+    captured_body,
     delivered,
     named,
     needs_corpus,
     source_of,
 )
 from tests.commands.terminal import Terminal, bot
+from tests.documents import TOP
 from tests.web.served import SECRET, Answer, Served
 
 __all__ = ["bot"]
@@ -27,11 +31,8 @@ NOT_SIGNED = {"cloudwatch_sns/raw_delivery_unsigned", "cloudwatch_sns/captured_n
               "cloudwatch_sns/captured_insufficient_data", "cloudwatch_sns/captured_subscription_confirmation"}  # fmt: skip
 """Raw, or signed with a key of Amazon's whose certificate is not here."""
 needs_captured = pytest.mark.skipif(not CAPTURED, reason="the folder of real payloads is not beside this checkout")
-
-
-def captured_body(path: Path) -> bytes:
-    body = json.loads(path.read_text())["body"]
-    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+TAKEN: set[str] = set()
+"""What did at the real way in as it should."""
 
 
 def sends(served: Served, meta: Path) -> Answer:
@@ -55,9 +56,10 @@ def test_a_real_payload_is_taken_at_the_real_way_in(served: Served, meta: Path):
     if expected == REFUSED or named(meta) in NOT_SIGNED:
         answer.refused(401)
     elif named(meta) in UNREADABLE:
-        assert UNREADABLE[named(meta)] in answer.refused(400)
+        assert UNREADABLE[named(meta)][0] in answer.refused(400)
     else:
         answer.taken()
+    TAKEN.add(named(meta))
 
 
 @needs_corpus
@@ -75,6 +77,17 @@ def test_a_captured_request_is_taken_at_the_real_way_in(served: Served, path: Pa
     body = captured_body(path)
 
     served.post("alertmanager", body, served.signature("alertmanager", body)).taken()
+    TAKEN.add(tried.captured(path))
+
+
+@needs_corpus
+def test_the_table_of_what_was_sent_is_as_it_is_documented():
+    if len(TAKEN) < len(FILES) + len(CAPTURED):
+        pytest.skip(f"only {len(TAKEN)} of {len(FILES) + len(CAPTURED)} were sent in this run, or were answered as they should be")
+    table = tried.table(tried.passed() & TAKEN)
+    print(table)
+
+    assert table in (TOP / "docs" / "sources.md").read_text(encoding="utf-8")
 
 
 @needs_corpus
@@ -109,17 +122,16 @@ def statuses(told: dict[str, object]) -> list[str]:
 def test_explain_reads_what_fires_as_firing_and_what_is_over_as_resolved(bot: Terminal, meta: Path):
     about = json.loads(meta.read_text())
     expected, name = about["expect"], named(meta)
-    body = meta.parent / (about.get("body_file") or f"{meta.name.removesuffix('.meta.json')}.json")
 
-    told = bot.here("explain", source_of(meta), body, "--headers", meta, "--json")
+    told = bot.here("explain", source_of(meta), body_of(meta), "--headers", meta, "--json")
 
     if name in UNREADABLE:
         assert told.code == 2
-        assert UNREADABLE[name] in told.err
+        assert UNREADABLE[name][0] in told.err
         return
     assert told.code == 0, told.err
     found = statuses(told.json())
-    wanted = READ_AS.get(name, expected["status"])
+    wanted, _ = READ_AS.get(name, (expected["status"], ""))
     if wanted == REFUSED:
         return
     assert len(found) + len(told.json()["changes"]) == len(told.json()["decisions"]) == expected["count"]

@@ -17,6 +17,7 @@ from bot.alerts.reading import (
     links_from,
     list_at,
     long,
+    map_at,
     moment,
     object_at,
     severity_of,
@@ -92,7 +93,7 @@ def check_group(body: Mapping[str, Any]) -> None:
     """Raise `Unreadable` wherever `group` would."""
     for place, one in _places(body):
         for name in ("labels", "annotations"):
-            object_at(one.get(name), f"{place}.{name}")
+            map_at(one.get(name), f"{place}.{name}")
 
 
 def _places(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
