@@ -43,6 +43,8 @@ class ChangeRecord:
     def what(self) -> str:
         """What was changed, and how far it is where it is not done: "deployment, failed"."""
         word = WORDS[self.kind]
+        if self.state is ChangeState.UNKNOWN:
+            return f"{word}, how far is not known"
         return word if self.state is ChangeState.SUCCEEDED else f"{word}, {self.state.value}"
 
     @property
@@ -55,7 +57,7 @@ class ChangeRecord:
         if before is None:
             return self
         told = self.without_words() if before.title == PRIVATE_CHANGE else self
-        is_over = before.state is not ChangeState.STARTED
+        is_over = before.state not in (ChangeState.STARTED, ChangeState.UNKNOWN)
         if is_over and self.at - before.at > DONE_AGAIN:
             return told
         return replace(told if self.at >= before.at else before, first_at=min(before.first_at, self.first_at))
