@@ -66,6 +66,8 @@ class ChangeState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+    UNKNOWN = "unknown"
+    """Its sender has a word for it that we do not know: neither a failure nor an end."""
 
 
 class FindingState(StrEnum):

@@ -19,14 +19,15 @@ KINDS: Mapping[ChangeKind, Sequence[str]] = {
 STATES: Mapping[ChangeState, Sequence[str]] = {
     ChangeState.STARTED: (
         "started", "pending", "queued", "waiting", "scheduled", "requested", "inprogress", "progressing", "running", "deploying",
+        "blocked", "terminating",
     ),
     ChangeState.SUCCEEDED: (
         "succeeded", "success", "successful", "finished", "completed", "complete", "done", "ok", "ready", "synced", "deployed",
         "promoted", "published", "applied", "updated", "changed", "modified", "created", "added", "deleted", "removed", "archived",
         "restored", "toggled", "enabled", "disabled", "on", "off", "turnedon", "turnedoff",
     ),
-    ChangeState.FAILED: ("failed", "failure", "error", "errored", "degraded"),
-    ChangeState.CANCELED: ("canceled", "cancelled", "aborted", "rejected", "skipped"),
+    ChangeState.FAILED: ("failed", "failure", "error", "errored", "degraded", "timeout", "timedout", "unhealthy", "crashed"),
+    ChangeState.CANCELED: ("canceled", "cancelled", "aborted", "rejected", "denied", "skipped"),
 }  # fmt: skip
 KIND_OF = {word: kind for kind, words in KINDS.items() for word in words}
 STATE_OF = {word: state for state, words in STATES.items() for word in words}
@@ -43,7 +44,7 @@ WORDS = {
     ChangeKind.PUSH: "push", ChangeKind.RELEASE: "release", ChangeKind.FLAG: "flag", ChangeKind.CONFIGURATION: "configuration",
     ChangeKind.CHANGE: "change",
 }  # fmt: skip
-PRODUCTION = frozenset({"production", "prod"})
+PRODUCTION = frozenset({"production", "prod", "prd", "live"})
 NEARLY = frozenset({"pre", "non", "not", "no"})
 """What a name begins with that has "production" in it, and is not."""
 VERSION = re.compile(r"[.\-/]v?\d+(?:\.\d+)*(?:-[a-z]+)?$", re.ASCII)
@@ -108,11 +109,14 @@ def is_production(environment: str) -> bool:
     return bool(words & PRODUCTION and not words & NEARLY)
 
 
-def title_of(kind: ChangeKind, state: ChangeState, which: str, service: str, environment: str) -> str:
-    """What to call a change that its sender does not name: "Deployment of 2.4.1 of checkout to production failed"."""
+def title_of(kind: ChangeKind, state: str, which: str, service: str, environment: str) -> str:
+    """What to call a change that its sender does not name: "Deployment of 2.4.1 of checkout to production failed".
+
+    `state` is how far it is, or its sender's own word for it.
+    """
     what = "".join(f" of {one}" for one in (which, service) if one)
     where = f" {'to' if kind in PLACED else 'in'} {environment}" if environment else ""
-    return f"{WORDS[kind].capitalize()}{what}{where} {state.value}"
+    return f"{WORDS[kind].capitalize()}{what}{where} {state}"
 
 
 def who(value: Any) -> str:

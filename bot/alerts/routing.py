@@ -167,6 +167,19 @@ class Route:
     across_services: bool = False
     """Whether they do so whatever their service."""
 
+    @property
+    def asks_for_findings(self) -> bool:
+        """Whether it means security findings: by their kind, or by what only a finding has."""
+        kinds = self.match.fields.get("kind")
+        if kinds is not None:
+            return fits(Kind.SECURITY_FINDING.value, kinds)
+        return any(one in self.match.fields for one in OF_A_FINDING)
+
+    @property
+    def leaves_findings(self) -> bool:
+        """Whether security findings pass it by: it opens incidents, and asks for none of them."""
+        return self.outcome is Outcome.OPEN and not self.goes_on and not self.asks_for_findings
+
     def misfit(self, alert: Alert, endpoint: str, now: datetime, own: str = "") -> str:
         """Why it does not take the alert; empty where it does. `own` is its service's own name, where that is another."""
         found = self.match.misfit(alert, endpoint, own)
@@ -176,8 +189,7 @@ class Route:
             return f"it is left out: {self.unless.said or 'everything is'}"
         if self.hours is not None and not self.hours.has(now):
             return f"it is not {self.hours.said} now"
-        asks = bool(ASKS_FOR_FINDINGS & self.match.fields.keys()) or self.goes_on or self.outcome is not Outcome.OPEN
-        if alert.kind is Kind.SECURITY_FINDING and not asks:
+        if alert.kind is Kind.SECURITY_FINDING and self.leaves_findings:
             return "a security finding wakes nobody, unless a route asks for its kind, or for what only a finding has"
         return ""
 
@@ -307,8 +319,6 @@ FIELDS = (
 )  # fmt: skip
 MAPS = ("labels", "annotations")
 """What an alert has under names of its sender's."""
-ASKS_FOR_FINDINGS = frozenset({"kind", *OF_A_FINDING})
-"""Fields by which a route says that it means security findings, too."""
 TRUTH = ("true", "false")
 
 

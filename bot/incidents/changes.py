@@ -43,6 +43,8 @@ class ChangeRecord:
     def what(self) -> str:
         """What was changed, and how far it is where it is not done: "deployment, failed"."""
         word = WORDS[self.kind]
+        if self.state is ChangeState.UNKNOWN:
+            return f"{word}, how far is not known"
         return word if self.state is ChangeState.SUCCEEDED else f"{word}, {self.state.value}"
 
     @property
@@ -50,19 +52,23 @@ class ChangeRecord:
         """The version, else the commit as people write it, else the branch; empty where it has none."""
         return self.version or (self.sha or "")[:7] or self.ref or ""
 
+    def is_again(self, before: "ChangeRecord") -> bool:
+        """Whether what was done and over before is done once more: that is another change, and both stay in the log."""
+        is_over = before.state not in (ChangeState.STARTED, ChangeState.UNKNOWN)
+        return is_over and self.at - before.at > DONE_AGAIN
+
     def after(self, before: "ChangeRecord | None") -> "ChangeRecord":
         """This report, with the start of what is remembered. One that is older than what is known moves only the start."""
         if before is None:
             return self
         told = self.without_words() if before.title == PRIVATE_CHANGE else self
-        is_over = before.state is not ChangeState.STARTED
-        if is_over and self.at - before.at > DONE_AGAIN:
+        if self.is_again(before):
             return told
         return replace(told if self.at >= before.at else before, first_at=min(before.first_at, self.first_at))
 
     def without_words(self) -> "ChangeRecord":
         """As others may read it where a private route takes it."""
-        return replace(self, title=PRIVATE_CHANGE, ref=None, version=None, by=None, url=None, description="")
+        return replace(self, title=PRIVATE_CHANGE, sha=None, ref=None, version=None, by=None, url=None, description="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from re import IGNORECASE, fullmatch
 
-from bot.alerts.alert import Kind
-from bot.alerts.routing import OF_A_FINDING, WORDS, Matcher, Outcome, Route, fits, is_plain
+from bot.alerts.routing import WORDS, Matcher, Route, is_plain
 
 
 def wrong_service(name: str, aliases: Mapping[str, str]) -> str:
@@ -54,6 +53,4 @@ def wrong_routes(routes: Sequence[Route]) -> Iterator[tuple[int, str, str]]:
 
 def _gets_findings(route: Route, taking: Route) -> bool:
     """Whether a route asks for the security findings that one before it, which opens incidents for the rest, leaves."""
-    asked = route.match.fields.get("kind")
-    means_them = fits(Kind.SECURITY_FINDING.value, asked) if asked else any(one in route.match.fields for one in OF_A_FINDING)
-    return taking.outcome is Outcome.OPEN and means_them
+    return taking.leaves_findings and route.asks_for_findings

@@ -5,9 +5,9 @@ route would take, and that this route grades SEV1 counts; and an open SEV1, beca
 What cannot be told apart (two globs, an expression, a label of an open incident) counts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
-from bot.alerts.alert import EMPTY
+from bot.alerts.alert import EMPTY, Kind
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.routing import SEVERAL, Matcher, Outcome, Route, fits, is_plain, with_earlier
 from bot.incidents.incident import Incident, Severity
@@ -39,8 +39,9 @@ def _severities(match: Matcher) -> Iterator[AlertSeverity]:
 def _routes_to_sev1(match: Matcher, severity: AlertSeverity, policy: Policy) -> Iterator[str]:
     """The routes that may take an alert of that severity that fits `match`, and would open a SEV1 for it."""
     earlier: list[Route] = []
+    only_findings = False
     for route in policy.built_routes():
-        if not _may_take(route, match, severity, policy):
+        if (only_findings and route.leaves_findings) or not _may_take(route, match, severity, policy, earlier):
             continue
         if route.goes_on:
             earlier.append(route)
@@ -49,27 +50,42 @@ def _routes_to_sev1(match: Matcher, severity: AlertSeverity, policy: Policy) -> 
         if route.outcome is Outcome.OPEN and any(policy.severity_for(one, severity) is Severity.SEV1 for one in made):
             yield route.name
         if _takes_all(route, match, severity, policy):
-            return
+            if not route.leaves_findings or not _may_be_finding(match):
+                return
+            only_findings = True
 
 
-def _may_take(route: Route, match: Matcher, severity: AlertSeverity, policy: Policy) -> bool:
-    """Whether one alert may fit the silence and take the route."""
+def _may_be_finding(match: Matcher) -> bool:
+    """Whether a security finding may fit the silence."""
+    kind = Kind.SECURITY_FINDING.value
+    return fits(kind, match.fields.get("kind", ANY)) and not fits(kind, match.but_fields.get("kind", ()))
+
+
+def _may_take(route: Route, match: Matcher, severity: AlertSeverity, policy: Policy, earlier: Sequence[Route]) -> bool:
+    """Whether one alert may fit the silence and take the route, after those that went on."""
     if not fits(severity.value, route.match.fields.get("severity", ANY)):
         return False
     if route.unless is not None and _is_covered(route.unless, match, severity, policy):
         return False
-    if _is_left_out(route, match, policy):
+    given = [one.service for one in earlier if one.service is not None] if route.service is None else []
+    if _is_left_out(route, match, EMPTY if given else policy.aliases()):
         return False
-    if "service" in match.fields and not _services_meet(route, match, policy):
-        return False
-    fields = ((one, match.fields[name]) for name, one in route.match.fields.items() if name in match.fields and name != "service")
+    if "service" in match.fields:
+        # Under which service it comes one that went on may have said.
+        is_given = any(fits(one, match.fields["service"]) for one in given)
+        if not is_given and not _services_meet(route, match, policy):
+            return False
+    # Of a field with several values one may fit the route and another the silence.
+    several = ("service", *SEVERAL)
+    fields = ((one, match.fields[name]) for name, one in route.match.fields.items() if name in match.fields and name not in several)
     labels = ((one, match.labels[name]) for name, one in route.match.labels.items() if name in match.labels)
     noted = ((one, match.annotations[name]) for name, one in route.match.annotations.items() if name in match.annotations)
     return all(_meet(*both) for both in (*fields, *labels, *noted))
 
 
-def _is_left_out(route: Route, match: Matcher, policy: Policy) -> bool:
-    """Whether the silence itself leaves out whatever takes the route, as far as words can tell.
+def _is_left_out(route: Route, match: Matcher, aliases: Mapping[str, str]) -> bool:
+    """Whether the silence itself leaves out whatever takes the route, as far as words can tell. `aliases` has each service's own
+    name for its names: none, where a route before says under which service it comes.
 
     Under which service an alert comes is what the route says that takes it: one that goes on does not, and one that names a
     service of its own says nothing by what it matches.
@@ -82,7 +98,7 @@ def _is_left_out(route: Route, match: Matcher, policy: Policy) -> bool:
     ]
     labels = [(route.match.labels.get(name, ()), left) for name, left in match.but_labels.items()]
     named = route.match.fields.get("service", ()) if is_taker and route.service is None else ()
-    if named and left_out and _all_fit(named, left_out, policy.aliases()):
+    if named and left_out and _all_fit(named, left_out, aliases):
         return True
     return any(bool(asked) and _all_fit(asked, left) for asked, left in (*fields, *labels))
 
@@ -151,16 +167,23 @@ def _may_both(one: str, other: str) -> bool:
 
 
 def _may_fit(incident: Incident, match: Matcher, policy: Policy) -> bool:
-    """Whether an alert of an open incident may fit, as far as the incident knows them; one that was declared has a service."""
-    services = {alias for alias, own in policy.aliases().items() if own == incident.service} | {incident.service}
-    if incident.service is not None and not any(fits(str(one), match.fields.get("service", ANY)) for one in services):
-        return False
-    if incident.service is not None and fits(incident.service, match.but_fields.get("service", ())):
-        return False
+    """Whether an alert of an open incident may fit, as far as the incident knows them; one that was declared has a service.
+
+    An alert of another service may be in it: across services, by a storm, by a merge.
+    """
     if not incident.alerts:
-        return incident.service is not None
-    known = [{"source": one.source, "title": one.title, "name": one.name} for one in incident.alerts]
-    labels = match.labels.get("alertname", ANY)
-    return any(
-        all(fits(value, match.fields.get(name, ANY)) for name, value in one.items()) and fits(one["name"], labels) for one in known
-    )
+        return incident.service is not None and _service_may_fit({incident.service}, match, policy)
+    for one in incident.alerts:
+        known = {"source": one.source, "title": one.title, "name": one.name}
+        services = {name for name in (one.service, incident.service) if name is not None}
+        is_fit = all(fits(value, match.fields.get(name, ANY)) for name, value in known.items())
+        if is_fit and fits(one.name, match.labels.get("alertname", ANY)) and _service_may_fit(services, match, policy):
+            return True
+    return False
+
+
+def _service_may_fit(services: Set[str], match: Matcher, policy: Policy) -> bool:
+    """Whether what comes under one of these services may fit, by any of its names; none is not known, and may be any."""
+    wanted, left_out = match.fields.get("service", ANY), match.but_fields.get("service", ())
+    names = {one: {alias for alias, own in policy.aliases().items() if own == one} | {one} for one in services}
+    return not services or any(any(fits(name, wanted) for name in names[one]) and not fits(one, left_out) for one in services)

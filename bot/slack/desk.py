@@ -291,9 +291,8 @@ class Desk:
             return Reply(self._changes_lately(" ".join(words), now))
         incident = self._meant(request.number, asker, only_open=False)
         start = started_at(incident)
-        found = before_the_start(
-            self._store.changes_before(incident.service, start), incident.service, start, change_views.MOST_LISTED
-        )
+        known = self._store.changes_before(incident.service, start)
+        found = before_the_start(known, incident.service, start, len(known))
         return Reply(change_views.before(incident, found, start, now, is_told=self._store.is_told_of_changes(now)))
 
     def _changes_lately(self, named: str, now: datetime) -> Message:

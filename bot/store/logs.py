@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select, true, update
 from sqlalchemy import Row as SqlRow
 
 from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
 from bot.alerts.quiet import MAINTENANCE
-from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, ChangeRecord, FindingRecord
+from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, PRIVATE_CHANGE, ChangeRecord, FindingRecord
 from bot.incidents.decision import Quieted
 from bot.store.codec import decode, encode
 from bot.store.database import upsert
@@ -26,10 +28,21 @@ COUNTED = (Severity.CRITICAL, Severity.UNKNOWN)
 
 
 def save_change(connection: Connection, told: ChangeRecord) -> None:
-    """Remember a change, with the start of what is known of it."""
-    one = changes.c.source == told.source, changes.c.identity == told.identity
+    """Remember a change, with the start of what is known of it.
+
+    One that is done once more is another row: the one before gives its identity up for one with its time in it. Of a private
+    one the identity is a hash: its sender's own name for it may say what it is.
+    """
+    plain, hidden = told.identity, sha256(f"{told.source}\x1f{told.identity}".encode()).hexdigest()
+    one = changes.c.source == told.source, changes.c.identity.in_((plain, hidden))
     row = connection.execute(select(changes).where(*one)).first()
-    told = told.after(None if row is None else _change(row))
+    before = None if row is None else _change(row)
+    is_again = before is not None and told.is_again(before)
+    told = told.after(before)
+    told = replace(told, identity=hidden if told.title == PRIVATE_CHANGE else plain)
+    if row is not None and before is not None:
+        kept = f"{told.identity}, done {before.at.isoformat()}" if is_again else told.identity
+        connection.execute(update(changes).where(changes.c.id == row.id).values(identity=kept))
     upsert(connection, changes, [_values(told) | {"kind": told.kind.value, "state": told.state.value}], ("source", "identity"))
 
 
@@ -49,10 +62,16 @@ def changes_before(connection: Connection, service: str | None, at: datetime) ->
 
     What began a little later is among them: when the incident began may still be moved.
     """
-    its_own = and_(changes.c.service == service, changes.c.first_at >= at - OF_THE_SERVICE - MOVED)
-    near = changes.c.first_at <= at + MOVED, or_(its_own, changes.c.first_at >= at - OF_OTHERS - MOVED)
-    rows = connection.execute(select(changes).where(*near).order_by(changes.c.first_at.desc()).limit(MOST_READ))
-    return tuple(_change(row) for row in rows)
+    # Two lists, each with its limit: however many others there are, they push out none of its own.
+    its_own = changes.c.service == service, changes.c.first_at >= at - OF_THE_SERVICE - MOVED
+    is_other = true() if service is None else or_(changes.c.service.is_(None), changes.c.service != service)
+    others = is_other, changes.c.first_at >= at - OF_OTHERS - MOVED
+    found: list[ChangeRecord] = []
+    for wanted in (its_own, others) if service is not None else (others,):
+        near = select(changes).where(*wanted, changes.c.first_at <= at + MOVED)
+        rows = connection.execute(near.order_by(changes.c.first_at.desc()).limit(MOST_READ))
+        found += [_change(row) for row in rows]
+    return tuple(sorted(found, key=lambda one: one.first_at, reverse=True))
 
 
 def changes_since(

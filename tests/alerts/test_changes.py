@@ -13,7 +13,7 @@ from bot.alerts.sources.generic import SOURCE
 from bot.errors import Unreadable
 
 NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
-STARTED, SUCCEEDED, FAILED, CANCELED = ChangeState
+STARTED, SUCCEEDED, FAILED, CANCELED, UNKNOWN = ChangeState
 
 
 def read(mapping: dict[str, str] | None = None, **body: Any) -> Alert:
@@ -107,14 +107,19 @@ def test_every_kind_of_change_has_its_words(word, kind):
 @pytest.mark.parametrize(
     ("given", "state", "defaults"),
     [
-        ({}, SUCCEEDED, ("started_at",)), ({"state": "finished"}, SUCCEEDED, ("started_at",)),
+        ({}, SUCCEEDED, ("started_at", "ended_at")), ({"state": "finished"}, SUCCEEDED, ("started_at", "ended_at")),
         ({"status": "in progress"}, STARTED, ("started_at",)), ({"phase": "Running"}, STARTED, ("started_at",)),
         ({"result": "cancelled"}, CANCELED, ("started_at",)),
-        ({"state": "ReconciliationSucceeded"}, SUCCEEDED, ("started_at",)),
+        ({"state": "ReconciliationSucceeded"}, SUCCEEDED, ("started_at", "ended_at")),
         ({"status": "HealthCheckFailed"}, FAILED, ("started_at",)),
-        ({"status": "not_ready"}, SUCCEEDED, ("started_at", "status")),
-        ({"status": "it is done"}, SUCCEEDED, ("started_at", "status")),
-        ({"status": "purple"}, SUCCEEDED, ("started_at", "status")),
+        ({"status": "not_ready"}, UNKNOWN, ("started_at", "status")),
+        ({"status": "DependencyNotReady"}, UNKNOWN, ("started_at", "status")),
+        ({"status": "it is done"}, UNKNOWN, ("started_at", "status")),
+        ({"status": "purple"}, UNKNOWN, ("started_at", "status")),
+        ({"status": "timed out"}, FAILED, ("started_at",)),
+        ({"status": "crashed"}, FAILED, ("started_at",)),
+        ({"status": "denied"}, CANCELED, ("started_at",)),
+        ({"status": "Terminating"}, STARTED, ("started_at",)),
         ({"status": "success", "timestamp": "2026-08-01T09:50:00Z"}, SUCCEEDED, ()),
     ],
 )  # fmt: skip
@@ -134,7 +139,9 @@ def test_how_far_it_is_and_what_is_a_guess(given, state, defaults):
         ("pre-production", "failed", Kind.DEPLOYMENT, Status.INFO),
         ("production", "succeeded", Kind.DEPLOYMENT, Status.RESOLVED),
         ("production", "started", Kind.DEPLOYMENT, Status.INFO),
-        ("staging", "succeeded", Kind.DEPLOYMENT, Status.INFO),
+        ("live", "failed", Kind.ALERT, Status.FIRING),
+        ("staging", "succeeded", Kind.DEPLOYMENT, Status.RESOLVED),
+        ("production", "rolled_back", Kind.DEPLOYMENT, Status.INFO),
     ],
 )
 def test_only_where_it_may_be_production_a_failure_fires_and_the_next_success_ends_it(environment, status, kind, stands):
@@ -152,6 +159,50 @@ def test_what_failed_and_what_succeeds_there_next_are_one_alert_and_two_changes(
     assert failed.change is not None
     assert ended.change is not None
     assert failed.change.identity != ended.change.identity
+
+
+def test_a_word_that_nobody_knows_ends_nothing_and_is_what_the_log_says():
+    ours = read(kind="deployment", service="checkout", environment="production", status="rolled_back", version="v1")
+    theirs = read(kind="deployment", service="checkout", status="rolled_back", title="Checkout")
+
+    assert (ours.title, theirs.title) == ("Deployment of v1 of checkout to production rolled_back", "Checkout (rolled_back)")
+    assert {ours.status, theirs.status} == {Status.INFO}
+
+
+@pytest.mark.parametrize("environment", ["main", "staging"])
+def test_a_failure_fires_wherever_its_sender_gives_it_a_severity_and_is_ended_there(environment):
+    failed = read(kind="deployment", service="checkout", environment=environment, status="failed", severity="critical")
+    ended = read(kind="deployment", service="checkout", environment=environment, status="succeeded")
+    told = read(kind="deployment", service="checkout", environment=environment, status="failed", severity="info")
+
+    assert (failed.status, failed.severity, ended.status) == (Status.FIRING, Severity.CRITICAL, Status.RESOLVED)
+    assert failed.identity == ended.identity
+    assert told.status is Status.INFO
+
+
+@pytest.mark.parametrize(
+    ("failed", "ended", "is_ended"),
+    [
+        ({"kind": "configuration", "service": "checkout"}, {"kind": "configuration", "service": "checkout"}, True),
+        ({"kind": "release", "service": "a", "version": "v1"}, {"kind": "release", "service": "a", "version": "v2"}, True),
+        (
+            {"kind": "migration", "service": "a", "version": "v1", "title": "v1 failed", "id": 1},
+            {"kind": "migration", "service": "a", "version": "v2", "title": "v2 is done", "id": 2},
+            True,
+        ),
+        ({"kind": "flag", "flag": "x", "title": "x off"}, {"kind": "flag", "flag": "x", "title": "x on"}, True),
+        ({"kind": "deployment", "sha": "abc", "id": 1}, {"kind": "deployment", "sha": "abc", "id": 2}, True),
+        ({"kind": "deployment", "id": 1}, {"kind": "deployment", "id": 1}, True),
+        ({"kind": "deployment", "sha": "abc"}, {"kind": "deployment", "sha": "def"}, False),
+        ({"kind": "flag", "flag": "x", "service": "a"}, {"kind": "flag", "flag": "y", "service": "a"}, False),
+        ({"kind": "push", "ref": "main", "title": "a"}, {"kind": "push", "ref": "main", "title": "b"}, False),
+        ({"kind": "migration", "service": "a"}, {"kind": "configuration", "service": "a"}, False),
+    ],
+)
+def test_a_failure_is_ended_by_the_next_success_in_the_same_place(failed, ended, is_ended):
+    one, other = read(**{"title": "T"} | failed, status="failed"), read(**{"title": "T"} | ended, status="succeeded")
+
+    assert (one.identity == other.identity) is is_ended
 
 
 @pytest.mark.parametrize(
@@ -179,6 +230,7 @@ def test_a_change_is_one_through_its_states_and_a_flag_is_changed_each_time(one,
         {"kind": "deployment", "title": "x", "status": "down"},
         {"kind": "deployment", "title": "x", "severity": "critical"},
         {"kind": "deployment", "title": "x", "labels": {"severity": "page"}},
+        {"kind": "flag.updated", "title": "x", "severity": "critical"},
         {"kind": "pod", "title": "x"},
         {"kind": {"a": "deployment"}, "title": "x"},
     ],

@@ -225,6 +225,20 @@ def test_a_repeat_that_is_no_worse_changes_nothing_but_the_record(severity):
     assert (decision.incident, decision.effects, decision.alert.incident) == (None, (), 7)
 
 
+@pytest.mark.parametrize(("severity", "is_worse"), [(AlertSeverity.HIGH, False), (AlertSeverity.CRITICAL, True)])
+def test_a_repeat_says_how_many_its_sender_leaves_out_by_now(severity, is_worse):
+    one, counts = opened_as(AlertSeverity.HIGH), []
+    for count in (3, 190, 0):
+        decision = decided(one, reported_as(severity, truncated_count=count), after(3))
+        one = decision.incident
+        counts.append(one.alerts[0].unlisted)
+        assert "ShowSummary" in kinds(decision)
+
+    assert counts == [3, 190, 0]
+    assert one.last_alert_at == (after(3) if is_worse else opened_as(AlertSeverity.HIGH).last_alert_at)
+    assert decided(one, reported_as(severity), after(4)).incident is None
+
+
 def test_a_repeat_does_not_raise_again_what_people_lowered():
     lowered = decided(opened_as(AlertSeverity.CRITICAL), says.ChangeSeverity(7, Severity.SEV4, ANA), after(1)).incident
 

@@ -193,6 +193,79 @@ def test_an_open_sev1_asks_twice_where_its_alerts_may_fit(match, changes, asks):
     assert ("INC-7 is a SEV1 and open, and its alerts may fit" in found) is asks
 
 
+HOLES = RouteRule(name="holes", match={"kind": "security_finding", "severity": "critical"}, severity="SEV1")
+MILD = RouteRule(name="mild", match={"service": "checkout"}, severity="SEV3")
+
+
+@pytest.mark.parametrize(
+    ("match", "routes", "asks"),
+    [
+        (CHECKOUT, [MILD, HOLES], True),
+        (CHECKOUT, [MILD, RouteRule(name="libraries", match={"finding.package": "liba"}, severity="SEV1")], True),
+        (Matcher({"service": ("checkout",), "kind": ("alert",)}), [MILD, HOLES], False),
+        (Matcher({"service": ("checkout",)}, but_fields={"kind": ("security_finding",)}), [MILD, HOLES], False),
+        (CHECKOUT, [MILD, RouteRule(name="all", match={"title": "*"}, severity="SEV1")], False),
+        (CHECKOUT, [RouteRule(name="quiet", match={"service": "checkout"}, outcome="record"), HOLES], False),
+        (CHECKOUT, [MILD, RouteRule(name="found", match={"kind": "security_finding"}, severity="SEV3"), HOLES], True),
+    ],
+)
+def test_security_findings_pass_routes_that_do_not_ask_for_them(match, routes, asks):
+    policy = Policy(services=GRADES.services, routes=[*routes, RouteRule(name="rest", severity="SEV3")])
+
+    assert bool(sev1_under(match, (), policy)) is asks
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({"finding.identifier": "CVE-2021-44228"}, {"finding.identifier": ("GHSA-jfh8-c2jp-5v3q",)}),
+        ({"links": "*dash*"}, {"links": ("https://logs.example.com/1",)}),
+        ({"filled_in": "severity"}, {"filled_in": ("started_at",)}),
+    ],
+)
+def test_of_a_field_with_several_values_one_may_fit_the_route_and_another_the_silence(asked, wanted):
+    routes = [RouteRule(name="bad", match=asked, severity="SEV1"), RouteRule(name="rest", severity="SEV3")]
+
+    assert sev1_under(Matcher(wanted), (), Policy(routes=routes))
+
+
+@pytest.mark.parametrize(
+    ("match", "goes_on", "asks"),
+    [
+        (Matcher({"service": ("payments",)}), True, True),
+        (Matcher({"service": ("payments",)}), False, False),
+        (Matcher({"service": ("search",)}), True, False),
+        (Matcher({"severity": ("critical",)}, but_fields={"service": ("checkout",)}), True, True),
+        (Matcher({"severity": ("critical",)}, but_fields={"service": ("checkout",)}), False, False),
+    ],
+)
+def test_under_which_service_an_alert_comes_a_route_that_goes_on_may_say(match, goes_on, asks):
+    first = RouteRule(name="team", match={"labels": {"team": "pay"}}, service="payments", **{"continue": True})
+    worst = RouteRule(name="worst", match={"service": "checkout-api", "severity": "critical"}, severity="SEV1")
+    routes = [*([first] if goes_on else []), worst, RouteRule(name="rest", severity="SEV3")]
+
+    assert bool(sev1_under(match, (), Policy(services=GRADES.services, routes=routes))) is asks
+
+
+@pytest.mark.parametrize(
+    ("match", "asks"),
+    [
+        (Matcher({"service": ("payments",)}), True),
+        (Matcher({"service": ("checkout",)}), True),
+        (Matcher({"service": ("search",)}), False),
+        (Matcher({"title": ("pay*",)}, but_fields={"service": ("checkout",)}), True),
+        (Matcher({"title": ("Checkout*",)}, but_fields={"service": ("checkout",)}), False),
+        (Matcher({"title": ("pay*",)}, but_fields={"service": ("checkout", "payments")}), False),
+    ],
+)
+def test_an_open_sev1_may_hold_alerts_of_other_services(match, asks):
+    one = incident(severity=Severity.SEV1)
+    theirs = replace(one.alerts[0], fingerprint="p", title="payments are slow", service="payments")
+    held = replace(one, alerts=(*one.alerts, theirs))
+
+    assert any("INC-7" in said for said in sev1_under(match, (held,), GRADES)) is asks
+
+
 @pytest.mark.parametrize("title", ["Disk*", "Checkout error*", "*"])
 def test_of_a_private_sev1_it_is_only_said_that_there_is_one_whatever_is_to_be_silenced(title):
     private = incident(severity=Severity.SEV1, private=True)

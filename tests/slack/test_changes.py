@@ -76,6 +76,17 @@ def test_where_there_was_none_that_is_said_and_where_nobody_tells_that(office):
     )
 
 
+def test_how_many_more_there_were_before_a_start_is_said():
+    many = [change(identity=str(number), version=f"v{number}") for number in range(37)]
+
+    drawn = changes.before(incident(), many, NOON, after(9), is_told=True)
+
+    said = "\n".join(block["text"]["text"] for block in drawn.blocks if "text" in block)
+    shown_ = said.count("•")
+    assert 0 < shown_ <= changes.MOST_LISTED
+    assert f"… and {37 - shown_} more" in said
+
+
 def test_of_a_private_incident_nothing_is_told_elsewhere(office):
     office.declared("declare sev1 checkout leaks --private")
 

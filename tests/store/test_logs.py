@@ -6,6 +6,7 @@ from datetime import timedelta
 from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
 from bot.incidents.changes import ChangeRecord, FindingRecord
 from bot.incidents.decision import Decision
+from bot.store import logs
 from tests.builders import NOON, after
 
 CHANGE = ChangeRecord(
@@ -38,6 +39,53 @@ def test_a_change_s_earlier_state_that_comes_late_moves_only_its_start(store):
     save(store, change=CHANGE)
 
     assert store.changes_before("checkout", after(5)) == (replace(done, first_at=NOON),)
+
+
+def test_what_is_done_once_more_is_another_change_and_both_are_shown(store):
+    first = replace(CHANGE, state=ChangeState.SUCCEEDED)
+    again, later = (replace(first, state=state, at=after(at), first_at=after(at)) for state, at in (
+        (ChangeState.STARTED, 90), (ChangeState.SUCCEEDED, 92)))  # fmt: skip
+    save(store, change=first)
+    save(store, change=again)
+    save(store, change=later)
+    third = replace(later, at=after(180), first_at=after(180))
+    save(store, change=third)
+
+    known = store.changes_before("checkout", after(181))
+
+    assert [(one.first_at, one.at) for one in known] == [
+        (after(180), after(180)), (after(90), after(92)), (NOON, NOON),
+    ]  # fmt: skip
+    assert len({one.identity for one in known}) == 3
+
+
+def test_of_a_private_change_not_even_its_identity_is_kept(store):
+    private = replace(CHANGE, identity="breach-of-initech").without_words()
+    save(store, change=private)
+    save(store, change=replace(CHANGE, identity="breach-of-initech", state=ChangeState.SUCCEEDED, at=after(3)))
+    (kept,) = store.changes_before("checkout", after(5))
+
+    assert (kept.state, kept.title, kept.sha) == (ChangeState.SUCCEEDED, "a private change", None)
+    assert "initech" not in str(kept)
+
+
+def test_a_change_that_becomes_private_loses_what_was_kept_of_it(store):
+    save(store, change=replace(CHANGE, identity="breach-of-initech"))
+    save(store, change=replace(CHANGE, identity="breach-of-initech", at=after(3)).without_words())
+
+    (kept,) = store.changes_before("checkout", after(5))
+    assert (kept.title, "initech" in str(kept)) == ("a private change", False)
+
+
+def test_however_many_others_there_are_they_push_out_none_of_its_own(store, monkeypatch):
+    monkeypatch.setattr(logs, "MOST_READ", 3)
+    save(store, change=replace(CHANGE, identity="own", at=after(-300), first_at=after(-300)))
+    for number in range(5):
+        at = after(-number)
+        save(store, change=replace(CHANGE, identity=f"{number}", service=("payments", None)[number % 2], at=at, first_at=at))
+
+    assert [one.identity for one in store.changes_before("checkout", NOON)] == ["0", "1", "2", "own"]
+    assert [one.identity for one in store.changes_before(None, NOON)] == ["0", "1", "2"]
 
 
 def test_what_may_have_to_be_shown_is_its_own_of_a_day_and_all_others_of_an_hour(store):

@@ -201,26 +201,28 @@ def _data(raw: bytes, content_type: str) -> Any:
 
 def _alerts(event: Event, delivery: Delivery) -> list[Alert]:
     about = event.attributes
-    if (told := _change(about["type"])) is not None and (found := _changed(event, told, delivery)) is not None:
-        return [found]
     stem, word = _type(about["type"])
     data: dict[str, Any] = dict(event.data) if isinstance(event.data, dict) else {"description": text_of(event.data)}
     key = ""
     # Several alerts in one event say themselves what they are.
     if not isinstance(data.get("alerts"), list):
-        if not _is_alert(data, word):
+        told = _change(about["type"])
+        is_its_own = _how_far(data).lower() in generic.OF_AN_ALERT or (told is not None and _is_worse(data, told[1], word))
+        if told is None and not _is_alert(data, word):
             told = _own_words(data)
-            found = _changed(event, told, delivery) if told is not None else None
-            return [found] if found is not None else []
+            if told is None:
+                return []
+        if told is not None and not is_its_own:
+            return [_changed(event, told, data, delivery)]
         if not _said(data, "dedup_key"):
             key = f"{stem}\x1f{about.get('subject', '')}"
         data = _filled_in(data, about, stem, word)
     return [_alert(one, event, word, key) for one in _read(data, event, delivery)]
 
 
-def _read(data: Mapping[str, Any], event: Event, delivery: Delivery) -> Sequence[Alert]:
+def _read(data: Mapping[str, Any], event: Event, delivery: Delivery, mapping: Mapping[str, str] = EMPTY) -> Sequence[Alert]:
     try:
-        return generic.SOURCE.parse(replace(delivery, body=orjson.dumps(data)), {}).alerts
+        return generic.SOURCE.parse(replace(delivery, body=orjson.dumps(data)), mapping).alerts
     except Unreadable as error:
         raise Unreadable(f"{event.place}{'.' if event.place else ''}data: {error.reason}") from None
 
@@ -229,7 +231,7 @@ def _change(type_: str) -> tuple[ChangeKind, ChangeState | None] | None:
     """What a type says of a change. Of CDEvents there is a list: most of theirs are of builds, tests and tickets."""
     if type_.startswith(CDEVENTS):
         kind = OF_CDEVENTS.get(".".join(type_.removeprefix(CDEVENTS).split(".")[:2]))
-        return None if kind is None else (kind, ChangeState.SUCCEEDED)
+        return None if kind is None else (kind, None)
     return changes.told_by(type_)
 
 
@@ -241,12 +243,26 @@ def _own_words(data: Mapping[str, Any]) -> tuple[ChangeKind, None] | None:
     return (kind, None) if kind is not None and is_one else None
 
 
-def _changed(event: Event, told: tuple[ChangeKind, ChangeState | None], delivery: Delivery) -> Alert | None:
-    """The change that an event tells of; None where its data says that it is an alert, or several, all the same."""
+def _how_far(data: Mapping[str, Any]) -> str:
+    """The data's own word for how far a change is, or how anything stands."""
+    return first(*(data.get(name) for name in generic.OF_A_CHANGE["status"]))
+
+
+def _is_worse(data: Mapping[str, Any], state: ChangeState | None, word: str) -> bool:
+    """Whether data is an alert by its severity, though its type tells of a change.
+
+    A type that only says that a thing was updated (`….deployment.updated`, `….config.changed`) says too little beside one.
+    """
+    severity = first(_said(data, "severity"), _labels_of(data).get("severity"))
+    says_how = changes.state_of(_how_far(data)) is not None or state is ChangeState.FAILED or bool(word)
+    # Without a title, too, an alert's word beside a severity is one's: `_is_alert`.
+    is_named = bool(first(data.get("title"))) or _said(data, "status").lower() in generic.BY_WORD
+    return generic.is_severe(severity) and not says_how and is_named
+
+
+def _changed(event: Event, told: tuple[ChangeKind, ChangeState | None], data: dict[str, Any], delivery: Delivery) -> Alert:
+    """The change that an event tells of. How far it is its data says, or else its type."""
     about, (kind, state) = event.attributes, told
-    data: dict[str, Any] = dict(event.data) if isinstance(event.data, dict) else {"description": text_of(event.data)}
-    if isinstance(data.get("alerts"), list):
-        return None
     if about["type"].startswith(CDEVENTS):
         data = _of_cdevents(data, about["type"].split(".")[2], event.place)
     called, subject = changes.VERSION.sub("", about["type"]), about.get("subject", "")
@@ -261,10 +277,15 @@ def _changed(event: Event, told: tuple[ChangeKind, ChangeState | None], delivery
         "starts_at": about.get("time", ""),
     }
     given = {name: value for name, value in more.items() if value and not _said(data, name)}
-    if state is not None and _said(data, "status").lower() not in generic.OF_AN_ALERT:
-        given["status"] = state.value
-    [alert] = _read({**data, **given, "kind": kind.value}, event, delivery)
-    return None if alert.change is None else _alert(alert, event, "", "")
+    word = f"{kind.value}.{state.value}" if state is not None else kind.value
+    [alert] = _read({**data, **given}, event, delivery, {"kind": f"{generic.WORD}{word}"})
+    is_named = service and kind not in generic.SWITCHED
+    is_told_apart = any(_said(data, name) for name in ("title", "dedup_key", "sha", "version"))
+    if alert.status is not Status.INFO and not is_named and (subject or not is_told_apart):
+        # The title has the type in it, and that the state: a success has another one.
+        ref = (alert.change and alert.change.ref) or (subject if kind in generic.SWITCHED else "")
+        alert = replace(alert, identity=generic.where(kind, service, alert.environment or "", ref, subject))
+    return _alert(alert, event, "", "")
 
 
 def _of_cdevents(data: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:

@@ -11,9 +11,11 @@ With a `kind` it tells of a change, which goes to the change log and wakes nobod
      "status": "started", "succeeded", "failed" or "canceled", "service": …, "environment": …, "sha": …, "version": …,
      "ref": …, "by": …, "title": …, "description": …, "url": …, "starts_at": …, "dedup_key": the same through its states}
 
-Without `status` it is done. One that failed in production, or in an environment that is not named, is an alert as well, until
-the next success there. An alert's own word (`firing`, `resolved` …) or a severity beside a `kind` that says nothing of a change
-makes it the alert that it would be without.
+Without `status` it is done; a `status` that is none of these words, nor like one, is logged as it is and ends nothing. One that
+failed in production, in an environment that is not named, or with a `severity` other than info, is an alert as well, until the
+next success there: of the same service and environment, and where it is no deployment of the same `kind` and `ref`. An alert's
+own word (`firing`, `resolved` …) or a severity beside a `kind` that says nothing of a change makes it the alert that it would be
+without.
 """
 
 from collections.abc import Mapping, Sequence
@@ -201,11 +203,11 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a body says of a change. `is_guess` where its word for how far that is says nothing."""
+    """What a body says of a change. `word` is its sender's own for how far that is, where we know none of that name."""
 
     kind: ChangeKind
     state: ChangeState
-    is_guess: bool
+    word: str = ""
 
 
 def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Delivery, place: str, source: str) -> Alert:
@@ -253,7 +255,8 @@ def _told(field: Fields, place: str) -> Told | None:
     """What the body says of a change; None where it is an alert.
 
     A `kind` that no mapping names may be anything: a Kubernetes object's (`Deployment`) is written with a capital, and what
-    fires, or has a severity and says nothing of a change, wakes somebody as it did before.
+    fires, or has a severity and says nothing of a change, wakes somebody as it did before. That a thing was updated, by its
+    `kind` (`FLAG_UPDATED`), says too little beside a severity.
     """
     word, is_mapped = first(field("kind")), "kind" in field.mapping
     if not word:
@@ -264,11 +267,21 @@ def _told(field: Fields, place: str) -> Told | None:
     status = first(field("status"))
     if kind is None or not (is_mapped or word[0].islower()) or status.lower() in OF_AN_ALERT:
         return None
-    said = changes.state_of(status) or state
+    own = changes.state_of(status)
+    # A word that is there and not known is no end.
+    said = own or (None if status and state is ChangeState.SUCCEEDED else state)
+    says_little = said is None or (own is None and said is not ChangeState.FAILED and bool(first(field("title"))))
     severity = first(field("severity"), _labels(field("labels"), f"{place}.labels").get("severity"))
-    if said is None and not is_mapped and severity and severity_of(severity) is not Severity.INFO:
+    if says_little and not is_mapped and is_severe(severity):
         return None
-    return Told(kind, said or ChangeState.SUCCEEDED, is_guess=said is None and bool(status))
+    if said is not None:
+        return Told(kind, said)
+    return Told(kind, ChangeState.UNKNOWN, status) if status else Told(kind, ChangeState.SUCCEEDED)
+
+
+def is_severe(word: str) -> bool:
+    """Whether a sender's word for a severity is there, and means that somebody may have to act."""
+    return bool(word) and severity_of(word) is not Severity.INFO
 
 
 def _changed(field: Fields, told: Told, delivery: Delivery, place: str, source: str) -> Alert:
@@ -277,30 +290,32 @@ def _changed(field: Fields, told: Told, delivery: Delivery, place: str, source: 
     environment = first(field("environment")) or first_label(labels, ENVIRONMENT_LABELS) or ""
     sha, version, ref = (first(field(name))[:300] for name in ("sha", "version", "ref"))
     which = version or sha or ref
-    title = first(field("title"))
-    if not title and not (service or which):
+    called = first(field("title"))
+    if not called and not (service or which):
         raise Unreadable(f"{place}: a {told.kind.value} of nothing; looked for a title, a service, a version, a sha and a ref")
-    title = title or changes.title_of(told.kind, told.state, version or sha[:7] or ref, service, environment)
+    state = told.word[:60] or told.state.value
+    title = f"{called} ({state})" if called and told.word else called
+    title = title or changes.title_of(told.kind, state, version or sha[:7] or ref, service, environment)
     word, key = first(field("severity"), labels.get("severity")), first(field("dedup_key"))[:200]
     kind, status, severity = changes.meaning(
         told.kind,
         told.state,
-        is_production=not environment or changes.is_production(environment),
+        # A success ends what failed there, wherever that is: with a severity it fired.
+        is_production=not environment or changes.is_production(environment) or is_severe(word) or told.state is ChangeState.SUCCEEDED,
         severity=severity_of(word) if word else Severity.HIGH,
     )
     at, ended_at = moment(field("starts_at")), None
-    missing = {"started_at": at is None, "status": told.is_guess}
+    missing = {"started_at": at is None, "status": bool(told.word)}
     if status is Status.RESOLVED:
         ended_at = moment(field("ends_at")) or at
         missing["ended_at"] = ended_at is None
     started_at = at or delivery.received_at
-    identity = _change_identity(told.kind, key, (service, environment, which or title[:100]), started_at, is_named=bool(which))
-    # One that succeeds is another one than the one that failed: what fires is where it went to.
-    what = "placed" if told.kind in changes.PLACED else f"{told.kind.value}/{ref or title[:100]}"
+    identity = _change_identity(told.kind, key, (service, environment, which or called[:100]), started_at, is_named=bool(which))
+    otherwise = sha or key or "/".join(filter(None, (version, ref, called[:100])))
     by = field("by")
     return Alert(
         source=source,
-        identity=f"change/{identity}" if status is Status.INFO else f"change/{service or key or title[:100]}/{environment}/{what}",
+        identity=f"change/{identity}" if status is Status.INFO else where(told.kind, service, environment, ref, otherwise),
         kind=kind,
         status=status,
         title=short(title),
@@ -328,6 +343,16 @@ def _changed(field: Fields, told: Told, delivery: Delivery, place: str, source: 
             description=long(first(field("description"))),
         ),
     )
+
+
+def where(kind: ChangeKind, service: str, environment: str, ref: str, otherwise: str) -> str:
+    """What a failure and the next success in the same place share. One that succeeds is another change than the one that failed.
+
+    `otherwise` tells those apart that name neither a service nor, of a switch, the switch.
+    """
+    what = "placed" if kind in changes.PLACED else f"{kind.value}/{ref}"
+    is_named = bool(service) or (kind in SWITCHED and bool(ref))
+    return f"change/{service}/{environment}/{what}" + ("" if is_named else f"/{otherwise}")
 
 
 def _change_identity(kind: ChangeKind, key: str, about: Sequence[str], at: datetime, *, is_named: bool) -> str:

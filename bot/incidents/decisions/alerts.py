@@ -159,7 +159,9 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     if known is not None and _fires_still(known, alert, now):
         record = replace(_as_known(_record(alert, placement, incident.number, now), known), ended=_told_end(report))
         worse = replace(known, severity=asked, changed_at=now, pager=pager_of(placement, policy))
-        return _repeated(incident, known, worse, now, policy, Decision(alert=record, reason=placement.reason))
+        quiet = _counting_anew(incident, known, alert, Decision(alert=record, reason=placement.reason))
+        worse = replace(worse, unlisted=alert.truncated_count)
+        return _repeated(incident, known, worse, now, policy, quiet)
     begun = _begun(incident, report, known, asked, now, policy)
     asking, theirs, pages = gathered_on_call(begun.incident, begun.state, now, policy)
     changed, entries, effects, timers = raised(asking, name_of(alert), asked, now, policy, begun.outgrown)
@@ -252,6 +254,15 @@ def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | Non
     return policy.severity_for(route, alert.severity) if route.outcome is Outcome.OPEN else None
 
 
+def _counting_anew(incident: Incident, known: AlertState, alert: Alert, quiet: Decision) -> Decision:
+    """Nothing else than what it was, and on the card how many its sender leaves out by now, where that is another number."""
+    if alert.truncated_count == known.unlisted or known not in incident.alerts:
+        return quiet
+    shown = replace(known, unlisted=alert.truncated_count)
+    changed = replace(incident, alerts=tuple(shown if one is known else one for one in incident.alerts))
+    return replace(quiet, incident=changed, effects=refreshed(changed, everywhere=False))
+
+
 def _repeated(incident: Incident, known: AlertState, state: AlertState, now: datetime, policy: Policy, quiet: Decision) -> Decision:
     """An alert that still fires: quiet, unless it says that it got worse than it ever was.
 
@@ -266,7 +277,7 @@ def _repeated(incident: Incident, known: AlertState, state: AlertState, now: dat
     changed, theirs, pages = gathered_on_call(_with_state(incident, known, state), state, now, policy)
     changed, entries, effects, timers = raised(changed, state.name, asked, now, policy, state if is_outgrown else None)
     entries, effects = (*entries, *theirs), (*effects, *pages)
-    shown = refreshed(changed) if entries else ()
+    shown = refreshed(changed) if entries else quiet.effects
     reason = f"{quiet.reason}, worse than before: {asked.value}"
     record = _as_known(quiet.alert, state)
     return replace(quiet, reason=reason, incident=changed, entries=entries, effects=(*effects, *shown), timers=timers, alert=record)

@@ -26,7 +26,7 @@ def line(one: ChangeRecord, now: datetime, start: datetime | None = None) -> str
 
 
 def before(incident: Incident, changes: Sequence[ChangeRecord], start: datetime, now: datetime, *, is_told: bool) -> Message:
-    """What was changed before an incident's start: of its own service in a day, of others in an hour."""
+    """What was changed before an incident's start: of its own service in a day, of others in an hour; at most `MOST_LISTED`."""
     head = f"🔧 *Changes before the start of {incident.ref}* ({NOT_CAUSES})"
     if not changes:
         service = escape(incident.service, 80) if incident.service else "its service"
@@ -35,7 +35,7 @@ def before(incident: Incident, changes: Sequence[ChangeRecord], start: datetime,
     return message(
         f"Changes before the start of {incident.ref}",
         section(head),
-        section(fit((_whole(one, now, start) for one in changes), 2900)),
+        section(fit((_whole(one, now, start) for one in changes[:MOST_LISTED]), 2900, unseen=len(changes[MOST_LISTED:]))),
         context(f"Of its own service in the day before {moment(start, now)}, then of any other in the hour before."),
     )
 

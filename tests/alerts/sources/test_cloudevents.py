@@ -344,6 +344,66 @@ def test_what_fires_still_fires(fields):
     assert (alert.kind, alert.status) == (Kind.ALERT, Status.FIRING)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "com.example.deployment.updated", "data": {"title": "Pricing answers 500", "severity": "critical"}},
+        {"type": "com.example.config.changed", "data": {"title": "Pricing answers 500", "severity": "critical"}},
+        {"type": "com.example.deployment.created", "data": {"title": "No replicas", "labels": {"severity": "page"}, "id": 1}},
+        {"type": "com.example.rollout.updated", "data": {"service": "pricing", "status": "firing", "severity": "critical"}},
+        {"type": "com.example.rollout.updated", "data": {"service": "pricing", "status": "critical"}},
+        {"type": "com.example.deployment.succeeded", "data": {"service": "pricing", "status": "down"}},
+        {"type": "com.example.news", "data": {"kind": "deployment", "service": "pricing", "status": "critical"}},
+    ],
+)
+def test_data_that_is_an_alert_is_one_whatever_was_changed_by_its_type(fields):
+    alert = read(**fields)
+
+    assert (alert.change, alert.status) == (None, Status.FIRING)
+    assert alert.title
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "state"),
+    [
+        ("deployment.completed", {"status": "failed"}, ChangeState.FAILED),
+        ("deployment.finished", {"result": "failed"}, ChangeState.FAILED),
+        ("deployment.finished", {"outcome": "failure"}, ChangeState.FAILED),
+        ("deployment.updated", {"status": "in_progress"}, ChangeState.STARTED),
+        ("deployment.updated", {"status": "in_progress", "severity": "critical"}, ChangeState.STARTED),
+        ("deployment.completed", {"status": "purple"}, ChangeState.UNKNOWN),
+        ("deployment.failed", {"status": "purple"}, ChangeState.FAILED),
+        ("deployment.completed", {}, ChangeState.SUCCEEDED),
+        ("deployment.updated", {"severity": "low"}, ChangeState.SUCCEEDED),
+        ("deployment.succeeded", {"severity": "critical", "title": "Deployed"}, ChangeState.SUCCEEDED),
+    ],
+)
+def test_how_far_a_change_is_its_data_says_before_its_type(type_, data, state):
+    alert = read(type=f"com.example.{type_}", data={"service": "pricing", **data})
+
+    assert alert.change is not None
+    assert alert.change.state is state
+
+
+@pytest.mark.parametrize(
+    ("failed", "ended", "is_ended"),
+    [
+        (("configuration.failed", "pricing", {}), ("configuration.succeeded", "pricing", {}), True),
+        (("configuration.failed", "x", {"service": "a"}), ("configuration.changed.v2", "x", {"service": "a"}), True),
+        (("configuration.failed", "x", {"service": "a"}), ("configuration.changed", "y", {"service": "a"}), False),
+        (("flag.failed", "", {}), ("flag.updated", "", {}), True),
+        (("release.failed", "run/1", {"service": "a"}), ("release.published", "run/2", {"service": "a"}), True),
+        (("deployment.failed", "apps/checkout", {}), ("service.rolled-back", "apps/checkout", {}), True),
+        (("release.failed", "x", {}), ("release.published", "y", {}), False),
+    ],
+)
+def test_a_change_that_failed_is_ended_by_the_next_success_of_its_subject(failed, ended, is_ended):
+    one, other = (read(type=f"com.example.{type_}", subject=subject, data=data) for type_, subject, data in (failed, ended))
+
+    assert (one.status, other.status) == (Status.FIRING, Status.RESOLVED)
+    assert (one.identity == other.identity) is is_ended
+
+
 def test_data_of_our_own_schema_tells_of_a_change_whatever_the_type_is():
     alert = read(type="com.example.news", data={"kind": "rollback", "service": "checkout", "version": "2.4.0"})
 
