@@ -19,6 +19,7 @@ export const SUBCOMMANDS = [
   ["update", "tell everybody; end with next 15m to promise the next one", []],
   ["timeline", "what happened so far", []],
   ["alerts", "every alert of it", []],
+  ["changes", "what was changed before it began", []],
   ["who", "who was paged, who is on it", []],
   ["list", "the open incidents", []],
   ["merge", "INC-8 into INC-7", []],

@@ -157,11 +157,11 @@ def test_explain_as_people_run_it(bot: Terminal):
     for path, status in ((firing, "firing"), (resolved, "resolved")):
         told = bot("explain", "alertmanager", path)
         assert told.code == 0, told.err
-        assert f"status    {status}" in told.out
+        assert f"status      {status}" in told.out
 
 
 def test_explain_names_what_was_filled_in(bot: Terminal):
     body = bot.file('{"alerts": [{"status": "purple", "startsAt": "soon", "labels": {}}]}')
 
-    assert "filled in status, started_at, title" in bot.here("explain", "alertmanager", body).out
+    assert "filled in   status, started_at, title" in bot.here("explain", "alertmanager", body).out
     assert bot.here("explain", "alertmanager", body, "--json").json()["alerts"][0]["defaults"] == ["status", "started_at", "title"]
