@@ -10,7 +10,8 @@ SEEDS ?= 7
 # Of `make fuzz`: another seed, other bodies.
 SEED ?= 0
 BODIES ?= 1000000
-FLOOD ?= 100000
+# The sandbox beside the bot keeps all that was ever said to it: of many more the limit of memory would speak of the sandbox.
+FLOOD ?= 15000
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-quick check bench faults fuzz docs lock clean
