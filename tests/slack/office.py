@@ -130,7 +130,7 @@ class Office:
 
     def settle(self) -> None:
         """Everything that was decided is carried out."""
-        assert self.bot.worker().settle(120)
+        assert self.bot.worker().settle(400)
 
     def incident(self, number: int = 1) -> Incident:
         """An incident as it stands."""

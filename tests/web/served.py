@@ -137,7 +137,7 @@ class Served:
 
     def is_read(self) -> None:
         """Everything that was taken was read, or put aside."""
-        self.story.eventually(lambda: not self.story.bot.store.inbox_depth().get("new"), "an inbox without anything new", 60)
+        self.story.eventually(lambda: not self.story.bot.store.inbox_depth().get("new"), "an inbox without anything new", 240)
 
     def alarms(self) -> list[str]:
         """What was said in the operations channel."""

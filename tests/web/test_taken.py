@@ -171,7 +171,7 @@ def test_500_alerts_in_a_body_are_one_incident_one_page_and_no_flood(fresh):
 
     cleared = [one | {"status": "resolved", "endsAt": fresh.story.world.clock().isoformat()} for one in alerts]
     fresh.post("alertmanager", alertmanager(*cleared)).taken()
-    fresh.story.eventually(lambda: fresh.story.incident().is_clear, "all of it cleared", 60)
+    fresh.story.eventually(lambda: fresh.story.incident().is_clear, "all of it cleared", 240)
 
 
 def triggers(served: Served) -> list[str]:
