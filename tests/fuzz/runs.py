@@ -31,9 +31,9 @@ def record(run: Run, path: Path) -> None:
         file.write(f"{json.dumps(asdict(run))}\n")
 
 
-def table() -> str:
+def table(file: Path = FILE) -> str:
     """Those that are kept, as they stand in the documents."""
-    runs = [Run(**json.loads(line)) for line in FILE.read_text(encoding="utf-8").splitlines()]
+    runs = [Run(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
     names = {"drawn": "our generator", "atheris": "Atheris", "flood": "all different"}
     rows = [
         f"| {one.day} | {one.bodies:,} | {names[one.engine]} | {one.seed} | {one.wrong or 'nothing'} | {one.slowest:.2f} "

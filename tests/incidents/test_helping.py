@@ -60,7 +60,7 @@ def test_it_is_called_paged_once_pagerduty_took_it_and_not_before():
     assert other(decision).accepted_at == after(1)
     assert types(decision) == ["responder_paged"]
     assert "Paged the on-call of *payments*, too" in shown(decision.incident)
-    assert "not acknowledged" in shown(decision.incident)
+    assert "PagerDuty has told of no acknowledgement" in shown(decision.incident)
 
 
 @pytest.mark.parametrize("by", [ANA, "bot"])

@@ -199,7 +199,9 @@ def _other_pages(incident: Incident) -> list[str]:
             asked = "PagerDuty is not known to have taken the page of" if is_over else "Asking PagerDuty to page"
             lines.append(f"📟 {asked} {who}{'.' if is_over else ' …'}")
         elif one.acknowledged_at is None:
-            lines.append(f"📟 Paged {who}, too, at {moment(one.accepted_at, seconds=True)} · not acknowledged")
+            lines.append(
+                f"📟 Paged {who}, too, at {moment(one.accepted_at, seconds=True)} · PagerDuty has told of no acknowledgement"
+            )
         else:
             at = moment(one.acknowledged_at, seconds=True)
             lines.append(f"📟 Paged {who}, too · acknowledged by {person(one.acknowledged_by)} at {at}")
