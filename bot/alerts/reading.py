@@ -113,9 +113,21 @@ def object_at(value: Any, place: str) -> dict[str, Any]:
 def map_at(value: Any, place: str) -> dict[str, Any]:
     """An object of names that their sender chooses, such as labels. Raises `Unreadable` where it has more than any sender's."""
     found = object_at(value, place)
-    if len(found) > MOST_NAMES:
-        raise Unreadable(f"{place}: {len(found)} names, more than {MOST_NAMES}; leave out those that change with every alert")
+    check_names(len(found), place)
     return found
+
+
+def tags_at(value: Any, place: str) -> list[Any]:
+    """Tags, as a list or as a text with commas. Raises `Unreadable` with the place where they are more than any sender's."""
+    tags: list[Any] = value if isinstance(value, list) else text_of(value).split(",")
+    check_names(len(tags), place)
+    return tags
+
+
+def check_names(count: int, place: str) -> None:
+    """Raise `Unreadable` with the place where an alert has more labels or tags than any sender's."""
+    if count > MOST_NAMES:
+        raise Unreadable(f"{place}: {count} names, more than {MOST_NAMES}; leave out those that change with every alert")
 
 
 def list_at(value: Any, place: str) -> list[Any]:

@@ -369,6 +369,23 @@ def test_more_labels_than_any_sender_writes_are_refused_at_once(name):
     assert f"{MOST_NAMES + 1} names, more than {MOST_NAMES}; leave out" in said_by(source.parse, many)
 
 
+TAGGED = {
+    "datadog": [b'{"title": "x", "alert_id": "1", "tags": "%s"}', b'{"title": "x", "alert_id": "1", "alert_scope": "%s"}'],
+    "elastalert2": [b'{"alert_name": "x", "tags": "%s"}'],
+    "kibana": [b'{"rule_name": "x", "rule_id": "1", "status": "active", "rule_tags": "%s"}'],
+}
+"""Where each of those that write tags with commas has them."""
+
+
+@pytest.mark.parametrize(("name", "body"), [(name, body) for name, bodies in TAGGED.items() for body in bodies])
+def test_more_tags_than_any_sender_writes_are_refused_before_each_is_looked_at(name, body):
+    source = source_named(name)
+    few, many = (body % b",".join(b"t%d:v" % number for number in range(count)) for count in (MOST_NAMES, MOST_NAMES + 1))
+
+    assert len(source.parse(delivery(few), {}).alerts[0].labels) >= MOST_NAMES
+    assert f"{MOST_NAMES + 1} names, more than {MOST_NAMES}; leave out" in said_by(source.parse, many)
+
+
 @pytest.mark.parametrize(
     "text", ["1970-01-01T00:00:00Z", "0001-01-02T00:00:00Z", "2300-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", 0]
 )

@@ -24,6 +24,7 @@ from bot.alerts.reading import (
     moment,
     severity_of,
     short,
+    tags_at,
     text_of,
     web_url,
 )
@@ -209,10 +210,8 @@ def _severity(given: Mapping[str, Any], is_incident: bool) -> tuple[Severity, st
 
 def _labels(given: Mapping[str, Any], scope: str) -> dict[str, str]:
     """The tags, those of the scope, and the host. Of two with the same name the first."""
-    tags = given.get("tags")
-    found = [text_of(one) for one in tags] if isinstance(tags, list) else text_of(tags).split(",")
     labels: dict[str, str] = {}
-    for tag in (*found, *scope.split(",")):
+    for tag in map(text_of, (*tags_at(given.get("tags"), "tags"), *tags_at(scope, "scope"))):
         name, _, value = tag.strip().partition(":")
         if name.strip() and name.strip() != "*":
             labels.setdefault(name.strip(), value.strip() or "true")

@@ -24,6 +24,7 @@ from bot.alerts.reading import (
     object_at,
     severity_of,
     short,
+    tags_at,
     text_of,
     web_url,
 )
@@ -106,10 +107,13 @@ def field_at(value: Any, path: str) -> Any:
 
 
 def tags_of(value: Any) -> dict[str, str]:
-    """Tags as labels: `name:value`, or a plain one. A list, or what a template makes of a list: its JSON, or its commas."""
+    """Tags as labels: `name:value`, or a plain one. A list, or what a template makes of a list: its JSON, or its commas.
+
+    Raises `Unreadable` where they are more than any sender's.
+    """
     if isinstance(value, str):
         value = _from_text(value)
-    tags = [said(one) for one in value] if isinstance(value, list) else []
+    tags = [said(one) for one in tags_at(value, "tags")] if isinstance(value, list | str) else []
     pairs = (tag.partition(":") for tag in tags if tag)
     return {name.strip(): rest.strip() or "true" for name, _, rest in pairs if name.strip()}
 
@@ -122,7 +126,7 @@ def _from_text(text: str) -> Any:
             return json_value(text.encode(errors="replace"))
         except Unreadable:
             return []
-    return text.split(",")
+    return text
 
 
 def _summary(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
