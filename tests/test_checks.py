@@ -11,7 +11,7 @@ import pytest
 TOP = Path(__file__).parents[1]
 PARTS = (
     "bot", "sandbox", "tests", "docs", "deploy", "runbooks", "postmortem_templates", "migrations", "policy.yaml", "pyproject.toml",
-    "Makefile", "Procfile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".env.example", "requirements.lock",
+    "Makefile", "Procfile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".env.example", ".github", "requirements.lock",
     "requirements-dev.lock", "requirements-fuzz.lock",
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bot.slack import ids
+from bot.slack.app import NOT_SAVED
 from sandbox.slack.outgoing import signed
 from tests.slack.office import ANA, BEN, Office, words, working
 
@@ -14,11 +15,18 @@ HERE = "inc-1-checkout-is-slow"
 
 
 def at_once(office: Office, bodies: list[bytes]) -> list[bytes]:
-    """What comes back when all these arrive together."""
+    """What comes back when all these arrive together. Who reads that nothing was saved tries again, as it says."""
+
+    def answer(body: bytes) -> bytes:
+        for _ in range(10):
+            answered = office.sends(body)
+            assert answered.status == 200
+            if words(answered) != NOT_SAVED:
+                break
+        return answered.body
+
     with ThreadPoolExecutor(40) as pool:
-        answers = list(pool.map(office.sends, bodies))
-    assert {one.status for one in answers} == {200}
-    return [one.body for one in answers]
+        return list(pool.map(answer, bodies))
 
 
 def test_the_same_declaration_forty_times_at_once_is_one_incident(offices):
