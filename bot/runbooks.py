@@ -229,9 +229,10 @@ def _front_matter(text: str, file: str) -> tuple[_FrontMatter, str, int]:
     if end < 0:
         raise Broken(file, 1, "the front matter has no end; close it with a line of ---")
     try:
-        node = yaml.compose(text[4:end], Loader=yaml.BaseLoader)
         # Everything is text: a date that is none must not stop the reading before its line is known.
-        content = yaml.load(text[4:end], Loader=yaml.BaseLoader) or {}
+        loader = yaml.BaseLoader(text[4:end])
+        node = loader.get_single_node()
+        content = (node and loader.construct_document(node)) or {}
     except yaml.YAMLError as error:
         # A scanner notices a line too late; it began to wonder at the right one.
         began = error.context_mark if isinstance(error, yaml.scanner.ScannerError) else None
