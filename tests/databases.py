@@ -132,6 +132,24 @@ def postgresql() -> Iterator[str]:
         server.remove()
 
 
+def sqlite(path: Path) -> str:
+    """The address of a new file with an empty, migrated database in it."""
+    path.write_bytes(_migrated())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _migrated() -> bytes:
+    """Copied, not migrated each time: a third of a second less for each of thousands of tests."""
+    with tempfile.TemporaryDirectory(prefix="firstfive-sqlite-") as folder:
+        path = Path(folder) / "template.db"
+        store = Store.at(f"sqlite:///{path}")
+        migrate.upgrade(store.engine)
+        store.close()
+        assert sorted(one.name for one in Path(folder).iterdir()) == [path.name], "a part of it is in another file"
+        return path.read_bytes()
+
+
 COUNT = iter(range(1_000_000))
 
 
@@ -145,11 +163,7 @@ def _admin(url: str, statement: str) -> None:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty, migrated database of each kind."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'test.db'}"
-        store = Store.at(url)
-        migrate.upgrade(store.engine)
-        store.close()
-        yield url
+        yield sqlite(tmp_path / "test.db")
         return
     template = request.getfixturevalue("postgresql")
     name = f"firstfive_{os.getpid()}_{next(COUNT)}"

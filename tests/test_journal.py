@@ -20,8 +20,9 @@ from bot.incidents.timeline import Entry
 from bot.journal import Journal
 from bot.metrics import week_metrics
 from bot.metrics.week import SHAPES
-from bot.store import Store, migrate
+from bot.store import Store
 from tests.builders import ANA, BEN, NOON, after, alert, pager
+from tests.databases import sqlite
 from tests.metrics.test_week import BY_HAND
 
 TOP = Path(__file__).parents[1]
@@ -603,9 +604,7 @@ def test_what_is_no_time_is_refused_in_one_line(fresh, text):
 
 
 def migrated(bot: CommandLine) -> None:
-    store = Store.at(f"sqlite:///{bot.folder / 'fresh.db'}")
-    migrate.upgrade(store.engine)
-    store.close()
+    sqlite(bot.folder / "fresh.db")
 
 
 def test_a_page_by_pagerduty_is_in_the_exported_timeline_as_the_page_it_was(bot, store):

@@ -10,12 +10,14 @@ from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, 
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
 
 from bot.commands import main
-from bot.store import Store, migrate
+from tests import warm
+from tests.databases import sqlite
 
 TOP = Path(__file__).parents[2]
 SECONDS = 60
@@ -48,6 +50,24 @@ class Terminal:
     given: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: object, stdin: bytes = b"", **settings: object) -> Told:
+        """A process of its own, from a start that is shared."""
+        if not warm.is_possible():
+            return self.cold(*arguments, stdin=stdin, **settings)
+        with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
+            given.write(stdin)
+            given.seek(0)
+            streams = given.fileno(), out.fileno(), err.fileno()
+            process = warm.starter().start("bot", [str(one) for one in arguments], self.folder, self.environment(**settings), streams)
+            try:
+                code = process.wait(SECONDS)
+            finally:
+                process.kill()
+            out.seek(0)
+            err.seek(0)
+            return Told(code, out.read().decode(), err.read().decode())
+
+    def cold(self, *arguments: object, stdin: bytes = b"", **settings: object) -> Told:
+        """A process that starts by itself, with pipes to it."""
         done = subprocess.run(
             self.command(*arguments), cwd=self.folder, env=self.environment(**settings), input=stdin, capture_output=True,
             timeout=SECONDS, check=False,
@@ -139,7 +159,5 @@ def empty(tmp_path: Path) -> Terminal:
 @pytest.fixture
 def bot(tmp_path: Path) -> Terminal:
     """The repository's policy, runbooks and templates, and a database that is up to date."""
-    store = Store.at(f"sqlite:///{tmp_path / 'firstfive.db'}")
-    migrate.upgrade(store.engine)
-    store.close()
+    sqlite(tmp_path / "firstfive.db")
     return Terminal(tmp_path, files_of_the_team())

@@ -42,11 +42,6 @@ if "FAULT_CLOCKS" in os.environ:
 from bot.commands import main, running  # noqa: E402
 from bot.store.arrivals import InboxWriter  # noqa: E402
 
-if "FAULT_INBOX_ROWS" in os.environ:
-    InboxWriter.__init__.__kwdefaults__ = {
-        **(InboxWriter.__init__.__kwdefaults__ or {}), "limit_rows": int(os.environ["FAULT_INBOX_ROWS"]),
-    }  # fmt: skip
-
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 
 
@@ -101,15 +96,24 @@ def ends_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """The bot, with what the environment says of the switch."""
     given = os.environ
     threading.Thread(target=ends_with, args=(os.getppid(),), daemon=True).start()
     points.hook = Switch(
         given.get("FAULT_POINT", ""), int(given.get("FAULT_TIME", "1")), SIGNALS[given.get("FAULT_SIGNAL", "KILL")],
         given.get("FAULT_TRACE", ""), given.get("FAULT_REACHED", ""),
     )  # fmt: skip
+    if "FAULT_INBOX_ROWS" in given:
+        InboxWriter.__init__.__kwdefaults__ = {
+            **(InboxWriter.__init__.__kwdefaults__ or {}), "limit_rows": int(given["FAULT_INBOX_ROWS"]),
+        }  # fmt: skip
     if "FAULT_UP" in given:
         running._make_ready_for_load = partial(is_up, running._make_ready_for_load, Path(given["FAULT_UP"]))
     if given.get("FAULT_POINT") == IN_A_MIGRATION:
         tell_statements(points.hook)
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

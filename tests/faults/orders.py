@@ -45,11 +45,12 @@ from bot.incidents.inputs import (
     Resolve,
 )
 from bot.incidents.policy import Policy, RouteRule, Service
-from bot.store import Store, migrate
+from bot.store import Store
 from bot.store.codec import decode_tagged
 from bot.store.tables import metadata
 from bot.worker.due import DueTimers
 from tests.builders import ANA, BEN, CHLOE, NOON, alert
+from tests.databases import sqlite
 from tests.faults.oracle import Wrong
 from tests.faults.trials import Stage, Trial
 
@@ -500,8 +501,7 @@ def record() -> Iterator[Store]:
     """A record in memory, as a file."""
     folder = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(prefix="firstfive-orders-", dir=folder) as name:
-        store = Store.at(f"sqlite:///{name}/orders.db")
-        migrate.upgrade(store.engine)
+        store = Store.at(sqlite(Path(name) / "orders.db"))
         try:
             yield store
         finally:

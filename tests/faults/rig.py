@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.alerts.registry import source_named
@@ -29,7 +30,10 @@ from sandbox.person import CannotBe
 from sandbox.serving import running
 from sandbox.slack.workspace import SlackError
 from sandbox.world import World
+from tests import warm
+from tests.databases import sqlite
 from tests.ports import free_port
+from tests.warm import Forked
 
 TOP = Path(__file__).parents[2]
 PATIENCE = 120.0
@@ -98,7 +102,7 @@ class Bot:
     within: Sequence[str] = ()
     """The command that starts it, where it does not start in this process's own surroundings."""
     deaths: int = 0
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "subprocess.Popen[bytes] | Forked | None" = None
     stopped_at: float | None = None
     stops: int = 0
     keeps_still: bool = False
@@ -119,8 +123,16 @@ class Bot:
         } | dict(self.own)  # fmt: skip
         if kill.call:
             self.rig.plan(self, index, kill)
-        self.process = subprocess.Popen(
-            [*self.within, sys.executable, "-m", "tests.faults.launch", self.command, "--migrate"], cwd=TOP, env=given,
+        self.process = self._started([self.command, "--migrate"], given)
+
+    def _started(self, arguments: Sequence[str], given: Mapping[str, str]) -> "subprocess.Popen[bytes] | Forked":
+        # A clock that is wrong has to be so before anybody takes it by its name.
+        if warm.is_possible() and not self.within and "FAULT_CLOCKS" not in given:
+            with Path(os.devnull).open("rb") as nothing:
+                streams = nothing.fileno(), self.rig.log, self.rig.log
+                return warm.starter().start("tests.faults.launch", arguments, TOP, given, streams)
+        return subprocess.Popen(
+            [*self.within, sys.executable, "-m", "tests.faults.launch", *arguments], cwd=TOP, env=given,
             stdin=subprocess.DEVNULL, stdout=self.rig.log, stderr=self.rig.log,
         )  # fmt: skip
 
@@ -221,7 +233,7 @@ class Rig:
     def runs(self, commands: Sequence[str], kills: Sequence[Kill] = (), *, migrated: bool = True) -> None:
         """Start the bot. The kills are for the process that reaches them: each of `commands` gets them all."""
         if migrated:
-            migrate.upgrade(self.store.engine)
+            self._migrated()
             # A bot that was away over Monday owes one digest.
             now = self.world.clock()
             self.store.set_note("digest/since", week_before(week_before(week_of(now, TEAM_ZONE))))
@@ -232,6 +244,12 @@ class Rig:
                 self.world.bot = f"http://127.0.0.1:{bot.port}"
             bot.start()
         self._keeper.start()
+
+    def _migrated(self) -> None:
+        url = make_url(self.database_url)
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+            sqlite(Path(url.database or ""))
+        migrate.upgrade(self.store.engine)
 
     def _keep(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):

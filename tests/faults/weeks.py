@@ -23,9 +23,10 @@ from bot.incidents.decision import Decision
 from bot.incidents.effects import PostDigest, RaiseAlarm
 from bot.metrics.figures import week_bounds, weeks_before
 from bot.settings import Settings
-from bot.store import Store, migrate
+from bot.store import Store
 from bot.wiring import Choices, Numbers
 from bot.worker.due import DueTimers
+from tests.databases import sqlite
 from tests.faults.oracle import Wrong
 
 TOP = Path(__file__).parents[2]
@@ -98,8 +99,7 @@ def is_odd(day: date, at: time, zone: ZoneInfo) -> bool:
 def lived(zone: str, at: str, seed: int) -> Team:
     """Ten years of one team."""
     with tempfile.TemporaryDirectory(prefix="firstfive-weeks-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
-        store = Store.at(f"sqlite:///{name}/weeks.db")
-        migrate.upgrade(store.engine)
+        store = Store.at(sqlite(Path(name) / "weeks.db"))
         weekday, _, clock = at.partition(" ")
         team = Team(store, ZoneInfo(zone), time.fromisoformat(clock), weekday)
         team.begins(Path(name))

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import text
 
 from bot.alerts.source import Delivery
-from bot.store import DatabaseDown, Store, migrate
+from bot.store import DatabaseDown, Store
 from bot.store.arrivals import InboxFull, InboxWriter
 from bot.store.database import Checkpoints
 from tests.builders import NOON
+from tests.databases import sqlite
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -108,8 +109,7 @@ def test_two_that_save_the_same_ones_in_another_order_never_wait_for_each_other(
 
 def test_sqlites_log_is_written_back_beside_the_commits_and_begins_anew(tmp_path):
     file = tmp_path / "test.db"
-    store = Store.at(f"sqlite:///{file}")
-    migrate.upgrade(store.engine)
+    store = Store.at(sqlite(file))
     checkpoints = Checkpoints(store.engine, 1_000_000)
     writer = store.inbox_writer(lambda: None)
     for number in range(400):
@@ -123,8 +123,7 @@ def test_sqlites_log_is_written_back_beside_the_commits_and_begins_anew(tmp_path
 
 
 def test_a_reader_that_stays_at_the_old_log_holds_up_nobody(tmp_path):
-    store = Store.at(f"sqlite:///{tmp_path / 'test.db'}")
-    migrate.upgrade(store.engine)
+    store = Store.at(sqlite(tmp_path / "test.db"))
     checkpoints = Checkpoints(store.engine, 100_000)
     writer = store.inbox_writer(lambda: None)
     with store.engine.connect() as reader:

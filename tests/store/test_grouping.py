@@ -1,6 +1,7 @@
 """What joins, what is only related, and what people take apart: through the door, on both databases."""
 
 from datetime import timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -31,8 +32,9 @@ from bot.incidents.inputs import (
     Split,
 )
 from bot.incidents.policy import GroupingRule, MaintenanceRule, Policy, ResolveRule, RouteRule, Service, StormRule
-from bot.store import Store, migrate
+from bot.store import Store
 from tests.builders import ANA, NOON, alert
+from tests.databases import sqlite
 
 SERVICES = {
     "checkout": Service(pager="checkout", depends_on=("payments",)),
@@ -789,8 +791,7 @@ STEPS = st.one_of(
 @given(steps=st.lists(STEPS, min_size=3, max_size=25))
 def test_whatever_the_order_nothing_is_lost_and_nothing_worse_is_hidden(steps):
     folder = TemporaryDirectory()
-    store = Store.at(f"sqlite:///{folder.name}/test.db")
-    migrate.upgrade(store.engine)
+    store = Store.at(sqlite(Path(folder.name) / "test.db"))
     bot = Bot(store, storm=StormRule(most=1000))
     firing = {}
     for what, name, severity in steps:

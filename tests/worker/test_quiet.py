@@ -15,9 +15,10 @@ from bot.errors import Refused
 from bot.handle import Door
 from bot.incidents.inputs import AlertReported, Resolve
 from bot.incidents.policy import Policy, ReopenRule, ResolveRule, RouteRule
-from bot.store import Store, migrate
+from bot.store import Store
 from bot.worker.due import DueTimers
 from tests.builders import NOON, alert
+from tests.databases import sqlite
 
 HOLD, HOUR, REOPENS = timedelta(minutes=5), timedelta(minutes=60), timedelta(hours=3)
 RULES = Policy(
@@ -154,8 +155,7 @@ STEPS = st.lists(
 @profile(max_examples=60, deadline=None)
 @given(steps=STEPS)
 def test_an_alert_that_comes_and_goes_is_what_the_model_says(tmp_path_factory, steps):
-    store = Store.at(f"sqlite:///{tmp_path_factory.mktemp('quiet') / 'one.db'}")
-    migrate.upgrade(store.engine)
+    store = Store.at(sqlite(tmp_path_factory.mktemp("quiet") / "one.db"))
     plays(store, steps)
     store.close()
 

@@ -18,12 +18,13 @@ from bot.incidents.effects import PageService
 from bot.incidents.incident import HELD, Severity, Status
 from bot.incidents.inputs import Acknowledge, Merge, Reopen, Resolve, SomeoneNotAsked
 from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
-from bot.store import Store, migrate
+from bot.store import Store
 from bot.store import outbox as outbox_rows
 from bot.store.codec import decode_tagged
 from bot.store.tables import outbox
 from bot.worker.intake import Intake
 from tests.builders import NOON
+from tests.databases import sqlite
 from tests.worker.test_intake import dumped, unknown
 
 RULES = Policy(
@@ -369,8 +370,7 @@ EVENTS = st.lists(
 def test_an_alert_that_is_not_held_comes_to_the_same_as_one_that_is(tmp_path_factory, events):
     found = []
     for held in (2, HELD):
-        store = Store.at(f"sqlite:///{tmp_path_factory.mktemp('storm') / 'one.db'}")
-        migrate.upgrade(store.engine)
+        store = Store.at(sqlite(tmp_path_factory.mktemp("storm") / "one.db"))
         storm = Storm(store, Policy(routes=RULES.routes))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(alert_decisions, "HELD", held)

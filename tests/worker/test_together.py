@@ -14,11 +14,12 @@ from bot.handle import Door
 from bot.incidents.decision import Decision
 from bot.incidents.inputs import Cancel, Declare
 from bot.incidents.policy import Policy, RouteRule
-from bot.store import Conflict, Store, Work, migrate
+from bot.store import Conflict, Store, Work
 from bot.store.tables import alerts, entries, incidents, outbox, timers
 from bot.worker import intake as intake_module
 from bot.worker.intake import Intake
 from tests.builders import NOON
+from tests.databases import sqlite
 from tests.worker.test_intake import Desk, alert, dumped, unknown
 
 RULES = Policy(
@@ -77,8 +78,7 @@ def record(store: Store) -> dict[str, list[tuple[object, ...]]]:
 def test_together_comes_to_the_same_as_one_by_one(tmp_path_factory, bodies):
     found = []
     for together in (True, False):
-        store = Store.at(f"sqlite:///{tmp_path_factory.mktemp('record') / 'one.db'}")
-        migrate.upgrade(store.engine)
+        store = Store.at(sqlite(tmp_path_factory.mktemp("record") / "one.db"))
         read_all(store, bodies, together)
         assert store.inbox_depth() == {}
         found.append(record(store))
