@@ -31,7 +31,7 @@ from tests.faults import (
     versions,
     watch,
 )
-from tests.faults.ledger import Ledger, code_here
+from tests.faults.ledger import Ledger, code_here, commit_here
 from tests.faults.matrix import Plan
 from tests.faults.runs import Databases, Outcome
 from tests.faults.trials import Trial
@@ -65,7 +65,7 @@ def main() -> int:
         if given.sample:
             plans = [one for one in plans if not (isinstance(one, Trial) and one.is_alone)]
             plans = random.Random(given.first).sample(plans, min(given.sample, len(plans)))
-        ledger = Ledger(given.ledger, code_here()) if given.ledger else None
+        ledger = Ledger(given.ledger, code_here(), commit_here()) if given.ledger else None
         rest = ledger.rest(plans) if ledger else plans
         keep = ledger.keep if ledger else lambda outcome: None
         done = ledger.outcomes(plans) if ledger else []
@@ -84,7 +84,8 @@ def main() -> int:
             print(f"- not reached: {report.named(one.plan)}: {one.hits} of {len(one.plan.kills)}")
     if given.write:
         planned = sum(1 for _ in _all(range(SEEDS), counts))
-        given.write.write_text(report.page(done, wall_clock().date(), planned, code_here()), encoding="utf-8")
+        commits = ledger.commits() if ledger else [commit_here()]
+        given.write.write_text(report.page(done, wall_clock().date(), planned, commits), encoding="utf-8")
     return 1 if bad else 0
 
 

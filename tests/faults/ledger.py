@@ -1,11 +1,13 @@
 """What came of the runs so far, kept in a file: a run of hours that was cut off goes on where it was.
 
-A line each. The first names the code they were run on: outcomes of two versions are no outcome of either.
+A line each. The first names the code they were run on: outcomes of two versions are no outcome of either. Commits that
+change nothing of what runs are one version; each line has its own.
 """
 
 import json
 import subprocess
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from tests.faults.matrix import Plan
@@ -14,12 +16,15 @@ from tests.faults.rig import TOP
 from tests.faults.runs import Outcome
 from tests.faults.trials import Trial
 
+RUN = ("bot", "sandbox", "migrations", "policy.yaml", "runbooks", "postmortem_templates", "tests/faults", "requirements.lock")
+"""What an outcome depends on."""
+
 
 class Ledger:
     """Outcomes by the names of their plans. Raises SystemExit for a file that belongs to other code."""
 
-    def __init__(self, path: Path, code: str) -> None:
-        self._path = path
+    def __init__(self, path: Path, code: str, commit: str) -> None:
+        self._path, self._commit = path, commit
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         if not lines:
             path.write_text(f"{json.dumps({'code': code})}\n", encoding="utf-8")
@@ -36,6 +41,10 @@ class Ledger:
             if known
         ]
 
+    def commits(self) -> list[str]:
+        """Those that were run, in order."""
+        return list(dict.fromkeys(one["commit"] for one in self._known.values()))
+
     def rest(self, plans: Sequence[Plan | Trial]) -> list[Plan | Trial]:
         """Those that were not run yet."""
         return [one for one in plans if one.name not in self._known]
@@ -45,13 +54,25 @@ class Ledger:
         wrong = [(one.kind, one.what) for one in outcome.wrong]
         line = {
             "name": outcome.plan.name, "wrong": wrong, "hits": outcome.hits, "seconds": round(outcome.seconds, 1),
-            "kept": outcome.kept,
+            "kept": outcome.kept, "commit": self._commit,
         }  # fmt: skip
+        self._known[outcome.plan.name] = line
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
 
 
-def code_here() -> str:
-    """The commit of this code, marked where files differ from it."""
-    described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=TOP, capture_output=True, text=True, check=False)
-    return described.stdout.strip() or "unknown"
+def code_here(top: Path = TOP) -> str:
+    """What runs, and what it is run against, as one word: the same for as long as nothing of it changes. The commit's own
+    word would be another after each change of a document.
+    """
+    parts = [_git(top, "rev-parse", "--short=12", f"HEAD:{one}") for one in RUN]
+    return f"{sha256(' '.join(parts).encode()).hexdigest()[:12]}{'-dirty' if _git(top, 'status', '--porcelain', *RUN) else ''}"
+
+
+def commit_here(top: Path = TOP) -> str:
+    """The commit of this code, marked where what runs differs from it."""
+    return f"{_git(top, 'rev-parse', '--short', 'HEAD') or 'unknown'}{'-dirty' if _git(top, 'status', '--porcelain', *RUN) else ''}"
+
+
+def _git(top: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=top, capture_output=True, text=True, check=False).stdout.strip()

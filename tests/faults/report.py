@@ -67,18 +67,19 @@ line of the timeline that was ever read stays as it was, and none is there twice
 """
 
 
-def page(outcomes: Sequence[Outcome], today: date, planned: int, code: str) -> str:
-    """The whole document. `code` is the commit that was run."""
-    return "\n".join([HEAD, *_summary(outcomes, today, planned, code), "", *_tables(outcomes), *_failures(outcomes), TAIL])
+def page(outcomes: Sequence[Outcome], today: date, planned: int, commits: Sequence[str]) -> str:
+    """The whole document. `commits` are those that were run."""
+    return "\n".join([HEAD, *_summary(outcomes, today, planned, commits), "", *_tables(outcomes), *_failures(outcomes), TAIL])
 
 
-def _summary(outcomes: Sequence[Outcome], today: date, planned: int, code: str) -> list[str]:
+def _summary(outcomes: Sequence[Outcome], today: date, planned: int, commits: Sequence[str]) -> list[str]:
     met = [one for one in outcomes if one.hits]
     killed = [one for one in outcomes if isinstance(one.plan, Plan)]
     kills, reached = sum(len(one.plan.kills) for one in killed if isinstance(one.plan, Plan)), sum(one.hits for one in killed)
     wrong = {kind: sum(_count(one, kind) for one in outcomes) for kind in KINDS}
+    code = f"commit {commits[0]}," if len(commits) == 1 else f"commits {', '.join(commits)}, which are the same in all that is run,"
     return [
-        f"**{len(outcomes):,} runs** of commit {code}, of {planned:,} that `make faults` plans, "
+        f"**{len(outcomes):,} runs** of {code} of {planned:,} that `make faults` plans, "
         f"on {today:%-d %B %Y}, in {len(met):,} of which the fault came about. Of {kills:,} kills and stops that were planned, "
         f"**{reached:,} were reached**; the others, whose point was not reached as often as the seed asked, are no kills. "
         f"**{wrong['lost']} lost, {wrong['page']} duplicate pages, {wrong['channel']} duplicate channels, "

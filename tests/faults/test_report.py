@@ -1,12 +1,13 @@
 """What `make faults` writes says what was tried, and hides nothing that went wrong."""
 
+import subprocess
 from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from tests.faults import runs
-from tests.faults.ledger import Ledger
+from tests.faults.ledger import Ledger, code_here, commit_here
 from tests.faults.matrix import Plan
 from tests.faults.oracle import Wrong
 from tests.faults.report import page
@@ -26,7 +27,7 @@ def tried(fault: str, *wrong: Wrong) -> Outcome:
 
 
 def test_each_part_has_a_table_and_parts_that_were_not_tried_have_none():
-    said = page([killed(), tried("B2 500 to put"), tried("B2 500 to post"), tried("E4 forty at once")], TODAY, 9, "abc1234")
+    said = page([killed(), tried("B2 500 to put"), tried("B2 500 to post"), tried("E4 forty at once")], TODAY, 9, ["abc1234"])
 
     assert "**4 runs** of commit abc1234, of 9 that" in said
     assert "| killed at put: before the call | 1 | 1 | 0 | 0 | 0 | 0 | 0 |" in said
@@ -38,7 +39,7 @@ def test_each_part_has_a_table_and_parts_that_were_not_tried_have_none():
 
 @pytest.mark.parametrize(("kind", "column"), [("lost", 0), ("page", 1), ("channel", 2), ("message", 3), ("late", 4)])
 def test_what_went_wrong_is_counted_and_named_with_its_seed(kind, column):
-    said = page([killed(Wrong(kind, "a thing")), tried("E4 forty at once", Wrong(kind, "another"))], TODAY, 2, "abc1234")
+    said = page([killed(Wrong(kind, "a thing")), tried("E4 forty at once", Wrong(kind, "another"))], TODAY, 2, ["abc1234"])
 
     counts = ["1" if index == column else "0" for index in range(5)]
     assert f"| E4 forty at once | 1 | 1 | {' | '.join(counts)} |" in said
@@ -48,7 +49,7 @@ def test_what_went_wrong_is_counted_and_named_with_its_seed(kind, column):
 
 
 def test_a_fault_that_did_not_come_about_is_told_apart():
-    said = page([killed(), killed(hits=0)], TODAY, 2, "abc1234")
+    said = page([killed(), killed(hits=0)], TODAY, 2, ["abc1234"])
 
     assert "in 1 of which the fault came about" in said
     assert "Of 2 kills and stops that were planned, **1 were reached**" in said
@@ -57,7 +58,7 @@ def test_a_fault_that_did_not_come_about_is_told_apart():
 
 
 def test_a_place_that_no_run_reached_is_no_kill():
-    said = page([killed(hits=0)], TODAY, 2, "abc1234")
+    said = page([killed(hits=0)], TODAY, 2, ["abc1234"])
 
     assert "| killed at put: before the call | 1 | **not reached** | 0" in said
 
@@ -65,12 +66,12 @@ def test_a_place_that_no_run_reached_is_no_kill():
 def test_of_a_double_kill_the_one_that_was_not_reached_is_told():
     double = replace(killed(), plan=replace(killed().plan, kills=(Kill("put: before the call"),) * 2))
 
-    assert "1 of 2 reached" in page([double], TODAY, 2, "abc1234")
-    assert "Not reached" not in page([replace(double, hits=2)], TODAY, 2, "abc1234")
+    assert "1 of 2 reached" in page([double], TODAY, 2, ["abc1234"])
+    assert "Not reached" not in page([replace(double, hits=2)], TODAY, 2, ["abc1234"])
 
 
 def test_where_a_bad_run_is_kept_is_told():
-    said = page([replace(killed(Wrong("lost", "a thing")), kept=".cache/faults/a-run")], TODAY, 2, "abc1234")
+    said = page([replace(killed(Wrong("lost", "a thing")), kept=".cache/faults/a-run")], TODAY, 2, ["abc1234"])
 
     assert "lost: a thing (kept in .cache/faults/a-run)" in said
 
@@ -92,12 +93,12 @@ def test_a_bad_run_leaves_its_logs_and_ledgers_behind(tmp_path):
 
 def test_what_was_run_is_not_run_again_and_counts_as_it_was(tmp_path):
     plans = [killed().plan, tried("E4 forty at once").plan, tried("B2 500 to put").plan]
-    first = Ledger(tmp_path / "ledger", "abc")
+    first = Ledger(tmp_path / "ledger", "abc", "1234567")
     assert first.rest(plans) == plans
     first.keep(killed(Wrong("lost", "a thing")))
     first.keep(tried("E4 forty at once"))
 
-    again = Ledger(tmp_path / "ledger", "abc")
+    again = Ledger(tmp_path / "ledger", "abc", "1234567")
 
     assert again.rest(plans) == plans[2:]
     assert [(one.plan, one.wrong, one.hits) for one in again.outcomes(plans)] == [
@@ -107,7 +108,39 @@ def test_what_was_run_is_not_run_again_and_counts_as_it_was(tmp_path):
 
 
 def test_runs_of_other_code_do_not_count(tmp_path):
-    Ledger(tmp_path / "ledger", "abc")
+    Ledger(tmp_path / "ledger", "abc", "1234567")
 
     with pytest.raises(SystemExit, match="other code"):
-        Ledger(tmp_path / "ledger", "abd")
+        Ledger(tmp_path / "ledger", "abd", "1234567")
+
+
+def test_a_commit_that_changes_nothing_of_what_runs_is_the_same_code_and_is_named(tmp_path):
+    def git(*arguments: str) -> None:
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments], cwd=tmp_path, check=True, capture_output=True
+        )
+
+    git("init")
+    for name in ("bot/a.py", "sandbox/a.py", "migrations/a.py", "policy.yaml", "docs/a.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    git("add", "-A")
+    git("commit", "-m", "first")
+    first, first_commit = code_here(tmp_path), commit_here(tmp_path)
+    (tmp_path / "docs/a.md").write_text("2")
+    assert code_here(tmp_path) == first
+    git("commit", "-am", "a document")
+    assert code_here(tmp_path) == first
+    assert commit_here(tmp_path) != first_commit
+    (tmp_path / "bot/a.py").write_text("2")
+    assert code_here(tmp_path) == f"{first}-dirty"
+    assert commit_here(tmp_path).endswith("-dirty")
+    git("commit", "-am", "the bot")
+    assert code_here(tmp_path) not in (first, f"{first}-dirty")
+
+    ledger = Ledger(tmp_path / "ledger", "abc", "1234567")
+    ledger.keep(killed())
+    later = Ledger(tmp_path / "ledger", "abc", "89abcde")
+    later.keep(tried("E4 forty at once"))
+    assert later.commits() == ["1234567", "89abcde"]
+    assert "commits 1234567, 89abcde, which are the same" in page([killed()], TODAY, 9, later.commits())
