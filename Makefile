@@ -53,8 +53,7 @@ bench: .venv/dev ## how fast, each figure beside this machine's own floor; write
 	@$(BIN)/python -m tests.bench --write docs/performance.md
 
 faults: .venv/dev ## kill real processes and break all around them; writes docs/reliability.md (SEEDS=7, hours; goes on where it was)
-	@mkdir -p .cache
-	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --ledger .cache/faults.jsonl --write docs/reliability.md
+	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --ledger docs/reliability.jsonl --write docs/reliability.md
 
 # Atheris has no wheels for some machines: then all bodies are drawn, and it says so.
 .venv/fuzz: .venv/dev requirements-fuzz.lock

@@ -38,6 +38,8 @@ process holds forty deliveries, not ten thousand. In D8 the newer version is a c
 
 A run with a kill tells the whole life of an incident: alert, page, channel, card, second level, acknowledgement, responders, update,
 all-clear, resolve, draft, digest, alarm. People and senders in it try again where they are not answered, as they do.
+
+What came of each run is a line of [reliability.jsonl](reliability.jsonl).
 """
 
 TAIL = """\
