@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache, partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -78,10 +79,15 @@ class _Timed(HTTPConnection):
 
     bell: threading.Timer
 
+    def __init__(self, *given: Any, connected: Callable[[], None], **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._connected = connected
+
     def connect(self) -> None:
-        """Connect, and set the bell."""
+        """Connect, and set the bell. Raises what `connected` does: then nothing is sent."""
         ends_at = time.monotonic() + float(self.timeout or TIMEOUT_SECONDS)
         super().connect()
+        self._connected()
         self.bell = threading.Timer(max(0.05, ends_at - time.monotonic()), _cut, [self.sock])
         self.bell.daemon = True
         self.bell.start()
@@ -108,12 +114,23 @@ def _cut(connected: socket.socket) -> None:
 
 class _Plain(HTTPHandler):
     def http_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(_Timed, req)
+        return self.do_open(partial(_Timed, connected=_hook_of(req)), req)
 
 
 class _Secure(HTTPSHandler):
     def https_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(_TimedSecurely, req, context=ssl.create_default_context())
+        return self.do_open(partial(_TimedSecurely, connected=_hook_of(req)), req, context=_trusted())
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom we trust, read once: reading the system's certificates takes 20 to 50 ms of processor, more than all else of a call."""
+    return ssl.create_default_context()
+
+
+def _hook_of(request: Request) -> Callable[[], None]:
+    hook: Callable[[], None] = getattr(request, "connected", lambda: None)
+    return hook
 
 
 class _Stay(HTTPRedirectHandler):
@@ -126,8 +143,12 @@ class _Stay(HTTPRedirectHandler):
 _OPENER = build_opener(_Plain, _Secure, _Stay)
 
 
-def _fetched(request: Request, timeout_seconds: float) -> tuple[int, dict[str, str], bytes]:
-    """One HTTP exchange that ends with its timeout, headers and all: status, headers with lower-case names, body."""
+def _fetched(request: Request, timeout_seconds: float, connected: Callable[[], None]) -> tuple[int, dict[str, str], bytes]:
+    """One HTTP exchange that ends with its timeout, headers and all: status, headers with lower-case names, body.
+
+    `connected` is asked once there is a connection, just before the first byte: where it raises, nothing is sent.
+    """
+    request.connected = connected  # type: ignore[attr-defined]
     try:
         answer = _OPENER.open(request, timeout=timeout_seconds)
     except HTTPError as error:
@@ -148,8 +169,10 @@ def _fetched(request: Request, timeout_seconds: float) -> tuple[int, dict[str, s
 class _OneAttempt(WebClient):
     """slack_sdk's client with an end to each call, no redirect followed, and no answer that it cannot read."""
 
+    connected: Callable[[], None] = staticmethod(lambda: None)
+
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
-        status, headers, content = _fetched(req, self.timeout)
+        status, headers, content = _fetched(req, self.timeout, self.connected)
         try:
             body = orjson.loads(content)
         except ValueError:
@@ -228,14 +251,19 @@ class Slack:
         budget: Budget | None = None,
         timeout_seconds: int = TIMEOUT_SECONDS,
         about_to: Callable[[str], None] = lambda call: None,
+        connected: Callable[[], None] = lambda: None,
     ) -> None:
+        """`about_to` is told each call before it; `connected` is asked again when nothing but its bytes is left: to connect
+        takes a tenth of a second, in which a process may be stopped. What either raises, `call` does, and nothing is sent.
+        """
         url = api_url if api_url.endswith("/") else api_url + "/"
         self._token, self._timeout_seconds = token, timeout_seconds
         self.has_token = bool(token.get_secret_value())
         # retry_handlers: slack_sdk re-sends a POST after a reset by itself, which is a message posted twice.
-        self.web: WebClient = _OneAttempt(
+        self.web: _OneAttempt = _OneAttempt(
             token=token.get_secret_value(), base_url=url, timeout=timeout_seconds, retry_handlers=[], logger=_silent()
         )
+        self.web.connected = self._connected = connected
         self._budget, self._about_to = budget or Budget(), about_to
         self._bot_user = ""
 
@@ -296,7 +324,7 @@ class Slack:
         """Post to an address that Slack gave us, which is itself the permission: no token goes along."""
         request = Request(url, data=body, headers={"Content-Type": content_type}, method="POST")
         try:
-            status, _, _ = _fetched(request, self._timeout_seconds)
+            status, _, _ = _fetched(request, self._timeout_seconds, self._connected)
         except (HTTPException, OSError) as error:
             raise TryLater(f"Slack did not take {what} ({_name(error)})") from None
         if status >= 300:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bot.errors import Ambiguous, GaveUp, OverBudget, TryLater
+from bot.errors import Ambiguous, GaveUp, OverBudget, Overtaken, TryLater
 from bot.slack.client import LOST, MEND_TOKEN, PASSING, TOKEN, Budget, Slack, error_in, judged, wait_named
 from tests.pagerduty.standin import Caller, StandIn, answer, nobody_there, raw, reset, silence, standing_in
 
@@ -32,6 +32,34 @@ def problem_of(standin: StandIn) -> TryLater | GaveUp:
     with pytest.raises((TryLater, GaveUp)) as raised:
         post(standin)
     return raised.value
+
+
+# --- before the first byte --------------------------------------------------------------------
+
+
+def test_whoever_stood_still_while_it_connected_sends_nothing():
+    with standing_in(answer(200, OK)) as standin:
+        seen: list[int] = []
+
+        def stood_still() -> None:
+            seen.append(standin.connections)
+            raise Overtaken("another may have it")
+
+        late = slack(standin.url, connected=stood_still)
+        for does in (
+            lambda: late.call(METHOD, channel="C1", text="hello"), lambda: late.respond(f"{standin.url}/answer", "hello", []),
+            lambda: late.upload(f"{standin.url}/file", b"hello"),
+        ):  # fmt: skip
+            with pytest.raises(Overtaken):
+                does()
+        deadline = time.monotonic() + 5
+        while standin.connections < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+        assert len(seen) == 3
+        assert standin.connections == 3
+        assert [one for one in standin.asked if one.body] == []
+        assert slack(standin.url).call(METHOD, channel="C1", text="hello")["ts"] == OK["ts"]
 
 
 # --- what an answer means ---------------------------------------------------------------------
