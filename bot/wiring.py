@@ -42,7 +42,7 @@ from bot.slack.app import SlackApp
 from bot.slack.client import Slack
 from bot.slack.deliver import SlackDeliverer
 from bot.slack.desk import Desk
-from bot.slack.people import sync_people
+from bot.slack.people import People
 from bot.slack.socket import SocketMode
 from bot.store import DatabaseDown, Store, audits, migrate
 from bot.store.arrivals import InboxWriter
@@ -79,6 +79,8 @@ DIGEST_UNTIL = "digest/until"
 """The note with the newest week whose digest was planned."""
 LOOKS_BACK = 13
 """Weeks at most whose digest is said to be left out, after a long time away."""
+PEOPLE_SECONDS = 15.0
+"""From one look whether it is time to read who is in Slack to the next."""
 PATIENCE_SECONDS = 1.5
 """Slack wants an answer within three seconds."""
 
@@ -356,11 +358,14 @@ class Bot:
         )  # fmt: skip
         self.numbers = Numbers(self.store, clock, self.choices)
         self.leases = Leases(self.store, timedelta(seconds=settings.lease_seconds))
-        self.slack = Slack(token=settings.slack_bot_token, api_url=settings.slack_api_url, about_to=self._about_to)
+        self.slack = Slack(
+            token=settings.slack_bot_token, api_url=settings.slack_api_url, about_to=self._about_to, connected=self.leases.check
+        )  # fmt: skip
         self.client = Client(
             token=settings.pagerduty_api_token, from_email=settings.pagerduty_from,
             api_url=settings.pagerduty_api_url, events_url=settings.pagerduty_events_url, about_to=self._about_to,
         )  # fmt: skip
+        self.people = People(self.slack, self.store, clock)
         self.reports = Reports(client=self.client, store=self.store, clock=clock)
         self.on_call = OnCallList(client=self.client, reports=self.reports, store=self.store, clock=clock, door=self.door)
         self.poll = Poll(client=self.client, reports=self.reports, store=self.store, door=self.door)
@@ -453,7 +458,7 @@ class Bot:
             Tick("strays in PagerDuty", STRAY_SECONDS, self.strays.run_once),
             self._changed_files(),
             self._limited_senders(),
-            Tick("people", 600.0, self.learn_people),
+            Tick("people", PEOPLE_SECONDS, self.learn_people),
             Tick("digest", 60.0, self.numbers.ensure_digest),
             sweeper(self.store, timedelta(days=self.settings.keep_days)),
             Tick("audit", self.audit_every.total_seconds(), self.auditor.run_once),
@@ -478,10 +483,10 @@ class Bot:
         return 1
 
     def learn_people(self) -> int:
-        """Read who is in Slack."""
-        seen = sync_people(self.slack, self.store, self.clock())
+        """Read who is in Slack, if it is time."""
+        seen = self.people.run_once()
         # After people: so that whoever is on call has a face in Slack from the beginning.
-        return seen + self.on_call.run_once()
+        return seen + self.on_call.run_once() if seen else 0
 
     def app(self) -> Callable[..., object]:
         """The web application."""
