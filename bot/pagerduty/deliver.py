@@ -30,7 +30,7 @@ from bot.store import Store
 SUMMARY_LIMIT = 1024
 SETTLE = timedelta(seconds=10)
 """How far before our first try a request of ours may be dated: clocks differ."""
-KNOWN_AFTER, UNKNOWN_WAIT = 12, timedelta(seconds=5)
+KNOWN_WITHIN, UNKNOWN_WAIT = timedelta(seconds=45), timedelta(seconds=5)
 """Tries, and the time between them, in which the bot should have read who is in Slack."""
 RANKS = {"critical": 2, "error": 3, "warning": 4}
 """How bad a page is of which only PagerDuty's own word is known."""
@@ -226,11 +226,13 @@ class PagerDeliverer:
         if found is None:
             raise GaveUp("nothing was paged for this incident, so nobody can be added to it in PagerDuty", MEND_KEY)
         person = self._store.person(effect.person)
-        if person is None and attempt.number < KNOWN_AFTER:
-            # A bot that has just started is still reading who is there.
+        if person is None and self._clock() - attempt.first_tried_at < KNOWN_WITHIN:
+            # A bot that has just started is still reading who is there. Not for long: pages wait behind this.
             raise TryLater("it is not known yet who that is in Slack", after=UNKNOWN_WAIT)
         if person is None:
-            raise GaveUp("Slack has not told yet who that is", "try again in ten minutes, when Slack was asked anew")
+            raise GaveUp(
+                "Slack has not told yet who that is", "try again in a minute; `python -m bot check` says whether Slack answers"
+            )
         if not person.email:
             raise GaveUp("Slack tells no e-mail address of that person", "let the bot read addresses (users:read.email)")
         target = self._reports.pagerduty_id(effect.person)

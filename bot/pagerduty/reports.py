@@ -29,6 +29,8 @@ KINDS = {
     "annotate_log_entry": "annotated",
 }
 PAGE = 100
+ADDRESS_FOR = timedelta(hours=1)
+"""How long the address of a user of PagerDuty is taken for what it was: their reports come by the dozen."""
 REST = timedelta(seconds=30)
 """How long PagerDuty is left alone with what a report does without, after it owed an answer: the news must not queue up."""
 
@@ -39,6 +41,8 @@ class Reports:
     def __init__(self, *, client: Client, store: Store, clock: Clock) -> None:
         self._client, self._store, self._clock = client, store, clock
         self._own_id: str | None = None
+        self._addresses: dict[str, tuple[datetime, str]] = {}
+        """Of users of PagerDuty whom Slack does not know, when we were told their address, and what it is."""
         self._rests_until: datetime | None = None
 
     # --- as inputs ----------------------------------------------------------------------------
@@ -100,17 +104,21 @@ class Reports:
         return known.slack_id if known else name or pagerduty_id
 
     def _learn(self, pagerduty_id: str) -> Person | None:
-        """Ask PagerDuty for the address, once, and remember who that is in Slack."""
+        """Ask PagerDuty for the address, now and then, and remember who that is in Slack."""
         if not self._may_ask():
             return None
-        try:
-            user = self._client.get(f"/users/{pagerduty_id}", "who a user is").get("user", {})
-        except TryLater:
-            self._rests_until = self._clock() + REST
-            return None
-        except GaveUp:
-            return None
-        person = self._store.person_by_email(first(user.get("email")))
+        known = self._addresses.get(pagerduty_id)
+        if known is None or self._clock() - known[0] > ADDRESS_FOR:
+            try:
+                user = self._client.get(f"/users/{pagerduty_id}", "who a user is").get("user", {})
+            except TryLater:
+                self._rests_until = self._clock() + REST
+                return None
+            except GaveUp:
+                return None
+            known = self._clock(), first(user.get("email"))
+            self._addresses[pagerduty_id] = known
+        person = self._store.person_by_email(known[1])
         if person is not None:
             self._store.remember_people([replace(person, pagerduty_id=pagerduty_id)], self._clock())
         return person

@@ -14,7 +14,7 @@ from bot.incidents.effects import AcknowledgePage, Attempt, Lane, PageNextLevel,
 from bot.incidents.incident import PageState, Status
 from bot.incidents.inputs import Acknowledge, LevelNotAsked, PageAccepted, PageDropped, PagerReported, Resolve, SomeoneAsked
 from bot.pagerduty.client import Client
-from bot.pagerduty.deliver import KNOWN_AFTER, PagerDeliverer
+from bot.pagerduty.deliver import KNOWN_WITHIN, PagerDeliverer
 from bot.pagerduty.limits import Budget
 from bot.pagerduty.reports import Reports
 from bot.store.people import Person
@@ -304,16 +304,16 @@ def test_a_gateway_that_had_no_answer_may_have_handed_the_request_on_so_it_is_lo
 
 
 @pytest.mark.parametrize(
-    ("known", "number", "said"),
+    ("known", "waited", "said"),
     [
-        (None, 1, "not known yet who that is"),
-        (None, KNOWN_AFTER, "Slack has not told yet who that is"),
-        (Person(BEN), 1, "no e-mail address"),
-        (Person(BEN, email="ben@example.com"), 1, "no user with that person's e-mail address"),
+        (None, timedelta(), "not known yet who that is"),
+        (None, KNOWN_WITHIN, "Slack has not told yet who that is"),
+        (Person(BEN), timedelta(), "no e-mail address"),
+        (Person(BEN, email="ben@example.com"), timedelta(), "no user with that person's e-mail address"),
     ],
     ids=["just started", "still not known", "no address", "not in PagerDuty"],
 )
-def test_why_somebody_is_not_asked_is_told_as_it_is(store, known, number, said):
+def test_why_somebody_is_not_asked_is_told_as_it_is(store, known, waited, said):
     if known is not None:
         store.remember_people([known], NOON)
 
@@ -324,8 +324,9 @@ def test_why_somebody_is_not_asked_is_told_as_it_is(store, known, number, said):
     effect = PagePerson(incident=7, dedup_key=KEY, person=BEN, by=BEN, message="help")
     with standing_in(account) as neighbour:
         asks = deliverer(store, neighbour.url, token="t")
-        if number == 1 and known is None:
+        row = Attempt("1", 3, False, after(9) - waited)
+        if known is None and not waited:
             with pytest.raises(TryLater, match=said):
-                asks.deliver(effect, Attempt("1", number, False, NOON))
+                asks.deliver(effect, row)
         else:
-            assert said in asks.deliver(effect, Attempt("1", number, False, NOON)).reason
+            assert said in asks.deliver(effect, row).reason

@@ -1,13 +1,15 @@
 """What PagerDuty's log says of a page, in the order in which it happened."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
 
 from bot.incidents.decision import Decision
 from bot.pagerduty.client import Client
-from bot.pagerduty.reports import REST, Reports
+from bot.pagerduty.reports import ADDRESS_FOR, REST, Reports
+from bot.store.people import Person
 from tests.builders import NOON, after, incident, pager
 from tests.pagerduty.standin import answer, standing_in
 
@@ -68,6 +70,21 @@ def test_news_does_not_queue_up_behind_a_pagerduty_that_owes_answers(store, kind
         assert standin.connections == 2
 
     assert [one.person for one in found] == ["Ben Okafor"] * 3
+
+
+def test_a_user_whom_slack_does_not_know_is_asked_for_once_an_hour_and_known_as_soon_as_slack_knows_them(store):
+    now = [NOON]
+    with standing_in(answer(200, {"user": {"email": "Ben@example.com"}})) as standin:
+        client = Client(token=SecretStr("t"), from_email="", api_url=standin.url, events_url=standin.url)
+        reports = Reports(client=client, store=store, clock=lambda: now[0])
+        assert [reports.person("PBEN", "Ben") for _ in range(5)] == ["Ben"] * 5
+        assert len(standin.asked) == 1
+        now[0] += ADDRESS_FOR + timedelta(seconds=1)
+        assert reports.person("PBEN", "Ben") == "Ben"
+        assert len(standin.asked) == 2
+        store.remember_people([Person("U0BEN", name="ben", email="ben@example.com")], now[0])
+        assert reports.person("PBEN", "Ben") == "U0BEN"
+        assert len(standin.asked) == 2
 
 
 def test_once_pagerduty_answers_it_is_asked_again_who_people_are(store):
