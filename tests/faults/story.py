@@ -27,6 +27,8 @@ def told(rig: Rig) -> None:
     rig.types("ana", "/incident page INC-1 payments")
     rig.types("ana", "/incident update INC-1 Orders fail; rolling back")
     rig.until(lambda: status_of(rig) == "acknowledged", "PagerDuty knows that it is acknowledged")
+    # Whoever is asked once it is over is not paged, and that is said.
+    rig.until(lambda: is_helped(rig), "the other service is paged")
     rig.reads()
     rig.fires("checkout-errors-resolved")
     rig.says("Is it over?")
@@ -70,6 +72,12 @@ def garbled(rig: Rig) -> None:
     mac = hmac.new(rig.world.webhook_secret.encode(), body, sha256).hexdigest()
     headers = {"X-PagerDuty-Signature": f"v1={mac}", "X-Webhook-Id": "garbled-1"}
     rig.sends("/hooks/pagerduty/main", body, headers, "what nobody can read")
+
+
+def is_helped(rig: Rig) -> bool:
+    """Whether PagerDuty has taken the page of the service that was asked to help."""
+    with rig.world.lock:
+        return any(one.service.name == "payments" for one in rig.sandbox.account.incidents)
 
 
 def channel_of(rig: Rig) -> str:
