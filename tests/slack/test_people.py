@@ -108,3 +108,15 @@ def test_without_a_token_nobody_is_asked(store):
     with standing_in(page("ana")) as standin:
         assert Reading(store, standin, token="").after(0) == 0
         assert standin.connections == 0
+
+
+def test_of_more_pages_than_slack_answers_in_a_minute_the_rest_is_read_after_it(store):
+    pages = [page(f"person{number}", rest="abc") for number in range(39)]
+    with standing_in(*pages, page("last")) as standin:
+        reading = Reading(store, standin)
+        assert 0 < reading.after(0) < 40
+        for _ in range(12):
+            reading.after(15)
+
+    assert len(known(store)) == 40
+    assert len(standin.asked) == 40
