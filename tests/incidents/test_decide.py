@@ -517,6 +517,31 @@ def test_the_echo_of_our_own_acknowledgement_is_no_news():
     assert decided(acknowledged(), pager("acknowledged", after(1, 1), ANA), after(2)).entries == ()
 
 
+SLACK_AT = timedelta(minutes=1, milliseconds=845)
+
+
+@pytest.mark.parametrize("webhook", [timedelta(minutes=1, milliseconds=768), timedelta(minutes=1, milliseconds=900)])
+@pytest.mark.parametrize("order", list(permutations(["slack", "webhook", "log"])), ids="-".join)
+def test_one_acknowledgement_that_a_webhook_and_the_log_tell_of_is_one_whatever_comes_first(webhook, order):
+    """A webhook tells parts of a second, the log whole seconds; Ana acknowledged in Slack within the same second."""
+    one, lines = incident(), []
+    for what in order:
+        at = {"webhook": NOON + webhook, "log": after(1), "slack": NOON + SLACK_AT}[what]
+        try:
+            wish = says.Acknowledge(7, ANA) if what == "slack" else pager("acknowledged", at, BEN)
+            decision = decided(one, wish, at if what == "slack" else after(2))
+        except Refused:
+            continue
+        one = decision.incident or one
+        lines += [line for line in decision.entries if line.type == "ack"]
+
+    assert Counter(line.by for line in lines)[BEN] == 1
+    assert Counter(line.by for line in lines)[ANA] <= 1
+    is_anas = order[0] == "slack" and webhook > SLACK_AT
+    assert one.episode.acknowledged_by == (ANA if is_anas else BEN)
+    assert one.episode.acknowledged_at in ({NOON + SLACK_AT} if is_anas else {NOON + webhook, after(1)})
+
+
 def test_an_echo_dated_at_the_whole_second_is_not_an_earlier_acknowledgement():
     known = acknowledged(episode={"acknowledged_at": after(1, 0.6), "acknowledged_by": ANA, "acknowledged_via": "slack"})
     decision = decided(known, pager("acknowledged", after(1), ANA), after(2))

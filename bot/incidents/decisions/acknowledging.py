@@ -57,12 +57,14 @@ def taken_up(incident: Incident, by: str, at: datetime, via: str) -> Decision:
     )
 
 
-def with_ack(episode: Episode, ack: Ack) -> Episode:
-    """The episode with one more acknowledgement; the same whatever order the news of several come in."""
+def with_ack(episode: Episode, ack: Ack, instead_of: Ack | None = None) -> Episode:
+    """The episode with one more acknowledgement, or with one that is known better now; the same whatever order the news of
+    several come in.
+    """
     if ack.via != "pagerduty" and episode.taken_back_at is not None:
         # Whoever acts now saw it ring: by our clock, too, that was before.
         episode = replace(episode, taken_back_at=min(episode.taken_back_at, ack.at))
-    known = _acks(episode)
+    known = tuple(one for one in acks(episode) if one != instead_of)
     is_known = any((one.at, one.by) == (ack.at, ack.by) for one in known)
     return episode if is_known else _as_heard(episode, (*known, ack))
 
@@ -70,10 +72,10 @@ def with_ack(episode: Episode, ack: Ack) -> Episode:
 def with_taking_back(episode: Episode, at: datetime) -> Episode:
     """The episode after news that PagerDuty took an acknowledgement back at `at`."""
     newest = max(at, episode.taken_back_at or at)
-    return _as_heard(replace(episode, taken_back_at=newest), _acks(episode))
+    return _as_heard(replace(episode, taken_back_at=newest), acks(episode))
 
 
-def _acks(episode: Episode) -> tuple[Ack, ...]:
+def acks(episode: Episode) -> tuple[Ack, ...]:
     """All that we heard of. One from before `later_acks` was kept may only stand as who took it up."""
     found: list[Ack] = []
     if episode.acknowledged_at is not None and episode.acknowledged_by:
@@ -84,11 +86,11 @@ def _acks(episode: Episode) -> tuple[Ack, ...]:
     return tuple(found)
 
 
-def _as_heard(episode: Episode, acks: tuple[Ack, ...]) -> Episode:
+def _as_heard(episode: Episode, heard: tuple[Ack, ...]) -> Episode:
     """Who was first, who is on it, and whether it rings: told by when things happened, not by when we heard."""
-    if not acks:
+    if not heard:
         return episode
-    first, *later = sorted(acks, key=lambda one: one.at)
+    first, *later = sorted(heard, key=lambda one: one.at)
     back = episode.taken_back_at
     was_taken_back = back is not None and first.at < back
     after = [one for one in later if back is not None and one.at >= back] if was_taken_back else []

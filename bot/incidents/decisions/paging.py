@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.errors import Refused
 from bot.incidents.decision import Decision
-from bot.incidents.decisions.acknowledging import mention, said, stopped, taken_up, with_ack, with_taking_back
+from bot.incidents.decisions.acknowledging import acks, mention, said, stopped, taken_up, with_ack, with_taking_back
 from bot.incidents.decisions.helping import other_reported
 from bot.incidents.decisions.opening import page_for
 from bot.incidents.decisions.resolving import resolved_by
@@ -273,21 +273,27 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
         return _rings_already(stopped(incident, by, report.at, "pagerduty", now, policy))
     if is_newest and episode.rings_since is not None and report.at >= episode.rings_since:
         return taken_up(incident, by, report.at, "pagerduty")
+    # A webhook tells parts of a second, the log does not, and each of the two may tell of the same acknowledgement.
+    second = report.at.replace(microsecond=0)
+    known = next((one for one in acks(episode) if one.by == by and one.at.replace(microsecond=0) == second), None)
     note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
+    notes = () if known else (note,)
     first_at = episode.acknowledged_at
     if episode.ended_at is not None and report.at > episode.ended_at:
         # The echo of our own may be dated after the end, too.
-        notes = () if by == episode.acknowledged_by else (note,)
+        notes = () if by == episode.acknowledged_by else notes
         return Decision(incident=incident, entries=notes, reason="acknowledged after its end; nothing is undone")
     is_later = first_at is not None and not _is_earlier(report.at, first_at, is_same=by == episode.acknowledged_by)
     at = max(report.at, first_at) if first_at is not None and is_later else report.at
-    heard = with_ack(episode, Ack(at, by, "pagerduty"))
+    if is_later and known is not None and by != episode.acknowledged_by:
+        return Decision(incident=incident, reason="an acknowledgement that we know")
+    heard = with_ack(episode, Ack(at, by, "pagerduty"), instead_of=None if is_later else known)
     changed = incident.with_episode(heard)
     if is_later and by == episode.acknowledged_by:
         return Decision(incident=changed, reason="the acknowledgement that we know")
     if is_later:
-        return Decision(incident=changed, entries=(note,), reason="acknowledged again; the first stands")
-    return _earlier(changed, heard, by, report.at, note)
+        return Decision(incident=changed, entries=notes, reason="acknowledged again; the first stands")
+    return _earlier(changed, heard, by, report.at, notes)
 
 
 def _is_earlier(at: datetime, first_at: datetime, *, is_same: bool) -> bool:
@@ -307,11 +313,11 @@ def _rings_already(decision: Decision) -> Decision:
     return replace(decision, effects=(*decision.effects, told))
 
 
-def _earlier(incident: Incident, episode: Episode, by: str, at: datetime, note: Entry) -> Decision:
+def _earlier(incident: Incident, episode: Episode, by: str, at: datetime, notes: tuple[Entry, ...]) -> Decision:
     """News of an acknowledgement that came before the one we knew: the earliest stands."""
     seconds = (at - episode.opened_at).total_seconds()
     effects = (*refreshed(incident), said(incident, episode, by, "pagerduty", seconds))
-    return Decision(incident=incident, entries=(note,), effects=effects, reason="acknowledged earlier than we knew")
+    return Decision(incident=incident, entries=notes, effects=effects, reason="acknowledged earlier than we knew")
 
 
 def _unacknowledged(incident: Incident, episode: Episode, input: PagerReported) -> Decision:
