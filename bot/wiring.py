@@ -458,7 +458,7 @@ class Bot:
             Tick("strays in PagerDuty", STRAY_SECONDS, self.strays.run_once),
             self._changed_files(),
             self._limited_senders(),
-            Tick("people", PEOPLE_SECONDS, self.learn_people),
+            Tick("people", PEOPLE_SECONDS, self._people_in_time),
             Tick("digest", 60.0, self.numbers.ensure_digest),
             sweeper(self.store, timedelta(days=self.settings.keep_days)),
             Tick("audit", self.audit_every.total_seconds(), self.auditor.run_once),
@@ -483,9 +483,12 @@ class Bot:
         return 1
 
     def learn_people(self) -> int:
-        """Read who is in Slack, if it is time."""
-        seen = self.people.run_once()
+        """Read who is in Slack, and who is on call, whether or not Slack answers."""
         # After people: so that whoever is on call has a face in Slack from the beginning.
+        return self.people.run_once() + self.on_call.run_once()
+
+    def _people_in_time(self) -> int:
+        seen = self.people.run_once()
         return seen + self.on_call.run_once() if seen else 0
 
     def app(self) -> Callable[..., object]:

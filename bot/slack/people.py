@@ -55,10 +55,15 @@ class People:
                 if not self._cursor:
                     break
         except GaveUp as error:
-            # A cursor that has grown too old is refused: from the beginning, then.
+            # A cursor that has grown too old is refused: from the beginning, then. What is refused there stays so for a while.
+            if not self._cursor:
+                self._read_at = self._steady()
             self._cursor = ""
             log.warning("people not read", reason=error.reason)
         except (TryLater, DatabaseDown) as error:
+            if isinstance(error, TryLater) and error.mend:
+                # A person has to do something first.
+                self._read_at = self._steady()
             log.info("people not read to the end yet", reason=str(error), so_far=seen)
         else:
             self._read_at = self._steady()

@@ -84,6 +84,16 @@ def test_a_cursor_that_slack_does_not_know_any_more_begins_anew(store):
         assert cursors(standin) == ["", "abc", ""]
 
 
+@pytest.mark.parametrize("refusal", ["missing_scope", "invalid_auth", "team_access_not_granted"])
+def test_where_the_app_may_not_read_people_slack_is_not_asked_again_and_again(store, refusal):
+    with standing_in(answer(200, {"ok": False, "error": refusal})) as standin:
+        reading = Reading(store, standin)
+        assert [reading.after(15) for _ in range(4)] == [0] * 4
+        assert len(standin.asked) == 1
+        reading.after(AGAIN_SECONDS)
+        assert len(standin.asked) == 2
+
+
 def test_while_the_record_is_away_nothing_is_taken_for_read(store):
     class Away:
         def __init__(self) -> None:
