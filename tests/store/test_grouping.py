@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event
 
@@ -19,6 +19,7 @@ from bot.incidents.incident import PageState, Severity, Status
 from bot.incidents.inputs import (
     Acknowledge,
     AlertReported,
+    ChangeSeverity,
     ConfirmSilence,
     Declare,
     Merge,
@@ -654,6 +655,32 @@ def test_a_merge_back_undoes_a_split(together):
     assert bot.store.incident(1).split_off == ()
 
 
+@pytest.mark.parametrize("is_clear_heard", [True, False])
+def test_what_fires_anew_keeps_how_bad_it_was_unless_it_was_heard_to_clear(together, is_clear_heard):
+    bot = together
+    bot.fires("Third", severity="critical")
+    bot.passes(1)
+    if is_clear_heard:
+        bot.clears("Third")
+    bot.fires("Third", severity="medium")
+    bot.asks(Split(1, "Third", ANA))
+
+    assert bot.store.incident(2).severity is (Severity.SEV3 if is_clear_heard else Severity.SEV1)
+
+
+def test_what_people_lowered_is_not_raised_by_what_was_asked_before(store):
+    bot = Bot(store)
+    bot.fires("disk", "database", "critical")
+    bot.fires("find", "search", "critical")
+    bot.asks(ChangeSeverity(1, Severity.SEV3, ANA))
+    bot.passes(1)
+    bot.fires("find", "search", "medium")
+
+    one = bot.store.incident(1)
+    assert one.severity is Severity.SEV3
+    assert one.alerts[-1].is_related
+
+
 def test_a_split_that_slack_sends_twice_is_done_once(together):
     bot = together
     for _ in range(2):
@@ -789,6 +816,15 @@ STEPS = st.one_of(
 
 @settings(max_examples=30, deadline=None)
 @given(steps=st.lists(STEPS, min_size=3, max_size=25))
+@example(
+    [
+        ("fires", "disk", "critical"),
+        ("fires", "find", "critical"),
+        ("passes", "1", ""),
+        ("fires", "find", "high"),
+        ("splits", "find", ""),
+    ]
+)
 def test_whatever_the_order_nothing_is_lost_and_nothing_worse_is_hidden(steps):
     folder = TemporaryDirectory()
     store = Store.at(sqlite(Path(folder.name) / "test.db"))

@@ -233,7 +233,7 @@ def _begun(
     alert, placement = report.alert, report.placement
     assert placement is not None
     state = _fired_state(alert, placement, known, asked, now, policy)
-    is_outgrown = _has_outgrown(incident, state)
+    is_outgrown = _has_outgrown(incident, state, asked)
     state = replace(state, is_related=state.is_related and not is_outgrown)
     changed = replace(_with_state(incident, known, state), cleared_at=None, proposed_at=None)
     changed, entries, effects, timers = flapped(changed, known, state, now, policy)
@@ -243,9 +243,15 @@ def _begun(
     return _Begun(changed, state, record, (started, *entries), effects, timers, state if is_outgrown else None)
 
 
-def _has_outgrown(incident: Incident, state: AlertState) -> bool:
-    """Whether a related alert is worse than the incident that is to explain it: then it is that no more."""
-    return state.is_related and state.severity is not None and state.severity.rank < incident.severity.rank
+def _has_outgrown(incident: Incident, state: AlertState, asked: Severity | None) -> bool:
+    """Whether a related alert asks for worse than the incident that is to explain it: then it is that no more."""
+    return state.is_related and asked is not None and asked.rank < incident.severity.rank
+
+
+def _worst(known: AlertState | None, asked: Severity | None) -> Severity | None:
+    """The worst that was asked for since it fires. A later start alone, without a clear, is no reason to forget it."""
+    rated = [one for one in (known.severity if known and known.is_firing else None, asked) if one is not None]
+    return min(rated, key=lambda one: one.rank, default=None)
 
 
 def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | None:
@@ -272,7 +278,7 @@ def _repeated(incident: Incident, known: AlertState, state: AlertState, now: dat
     if asked is None or asked.rank >= (known.severity or incident.severity).rank:
         return _still_gathered(incident, known, now, policy, quiet) if incident.storm else quiet
     assert quiet.alert is not None
-    is_outgrown = _has_outgrown(incident, state)
+    is_outgrown = _has_outgrown(incident, state, asked)
     state = replace(state, is_related=state.is_related and not is_outgrown)
     changed, theirs, pages = gathered_on_call(_with_state(incident, known, state), state, now, policy)
     changed, entries, effects, timers = raised(changed, state.name, asked, now, policy, state if is_outgrown else None)
@@ -416,7 +422,7 @@ def _fired_state(
         changed_at=now,
         fires=known.fires + 1 if known else 1,
         url=alert.url,
-        severity=severity,
+        severity=_worst(known, severity),
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
         flaps=(known.flaps if known else STEADY).fired(alert.started_at, now, policy.flapping_rule()),
