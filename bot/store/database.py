@@ -8,14 +8,33 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 from uuid import uuid4
 
 import orjson
-from sqlalchemy import Connection, Engine, Function, Table, bindparam, create_engine, event, exc, func, make_url, select, text
+import psycopg
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Engine,
+    Executable,
+    Function,
+    Insert,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    exc,
+    func,
+    insert,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, StaticPool
 
 from bot.store.types import UtcDateTime
 
@@ -27,6 +46,8 @@ STILL_SECONDS = 8.0
 """How long a transaction of PostgreSQL may wait for us to go on. We never wait for anybody else within one."""
 GONE_AFTER: Mapping[str, Any] = {"tcp_user_timeout": 5000, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 """A server that went away without a word is noticed, rather than waited for: within 5 s of a question, 30 s of silence."""
+TRUSTED_SECONDS = 0.25
+"""So long a connection that nobody uses is taken to stand."""
 LOG_BYTES = 8_000_000
 """Of deliveries, before SQLite's log is written back: about twice as much log."""
 UNIQUE_VIOLATION = "23505"
@@ -109,10 +130,33 @@ def connect(url: str, still_seconds: float = STILL_SECONDS) -> Engine:
         "idle_in_transaction_session_timeout": f"{still_seconds * 1000:.0f}",
     }
     options = {"connect_timeout": 2, "options": " ".join(f"-c {name}={value}" for name, value in settings.items()), **GONE_AFTER}
-    return create_engine(
-        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_pre_ping=True, pool_use_lifo=True, connect_args=options,
+    engine = create_engine(
+        url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_use_lifo=True, connect_args=options,
         json_serializer=_json, execution_options={"firstfive_name": uuid4().hex},
     )  # fmt: skip
+    event.listen(engine, "checkin", _lies_since)
+    event.listen(engine, "checkout", partial(_look_whether_it_stands, engine))
+    return engine
+
+
+def _lies_since(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    record.info["lies since"] = time.monotonic()
+
+
+def _look_whether_it_stands(
+    engine: Engine, connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
+) -> None:
+    """A connection that lay for a while may have broken meanwhile; another is opened then. One that was used just now is not
+    asked: a page takes three of them, each a round trip.
+    """
+    lies_since = record.info.get("lies since")
+    if lies_since is None or time.monotonic() - lies_since < TRUSTED_SECONDS:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except psycopg.Error as error:
+        # Those that lie beside it broke with it, most likely.
+        raise exc.InvalidatePoolError from error
 
 
 def _json(value: Any) -> str:
@@ -180,10 +224,19 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
-class Standing:
-    """A connection that one thread keeps, for single statements that are each a transaction of their own.
+@contextmanager
+def at_once(engine: Engine) -> Iterator[Connection]:
+    """Statements that each commit by themselves. Raises `DatabaseDown` or `Conflict`.
 
-    A transaction begins, is looked after and ends, each a round trip, and each a wait for the interpreter: five for one.
+    A transaction begins, is looked after and ends, each a round trip: five for one.
+    """
+    with _named(), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        yield connection
+
+
+class Standing:
+    """A connection that one thread keeps, for single statements that are each a transaction of their own: as `at_once`, and
+    waits in the line of writers.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -369,26 +422,43 @@ def its_now() -> Function[datetime]:
     return func.current_timestamp(type_=UtcDateTime)
 
 
+ITS_NOW = select(its_now())
+
+
 def database_now(connection: Connection) -> datetime:
     """The same, asked for by itself."""
-    moment: datetime | None = connection.scalar(select(its_now()))
+    moment: datetime | None = connection.scalar(ITS_NOW)
     assert moment is not None
     return moment
+
+
+def carry_out(connection: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
+    """A change for each of some rows. A single one goes by itself: driven as many, it would take PostgreSQL a round trip more."""
+    given = rows if len(rows) > 1 else rows[0]
+    return cast("CursorResult[Any]", connection.execute(statement, given))
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all have the same columns, and ask for none of their numbers."""
+    if rows:
+        carry_out(connection, _into(table), rows)
+
+
+@cache
+def _into(table: Table) -> Insert:
+    return insert(table).inline()
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], unique: Sequence[str]) -> None:
     """Insert rows that all have the same columns, or bring those with the same `unique` ones up to date."""
     rest = [name for name in rows[0] if name not in unique]
-    if connection.dialect.name == "sqlite":
-        lite = sqlite.insert(table)
-        connection.execute(
-            lite.on_conflict_do_update(index_elements=list(unique), set_={name: lite.excluded[name] for name in rest}), rows
-        )
-    else:
-        full = postgresql.insert(table)
-        connection.execute(
-            full.on_conflict_do_update(index_elements=list(unique), set_={name: full.excluded[name] for name in rest}), rows
-        )
+    carry_out(connection, _upserting(connection.dialect.name, table, tuple(unique), tuple(rest)), rows)
+
+
+@cache
+def _upserting(dialect: str, table: Table, unique: tuple[str, ...], rest: tuple[str, ...]) -> Insert:
+    new = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    return new.on_conflict_do_update(index_elements=list(unique), set_={name: new.excluded[name] for name in rest}).inline()
 
 
 # Statements of PostgreSQL, made once: to make one takes as long as to ask it.

@@ -19,6 +19,7 @@ https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
 """
 
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
+ONLY = bindparam("only", type_=inbox.c.source.type)
 HELD = (
     select(inbox.c.source, inbox.c.route, inbox.c.id)
     .where(IS_NEW, inbox.c.lease_until >= bindparam("now"), inbox.c.reason != ENDED_IN_A_BUG)
@@ -26,11 +27,16 @@ HELD = (
 )
 FREE = (
     select(inbox.c.id)
-    .where(IS_NEW, or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < bindparam("now")))
+    .where(
+        IS_NEW, or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < bindparam("now")),
+        or_(inbox.c.source == ONLY, and_(ONLY.is_(None), inbox.c.source != bindparam("but"))),
+    )
     .order_by(inbox.c.id)
+    .limit(bindparam("most"))
     .with_for_update()
-)
+)  # fmt: skip
 TAKEN = update(inbox).values(lease_until=bindparam("until"), attempts=inbox.c.attempts + 1).returning(*inbox.c)
+FREE_TAKEN = TAKEN.where(inbox.c.id.in_(FREE.scalar_subquery()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +65,12 @@ def claim(connection: Connection, limit: int, lease: timedelta, only: str | None
     first: dict[tuple[str, str], int] = {}
     for one in connection.execute(HELD, {"now": now}):
         first.setdefault((one.source, one.route), one.id)
-    free = FREE.limit(limit)
+    taken, free = FREE_TAKEN, FREE
     for (source, route), number in first.items():
         free = free.where(not_(and_(inbox.c.source == source, inbox.c.route == route, inbox.c.id > number)))
-    if only is not None:
-        free = free.where(inbox.c.source == only)
-    if but is not None:
-        free = free.where(inbox.c.source != but)
-    taken = TAKEN.where(inbox.c.id.in_(free.scalar_subquery()))
-    rows = sorted(connection.execute(taken, {"now": now, "until": now + lease}).all(), key=lambda row: row.id)
+        taken = TAKEN.where(inbox.c.id.in_(free.scalar_subquery()))
+    given = {"now": now, "until": now + lease, "most": limit, "only": only, "but": but or ""}
+    rows = sorted(connection.execute(taken, given).all(), key=lambda row: row.id)
     return [
         Received(
             row.id, row.source,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, literal_column, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, literal_column, or_, select, update
 
 from bot.alerts.flapping import STEADY, Flaps
 from bot.alerts.matching import Candidate, Ended, Sought
@@ -24,7 +24,7 @@ from bot.store import logs
 from bot.store import outbox as outbox_rows
 from bot.store import silences as silence_rows
 from bot.store.codec import decode, encode, encode_tagged
-from bot.store.database import Conflict, upsert
+from bot.store.database import Conflict, carry_out, insert_all, upsert
 from bot.store.tables import ALERT_HAS_ENDED, ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
 
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
@@ -40,6 +40,13 @@ SAME_END = delete(alerts).where(
 SAME_INCIDENT = update(incidents).where(
     incidents.c.number == bindparam("its_number"), incidents.c.version == bindparam("its_version")
 )
+INCIDENT = select(incidents.c.body, incidents.c.version).where(incidents.c.number == bindparam("number"))
+INCIDENT_ALONE = INCIDENT.with_for_update()
+INCIDENTS = select(incidents.c.number, incidents.c.body, incidents.c.version).where(
+    incidents.c.number.in_(bindparam("numbers", expanding=True))
+)
+GONE_TIMERS = delete(timers).where(timers.c.key.in_(bindparam("keys", expanding=True)))
+SAME_TIMER = delete(timers).where(timers.c.key == bindparam("its_key"), timers.c.due_at == bindparam("its_due"))
 SAME_ALERT = (
     update(alerts)
     .where(alerts.c.id == bindparam("its_row"), ALERT_IS_OPEN, alerts.c.incident.is_not_distinct_from(bindparam("its_incident")))
@@ -138,8 +145,7 @@ class Pending:
         """The incident of that number as it stands; with `alone` nobody else changes it from here on."""
         held = self.incidents.get(number)
         if held is None or (alone and not held.is_changed):
-            wanted = select(incidents.c.body, incidents.c.version).where(incidents.c.number == number)
-            row = connection.execute(wanted.with_for_update() if alone else wanted).first()
+            row = connection.execute(INCIDENT_ALONE if alone else INCIDENT, {"number": number}).first()
             held = Held(None, 0) if row is None else Held(read(row.body, row.version), row.version)
             self.incidents[number] = held
         return held.now
@@ -149,8 +155,7 @@ class Pending:
         missing = sorted({one for one in numbers if one not in self.incidents})
         if not missing:
             return
-        columns = incidents.c.number, incidents.c.body, incidents.c.version
-        for row in connection.execute(select(*columns).where(incidents.c.number.in_(missing))):
+        for row in connection.execute(INCIDENTS, {"numbers": missing}):
             self.incidents[row.number] = Held(read(row.body, row.version), row.version)
 
     def open_alert(self, connection: Connection, fingerprint: str) -> AlertRecord | None:
@@ -304,8 +309,7 @@ class Pending:
         logs.count_dropped(connection, self.dropped)
         silence_rows.save_quieted(connection, self.quieted)
         logs.count_quieted(connection, self.quieted)
-        if self.keys:
-            connection.execute(insert(handled), [{"key": key, "at": at} for key, at in self.keys.items()])
+        insert_all(connection, handled, [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
         for gathered in (
             self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.dropped, self.quieted, self.keys,
@@ -353,9 +357,7 @@ def read(body: dict[str, object], version: int) -> Incident:
 
 def _write_incidents(connection: Connection, changed: Sequence[Held]) -> None:
     rows = [(_incident_values(held.now) | {"updated_at": held.changed_at}, held.written) for held in changed if held.now is not None]
-    new = [values for values, written in rows if written == 0]
-    if new:
-        connection.execute(insert(incidents), new)
+    insert_all(connection, incidents, [values for values, written in rows if written == 0])
     old = [values | {"its_number": values["number"], "its_version": written} for values, written in rows if written]
     _each_once(connection, SAME_INCIDENT, old, "an incident changed meanwhile")
 
@@ -389,8 +391,7 @@ def _write_alerts(connection: Connection, lines: Sequence[Line]) -> None:
     if over:
         # One row is enough to know it by, however often its sender says so.
         connection.execute(SAME_END, {"fingerprints": over})
-    if new:
-        connection.execute(insert(alerts), new)
+    insert_all(connection, alerts, new)
 
 
 def _alert_values(line: Line) -> dict[str, Any]:
@@ -430,29 +431,25 @@ def _take_alerts_back(connection: Connection, incident: Incident) -> None:
 
 
 def _write_entries(connection: Connection, new: Sequence[tuple[Entry, datetime]]) -> None:
-    if new:
-        connection.execute(
-            insert(entries),
-            [
-                {
-                    "incident": one.incident, "at": one.at, "type": one.type, "by": one.by,
-                    "fields": encode(one.fields), "recorded_at": now,
-                }
-                for one, now in new
-            ],
-        )  # fmt: skip
+    rows = [
+        {
+            "incident": one.incident, "at": one.at, "type": one.type, "by": one.by,
+            "fields": encode(one.fields), "recorded_at": now,
+        }
+        for one, now in new
+    ]  # fmt: skip
+    insert_all(connection, entries, rows)
 
 
 def _take_timers(connection: Connection, taken: Sequence[tuple[str, datetime]]) -> None:
     rows = [{"its_key": key, "its_due": due_at} for key, due_at in taken]
-    mine = delete(timers).where(timers.c.key == bindparam("its_key"), timers.c.due_at == bindparam("its_due"))
-    _each_once(connection, mine, rows, "a timer was taken by somebody else")
+    _each_once(connection, SAME_TIMER, rows, "a timer was taken by somebody else")
 
 
 def _write_timers(connection: Connection, changed: dict[str, Timer | None]) -> None:
     gone = [key for key, one in changed.items() if one is None]
     if gone:
-        connection.execute(delete(timers).where(timers.c.key.in_(gone)))
+        connection.execute(GONE_TIMERS, {"keys": gone})
     rows = [
         {"key": one.key, "due_at": one.due_at, "input": encode_tagged(one.input), "incident": getattr(one.input, "incident", None)}
         for one in changed.values()
@@ -470,5 +467,5 @@ def _write_settled(connection: Connection, settled: Sequence[tuple[int, datetime
 
 def _each_once(connection: Connection, statement: Any, rows: Sequence[dict[str, Any]], otherwise: str) -> None:
     """Carry out a change for each of some rows. Raises `Conflict` unless each is there as it was."""
-    if rows and connection.execute(statement, rows).rowcount != len(rows):
+    if rows and carry_out(connection, statement, rows).rowcount != len(rows):
         raise Conflict(otherwise)

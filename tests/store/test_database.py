@@ -4,11 +4,12 @@ import contextlib
 import threading
 import time
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, exc
 
 from bot.store import Conflict, DatabaseDown, Store, migrate
-from bot.store.database import alone, alone_in_haste, can_notify, connect, database_now, writing
+from bot.store.database import TRUSTED_SECONDS, alone, alone_in_haste, can_notify, connect, database_now, writing
 from bot.store.tables import handled, inbox, incidents
 from tests.builders import NOON
 
@@ -88,6 +89,31 @@ def test_whoever_stands_still_in_a_transaction_loses_it_and_its_locks(store, dat
         raise AssertionError("its transaction went on")
     still.close()
     other.close()
+
+
+def test_a_connection_that_broke_while_it_lay_is_replaced_unnoticed(store):
+    if not can_notify(store.engine):
+        pytest.skip("an embedded database has no connection that could break")
+    store.incidents()
+    with psycopg.connect(store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)) as admin:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert admin.execute(f"SELECT pg_terminate_backend(pid) {others}").fetchall()
+    time.sleep(TRUSTED_SECONDS + 0.1)
+
+    assert store.incidents() == ()
+
+
+def test_a_connection_that_broke_just_now_is_told_as_such_and_replaced_by_the_next(store):
+    if not can_notify(store.engine):
+        pytest.skip("an embedded database has no connection that could break")
+    with psycopg.connect(store.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)) as admin:
+        store.incidents()
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert admin.execute(f"SELECT pg_terminate_backend(pid) {others}").fetchall()
+        with pytest.raises(DatabaseDown):
+            store.incidents()
+
+    assert store.incidents() == ()
 
 
 def test_whoever_is_alone_in_haste_does_not_wait_for_the_disk_and_whoever_comes_next_does(store):
