@@ -61,11 +61,14 @@ class TryLater(Exception):
 
 
 class OverBudget(TryLater):
-    """We did not ask, because the neighbour would have refused: it is not the effect's turn for `after`. No try at all."""
+    """We did not ask, because the neighbour would have refused: it is not the effect's turn for `after`. No try at all.
 
-    def __init__(self, reason: str, after: timedelta) -> None:
+    `is_alike`: any other effect of its kind would be told the same.
+    """
+
+    def __init__(self, reason: str, after: timedelta, *, is_alike: bool = False) -> None:
         super().__init__(reason, after)
-        self.wait = after
+        self.wait, self.is_alike = after, is_alike
 
 
 class Overtaken(Exception):

@@ -212,13 +212,13 @@ class Budget:
         with self._lock:
             now = self._now()
             if self._blocked.get(method, now) > now:
-                raise OverBudget(f"{method} is limited", timedelta(seconds=self._blocked[method] - now))
+                raise OverBudget(f"{method} is limited", timedelta(seconds=self._blocked[method] - now), is_alike=True)
             size = float(PER_MINUTE.get(method, 100))
-            waits = [self._wait(method, size / 60 * SHARE, size, now)]
+            for_all, for_its = self._wait(method, size / 60 * SHARE, size, now), 0.0
             if method == "chat.postMessage":
-                waits.append(self._wait(f"{method} {channel}", 1.0, CHANNEL_BURST, now))
-            if max(waits) > 0:
-                raise OverBudget(f"the budget of {method} is used up", timedelta(seconds=max(waits)))
+                for_its = self._wait(f"{method} {channel}", 1.0, CHANNEL_BURST, now)
+            if wait := max(for_all, for_its):
+                raise OverBudget(f"the budget of {method} is used up", timedelta(seconds=wait), is_alike=for_all >= for_its)
             self._take(method)
             if method == "chat.postMessage":
                 self._take(f"{method} {channel}")

@@ -6,9 +6,11 @@ pending -> sending -> done
                    -> dead        given up; frees its lane
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -16,13 +18,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     FromClause,
+    Interval,
     Select,
+    Update,
     and_,
     bindparam,
     delete,
     exists,
     func,
-    insert,
     literal_column,
     or_,
     select,
@@ -46,7 +49,7 @@ from bot.incidents.effects import (
 )
 from bot.incidents.incident import is_of_others
 from bot.store.codec import decode_tagged, encode_tagged
-from bot.store.database import database_now, its_now
+from bot.store.database import database_now, insert_all, its_now
 from bot.store.tables import outbox
 
 UNFINISHED = ("pending", "sending", "ambiguous")
@@ -119,8 +122,7 @@ def put(connection: Connection, effects: Iterable[tuple[Effect, datetime]], fres
                 continue
             shown.add(its_kind)
         rows.append(_new_row(effect, now))
-    if rows:
-        connection.execute(insert(outbox), rows)
+    insert_all(connection, outbox, rows)
 
 
 def _new_row(effect: Effect, now: datetime) -> dict[str, object]:
@@ -169,15 +171,26 @@ def _waiting_already(connection: Connection, effects: Sequence[Effect]) -> set[t
     return found
 
 
-def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime) -> bool:
+def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime, but: Collection[str] = ()) -> bool:
     """Whether there is something to claim: asked first, because most who are woken find nothing."""
-    return connection.execute(DUE.limit(1), {"kinds": [kind.value for kind in kinds], "now": now}).first() is not None
+    return connection.execute(ONE_DUE, _asked(kinds, now, but)).first() is not None
 
 
-def claim(connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int, lease: timedelta) -> list[Row]:
-    """Take the first waiting effect of up to `limit` lanes, for `lease`. One whose lease ran out comes back as ambiguous."""
-    rows = connection.execute(CLAIMED.limit(limit), {"kinds": [kind.value for kind in kinds], "now": now}).all()
-    return [_taken(connection, found, owner, now, found.leased_at + lease) for found in rows]
+def claim(
+    connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int, lease: timedelta, but: Collection[str] = ()
+) -> list[Row]:
+    """Take the first waiting effect of up to `limit` lanes, for `lease`; none where that is of a kind in `but`. One whose lease
+    ran out comes back as ambiguous.
+    """
+    given = _asked(kinds, now, but) | {"most": limit}
+    if connection.dialect.name == "postgresql":
+        taken = connection.execute(CLAIMED_AT_ONCE, given | {"by": owner, "lease": lease})
+        return [_row(one, one.before) for one in sorted(taken, key=lambda one: (one.priority, one.seq))]
+    return [_taken(connection, found, owner, now, lease) for found in connection.execute(CLAIMED, given).all()]
+
+
+def _asked(kinds: Sequence[Lane], now: datetime, but: Collection[str]) -> dict[str, object]:
+    return {"kinds": [kind.value for kind in kinds], "now": now, "but": list(but)}
 
 
 def renew(connection: Connection, rows: Sequence[Row], lease: timedelta) -> set[int]:
@@ -211,30 +224,53 @@ DUE = select(outbox).where(
     outbox.c.lane_kind.in_(bindparam("kinds", expanding=True)),
     or_(outbox.c.state.in_(("pending", "ambiguous")), and_(outbox.c.state == "sending", outbox.c.lease_until < its_now())),
     outbox.c.not_before <= bindparam("now"),
+    outbox.c.kind.not_in(bindparam("but", expanding=True)),
     ~_is_behind(),
 )
 """The first waiting effect of every lane of these kinds, where its time has come. Made once: it takes as long as to ask it."""
-CLAIMED = (
-    DUE.add_columns(its_now().label("leased_at"))
+CLAIMED = DUE.add_columns(its_now().label("leased_at")).order_by(outbox.c.priority, outbox.c.seq).limit(bindparam("most"))
+ONE_DUE = DUE.limit(1)
+FIRST_DUE = (
+    DUE.with_only_columns(outbox.c.seq, outbox.c.state.label("before"))
     .order_by(outbox.c.priority, outbox.c.seq)
+    .limit(bindparam("most"))
     .with_for_update(skip_locked=True, of=outbox)
+    .cte("due")
+)
+CLAIMED_AT_ONCE = (
+    update(outbox)
+    .where(outbox.c.seq == FIRST_DUE.c.seq)
+    .values(
+        state="sending", owner=bindparam("by"), epoch=outbox.c.epoch + 1, attempt=outbox.c.attempt + 1,
+        lease_until=its_now() + bindparam("lease", type_=Interval),
+        first_tried_at=func.coalesce(outbox.c.first_tried_at, bindparam("now", type_=outbox.c.first_tried_at.type)),
+    )
+    .returning(*outbox.c, FIRST_DUE.c.before)
+)  # fmt: skip
+"""The same for PostgreSQL, in a statement that commits by itself: 2 ms less before a page than one after the other."""
+CLAIM = ("owner", "epoch", "attempt", "lease_until", "first_tried_at")
+TAKEN = (
+    update(outbox)
+    .where(outbox.c.seq == bindparam("its_seq"))
+    .values({outbox.c.state: "sending"} | {outbox.c[name]: bindparam(f"new_{name}") for name in CLAIM})
 )
 
 
-def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, until: datetime) -> Row:  # type: ignore[type-arg]
-    first_tried_at = found.first_tried_at or now
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.seq == found.seq)
-        .values(
-            state="sending", owner=owner, epoch=found.epoch + 1, attempt=found.attempt + 1,
-            lease_until=until, first_tried_at=first_tried_at,
-        )
-    )  # fmt: skip
-    attempt = Attempt(found.id, found.attempt + 1, found.state != "pending", first_tried_at)
+def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, lease: timedelta) -> Row:  # type: ignore[type-arg]
+    new = {
+        "owner": owner, "epoch": found.epoch + 1, "attempt": found.attempt + 1, "lease_until": found.leased_at + lease,
+        "first_tried_at": found.first_tried_at or now,
+    }  # fmt: skip
+    connection.execute(TAKEN, {"its_seq": found.seq, **{f"new_{name}": value for name, value in new.items()}})
+    return _row(SimpleNamespace(**{**found._mapping, **new}), found.state)
+
+
+def _row(taken: Any, before: str) -> Row:
+    """A claimed row as it stands by now, that was in the state `before`."""
+    attempt = Attempt(taken.id, taken.attempt, before != "pending", taken.first_tried_at)
     return Row(
-        found.seq, found.id, found.incident, found.lane, _read(found.kind, found.payload), attempt, found.created_at, owner,
-        found.epoch + 1, was_lost=found.state == "sending",
+        taken.seq, taken.id, taken.incident, taken.lane, _read(taken.kind, taken.payload), attempt, taken.created_at, taken.owner,
+        taken.epoch, was_lost=before == "sending",
     )  # fmt: skip
 
 
@@ -276,10 +312,18 @@ def park(connection: Connection, row: Row, now: datetime, reason: str) -> bool:
 
 
 def _settle(connection: Connection, row: Row, **values: object) -> bool:
+    mine = {"its_seq": row.seq, "by": row.owner, "its_epoch": row.epoch}
+    return connection.execute(_settled(tuple(values)), mine | {f"new_{name}": value for name, value in values.items()}).rowcount == 1
+
+
+@cache
+def _settled(names: tuple[str, ...]) -> Update:
+    """The statement that gives these columns of a claimed row new values, while nobody else has claimed it."""
     mine = (
-        outbox.c.seq == row.seq, outbox.c.state == "sending", outbox.c.owner == row.owner, outbox.c.epoch == row.epoch
+        outbox.c.seq == bindparam("its_seq"), outbox.c.state == "sending",
+        outbox.c.owner == bindparam("by"), outbox.c.epoch == bindparam("its_epoch"),
     )  # fmt: skip
-    return connection.execute(update(outbox).where(*mine).values(**values)).rowcount == 1
+    return update(outbox).where(*mine).values({outbox.c[name]: bindparam(f"new_{name}") for name in names})
 
 
 def depth(connection: Connection) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The record as the rest of the bot uses it: transactions, and reading without one of your own."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from bot.incidents.oncall import OnCall
 from bot.incidents.timeline import Entry
 from bot.store import arrivals, holdings, inbox, logs, outbox, queues, reports, silences
 from bot.store.codec import decode, decode_tagged, encode
-from bot.store.database import connect, in_memory, looking, reading, upsert, writes_alone, writing
+from bot.store.database import at_once, connect, in_memory, looking, reading, upsert, writes_alone, writing
 from bot.store.pending import read
 from bot.store.people import Person, people_like, person_where, remember
 from bot.store.rehearsal import Rehearsal
@@ -331,15 +331,26 @@ class Store:
 
     # --- outbox -------------------------------------------------------------------------------
 
-    def claim(self, kinds: Sequence[Lane], owner: str, now: datetime, limit: int = 20, lease: timedelta = LEASE) -> list[outbox.Row]:
-        """Take the first waiting effect of up to `limit` lanes. Committed as `sending` before this returns."""
+    def claim(
+        self,
+        kinds: Sequence[Lane],
+        owner: str,
+        now: datetime,
+        limit: int = 20,
+        lease: timedelta = LEASE,
+        *,
+        but: Collection[str] = (),
+    ) -> list[outbox.Row]:
+        """Take the first waiting effect of up to `limit` lanes, `but` where it is of these kinds. Committed as `sending` before
+        this returns.
+        """
         # Where one writes at a time, the many that look in vain must not stand in line with those that have something.
         if writes_alone(self.engine):
             with reading(self.engine) as connection:
-                if not outbox.is_any_due(connection, kinds, now):
+                if not outbox.is_any_due(connection, kinds, now, but):
                     return []
-        with writing(self.engine) as connection:
-            return outbox.claim(connection, kinds, owner, now, limit, lease)
+        with writing(self.engine) if writes_alone(self.engine) else at_once(self.engine) as connection:
+            return outbox.claim(connection, kinds, owner, now, limit, lease, but)
 
     def renew(self, rows: Sequence[outbox.Row], lease: timedelta) -> set[int]:
         """Make the claims on these rows last longer; the `seq` of those that are still ours."""

@@ -55,6 +55,8 @@ FORGOTTEN = timedelta(minutes=5)
 REPORT = "please report it, with the log's traceback"
 BUGGY = 8
 """Tries after which an effect that always ends in a bug is parked."""
+REST_SECONDS = 3.0
+"""The longest that a kind of effect is left alone because one of it was over its budget."""
 
 
 class Deliveries:
@@ -66,6 +68,7 @@ class Deliveries:
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._warned: dict[str, float] = {}
         self._trouble: tuple[datetime, str] | None = None
+        self._resting: dict[str, float] = {}
         self._lock = threading.Lock()
         self._unwritten = Unrecorded(store=store, deliver=deliver, clock=door.clock) if Lane.PAGER in self._lanes else None
 
@@ -73,7 +76,9 @@ class Deliveries:
         """Carry one effect out, if one is due. How many it was."""
         asked_at = self._leases.now()
         try:
-            rows = self._store.claim(self._lanes, self._owner, self._door.clock(), limit=1, lease=self._leases.lease)
+            rows = self._store.claim(
+                self._lanes, self._owner, self._door.clock(), limit=1, lease=self._leases.lease, but=self._rest()
+            )
         except DatabaseDown:
             if self._unwritten is not None:
                 self._unwritten.page()
@@ -82,6 +87,16 @@ class Deliveries:
             with self._leases.held(row, asked_at):
                 self._carry(row)
         return len(rows)
+
+    def _rest(self) -> list[str]:
+        """The kinds of effects that are left where they are for a moment: their budget is used up.
+
+        To claim each of hundreds, and to put it back, took half of the processor in a storm of incidents.
+        """
+        now = self._leases.now()
+        with self._lock:
+            self._resting = {kind: until for kind, until in self._resting.items() if until > now}
+            return list(self._resting)
 
     def _carry(self, row: Row) -> None:
         effect = row.effect
@@ -126,6 +141,9 @@ class Deliveries:
 
     def _not_yet(self, row: Row, error: OverBudget) -> None:
         """Nothing was asked: put it back as it was, for when there is room."""
+        if error.is_alike:
+            with self._lock:
+                self._resting[type(row.effect).__name__] = self._leases.now() + min(error.wait.total_seconds(), REST_SECONDS)
 
         def put_back(work: Work) -> None:
             if not work.not_tried(row, self._door.clock() + error.wait, error.reason):

@@ -320,6 +320,7 @@ def test_a_method_is_not_asked_more_often_than_its_tier_allows(method, calls):
         budget.spend(method, "")
 
     assert timedelta(minutes=1) / calls < raised.value.wait < timedelta(minutes=1.1) / calls
+    assert raised.value.is_alike
 
 
 def test_a_channel_gets_a_message_a_second_after_a_short_burst_and_others_do_not_wait_for_it():
@@ -328,8 +329,9 @@ def test_a_channel_gets_a_message_a_second_after_a_short_burst_and_others_do_not
     for _ in range(4):
         budget.spend(METHOD, "C1")
 
-    with pytest.raises(OverBudget):
+    with pytest.raises(OverBudget) as raised:
         budget.spend(METHOD, "C1")
+    assert not raised.value.is_alike
     budget.spend(METHOD, "C2")
     clock.now = 1.0
     budget.spend(METHOD, "C1")
@@ -350,6 +352,7 @@ def test_after_a_429_that_method_is_left_alone_until_the_wait_is_over_and_others
         asking.call("chat.update", channel="C1", ts="1", text="x")
 
         assert raised.value.wait == timedelta(seconds=1)
+        assert raised.value.is_alike
         assert standin.connections == 3
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.errors import Ambiguous, GaveUp, TryLater
+from bot.errors import Ambiguous, GaveUp, OverBudget, TryLater
 from bot.incidents.effects import (
     AddBookmarks,
     AnnounceAlert,
@@ -26,7 +26,7 @@ from bot.incidents.effects import (
 )
 from bot.incidents.inputs import ChannelOpened, DraftPosted, SummaryPosted
 from bot.incidents.policy import Service
-from bot.slack.client import Slack
+from bot.slack.client import Budget, Slack
 from bot.slack.deliver import SlackDeliverer
 from sandbox.misbehaviour import HTML
 from sandbox.slack.workspace import Channel
@@ -102,6 +102,16 @@ def test_a_service_channel_that_is_not_there_is_given_up_and_holds_nothing_up(op
     with pytest.raises(GaveUp, match="not in #nowhere") as error:
         made.deliver(told, first(open_))
     assert error.value.mend == "/invite the bot to #nowhere, or name another channel for checkout in policy.yaml"
+
+
+def test_where_all_of_a_kind_go_to_one_channel_one_that_has_to_wait_speaks_for_all(open_):
+    made, line = deliverer(open_)
+    line._budget = Budget()
+    for effect, is_alike in ((announce(open_), True), (note("canary"), False)):
+        with pytest.raises(OverBudget) as raised:
+            for number in range(20):
+                made.deliver(effect, first(open_, f"{type(effect).__name__}-{number}"))
+        assert raised.value.is_alike is is_alike
 
 
 # --- lost answers -----------------------------------------------------------------------------

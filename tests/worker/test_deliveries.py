@@ -13,13 +13,25 @@ from sqlalchemy import event
 from bot.errors import Ambiguous, GaveUp, OverBudget, Overtaken, Refused, TryLater
 from bot.handle import Door
 from bot.incidents.decision import Decision
-from bot.incidents.effects import AcknowledgePage, Attempt, Effect, Lane, PageNextLevel, PageOnCall, RaiseAlarm, ShowSummary
+from bot.incidents.effects import (
+    AcknowledgePage,
+    Attempt,
+    Effect,
+    Lane,
+    PageNextLevel,
+    PageOnCall,
+    RaiseAlarm,
+    Say,
+    SetTopic,
+    ShowSummary,
+    Topic,
+)
 from bot.incidents.incident import PageState
 from bot.incidents.inputs import PageAccepted, PageDropped
 from bot.incidents.policy import Policy
 from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
-from bot.worker.deliveries import BUGGY, Deliveries, Steady
+from bot.worker.deliveries import BUGGY, REST_SECONDS, Deliveries, Steady
 from bot.worker.leases import LONGEST, Leases
 from tests.builders import NOON, POLICY, after, incident
 
@@ -111,6 +123,58 @@ def test_what_could_not_be_delivered_waits_and_is_tried_again(store, error, stat
     page = [one for one in lanes.tried if one.id == lanes.tried[0].id]
     assert [one.is_ambiguous for one in page] == [False, looks_first]
     assert page[1].number == (1 if isinstance(error, OverBudget) else 2)
+
+
+def test_while_a_budget_is_used_up_no_effect_of_that_kind_is_claimed_and_others_are(store):
+    topic = SetTopic(incident=7)
+    lanes = Lanes(store, topic)
+    steady = 0.0
+    lanes.work = Deliveries(
+        lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=leases(store, lambda: steady)
+    )
+    lanes.fails(OverBudget("the budget of conversations.setTopic is used up", timedelta(seconds=2), is_alike=True))
+    assert lanes.work.run_once() == 1
+
+    with store.writing() as work:
+        for number in (8, 9):
+            work.save(Decision(effects=(SetTopic(incident=number), Say(number, Topic.OPENED, {}))), NOON)
+    lanes.now += timedelta(seconds=10)
+    assert lanes.work.run_once() == 0, "what is behind it in its lane waits with it"
+    with store.writing() as work:
+        work.save(Decision(effects=(Say(10, Topic.OPENED, {}),)), NOON)
+    lanes.does = lambda effect: None
+    assert lanes.work.run_once() == 1
+    assert lanes.work.run_once() == 0
+    steady = 2.1
+    assert [lanes.work.run_once() for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    assert {attempt.number for attempt in lanes.tried} == {1}
+
+
+def test_a_budget_that_is_only_one_channels_holds_up_nobody_else(store):
+    lanes = Lanes(store, SetTopic(incident=7))
+    lanes.fails(OverBudget("not this second", timedelta(seconds=2)))
+    lanes.work.run_once()
+    with store.writing() as work:
+        work.save(Decision(effects=(SetTopic(incident=8),)), NOON)
+
+    assert lanes.work.run_once() == 1
+
+
+def test_the_longest_wait_is_looked_at_again_after_a_moment(store):
+    """The same kind may ask another method by then: a card is posted before it is updated."""
+    steady = 0.0
+    lanes = Lanes(store, SetTopic(incident=7))
+    lanes.work = Deliveries(
+        lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=leases(store, lambda: steady)
+    )
+    lanes.fails(OverBudget("Slack limits it", timedelta(minutes=10), is_alike=True))
+    lanes.work.run_once()
+    with store.writing() as work:
+        work.save(Decision(effects=(SetTopic(incident=8),)), NOON)
+
+    assert lanes.work.run_once() == 0
+    steady = REST_SECONDS + 0.1
+    assert lanes.work.run_once() == 1
 
 
 def test_a_lost_answer_stays_lost_until_somebody_looked(store):
