@@ -1,10 +1,10 @@
 """Deliveries that came in: claimed, read, settled. `arrivals.py` is how they come in."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, literal_column, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, literal_column, not_, or_, select, update
 
 from bot.alerts.source import Delivery
 from bot.store.database import alone_in_haste, database_now
@@ -20,6 +20,7 @@ https://www.sqlite.org/partialindex.html#queries_using_partial_indexes
 
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
 ONLY = bindparam("only", type_=inbox.c.source.type)
+ITS_SOURCE = or_(inbox.c.source == ONLY, and_(ONLY.is_(None), inbox.c.source != bindparam("but")))
 HELD = (
     select(inbox.c.source, inbox.c.route, inbox.c.id)
     .where(IS_NEW, inbox.c.lease_until >= bindparam("now"), inbox.c.reason != ENDED_IN_A_BUG)
@@ -29,7 +30,7 @@ FREE = (
     select(inbox.c.id)
     .where(
         IS_NEW, or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < bindparam("now")),
-        or_(inbox.c.source == ONLY, and_(ONLY.is_(None), inbox.c.source != bindparam("but"))),
+        ITS_SOURCE,
     )
     .order_by(inbox.c.id)
     .limit(bindparam("most"))
@@ -37,6 +38,10 @@ FREE = (
 )  # fmt: skip
 TAKEN = update(inbox).values(lease_until=bindparam("until"), attempts=inbox.c.attempts + 1).returning(*inbox.c)
 FREE_TAKEN = TAKEN.where(inbox.c.id.in_(FREE.scalar_subquery()))
+
+
+Endpoint = tuple[str, str]
+"""Source and route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +55,32 @@ class Received:
     until: datetime
     """When the claim ends, by the database's clock."""
 
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it came in."""
+        return self.source, self.delivery.route
 
-def claim(connection: Connection, limit: int, lease: timedelta, only: str | None = None, but: str | None = None) -> list[Received]:
+
+def is_any_beside(connection: Connection, only: str | None, but: str | None, beside: Collection[Endpoint]) -> bool:
+    """Whether a delivery waits that came in at none of these endpoints."""
+    found = select(inbox.c.id).where(IS_NEW, ITS_SOURCE, _is_elsewhere(beside)).limit(1)
+    return connection.execute(found, {"only": only, "but": but or ""}).first() is not None
+
+
+def _is_elsewhere(beside: Collection[Endpoint]) -> ColumnElement[bool]:
+    return and_(*(or_(inbox.c.source != source, inbox.c.route != route) for source, route in beside))
+
+
+def claim(
+    connection: Connection, limit: int, lease: timedelta, only: str | None = None, but: str | None = None,
+    beside: Collection[Endpoint] = (),
+) -> list[Received]:  # fmt: skip
     """Take deliveries that nobody reads yet, oldest first; none while an earlier one of its route is in somebody's hands
     or waits: what cleared must not be read before what fired. Two may come to read one that takes longer than `lease`:
     each of its inputs is handled once all the same.
 
-    Of one source `only`, or of all `but` one, where these are given. A delivery that ended in a bug holds nobody up: it
-    most likely never can be read, and the next may be a page.
+    Of one source `only`, or of all `but` one, where these are given, and of none of the endpoints `beside` which others wait.
+    A delivery that ended in a bug holds nobody up: it most likely never can be read, and the next may be a page.
     """
     # One at a time: of two at once, each would not see yet what the other takes.
     now = alone_in_haste(connection, CLAIM_LOCK)
@@ -66,6 +89,9 @@ def claim(connection: Connection, limit: int, lease: timedelta, only: str | None
     for one in connection.execute(HELD, {"now": now}):
         first.setdefault((one.source, one.route), one.id)
     taken, free = FREE_TAKEN, FREE
+    if beside:
+        free = free.where(_is_elsewhere(beside))
+        taken = TAKEN.where(inbox.c.id.in_(free.scalar_subquery()))
     for (source, route), number in first.items():
         free = free.where(not_(and_(inbox.c.source == source, inbox.c.route == route, inbox.c.id > number)))
         taken = TAKEN.where(inbox.c.id.in_(free.scalar_subquery()))

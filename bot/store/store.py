@@ -377,11 +377,19 @@ class Store:
         return arrivals.InboxWriter(self.engine, stored, apart)
 
     def claim_deliveries(
-        self, limit: int = 50, lease: timedelta = LEASE, *, only: str | None = None, but: str | None = None
-    ) -> list[inbox.Received]:
-        """Take deliveries that nobody reads yet, oldest first; of one source only, or of all but one, where given."""
+        self, limit: int = 50, lease: timedelta = LEASE, *, only: str | None = None, but: str | None = None,
+        beside: Collection[inbox.Endpoint] = (),
+    ) -> list[inbox.Received]:  # fmt: skip
+        """Take deliveries that nobody reads yet, oldest first; of one source only, or of all but one, where given, and of none
+        of the endpoints `beside` which others wait.
+        """
+        if beside:
+            # It passes over all that waits there; whoever has something to write need not wait for it.
+            with reading(self.engine) as connection:
+                if not inbox.is_any_beside(connection, only, but, beside):
+                    return []
         with writing(self.engine) as connection:
-            return inbox.claim(connection, limit, lease, only, but)
+            return inbox.claim(connection, limit, lease, only, but, beside)
 
     def delivery_waits(self, row: int, reason: str, seconds: float) -> None:
         """Leave a delivery for `seconds` before it is read again."""

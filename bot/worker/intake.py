@@ -1,8 +1,9 @@
 """Reading what came in: each delivery becomes inputs, each input is handled once. What cannot be read is put aside."""
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,13 +21,17 @@ from bot.incidents import heartbeats
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
 from bot.incidents.policy import NOT_URGENT, Policy
 from bot.store import Conflict, DatabaseDown, Store, Work
-from bot.store.inbox import ENDED_IN_A_BUG, Received
+from bot.store.inbox import ENDED_IN_A_BUG, Endpoint, Received
 from bot.store.store import LEASE
 from bot.worker.deliveries import bug_in, guarded
 
 log = structlog.get_logger()
 
 BATCH = 200
+CROWD = BATCH // 4
+"""An endpoint with so many of a full batch may be one of those that fill the line."""
+LOOKED_BESIDE = 9
+"""So many times as long as it takes to look who waits behind them, nobody looks again: it passes over all that waits."""
 TOGETHER_SECONDS = 0.02
 """How long deliveries are decided on in one transaction: nobody else writes to SQLite meanwhile."""
 TOGETHER_ALERTS = 200
@@ -61,25 +66,27 @@ class Intake:
         only: str | None = None,
         but: str | None = None,
         together_seconds: float = TOGETHER_SECONDS,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._together_seconds = together_seconds
+        self._together_seconds, self._steady = together_seconds, steady
+        self._crowded: Collection[Endpoint] = ()
+        self._look_at = 0.0
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
         self._only, self._but = only, but
 
     def run_once(self) -> int:
         """Read what waits. How many deliveries it was."""
-        received = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but)
+        received = self._claimed()
         read: Readings = {}
-        rest, held, behind = deque(self._worst_first(received, read)), set[tuple[str, str]](), list[Received]()
+        rest, held, behind = deque(self._worst_first(received, read)), set[Endpoint](), list[Received]()
         while rest:
             if not held and self._take_together(rest, read):
                 continue
             one = rest.popleft()
-            route = one.source, one.delivery.route
-            if route in held:
+            if one.endpoint in held:
                 behind.append(one)
             elif not self._take(one):
-                held.add(route)
+                held.add(one.endpoint)
         if behind:
             # What comes after one that has to wait waits, too. Should this fail: their lease runs out.
             guarded(lambda: self._put_back(behind))
@@ -91,7 +98,23 @@ class Intake:
         To look once more at once is in the way of the page that was just asked for: a millisecond of its sixteen.
         """
         count = self.run_once()
-        return count if count >= BATCH else 0
+        return count if count >= BATCH or self._crowded else 0
+
+    def _claimed(self) -> list[Received]:
+        """What to read next: the oldest, and now and then what waits behind those who send more than can be read.
+
+        A source that floods us holds up nobody else's page for longer than what is in hand of it takes, and the look.
+        """
+        if self._crowded and (began := self._steady()) >= self._look_at:
+            others = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but, beside=self._crowded)
+            ended = self._steady()
+            self._look_at = ended + LOOKED_BESIDE * (ended - began)
+            if others:
+                return others
+        received = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but)
+        share = Counter(one.endpoint for one in received)
+        self._crowded = {one for one, count in share.items() if count >= CROWD} if len(received) >= BATCH else ()
+        return received
 
     def _worst_first(self, received: list[Received], read: Readings) -> list[Received]:
         """What came, by the worst that each would open; those about the same alert in their order. What is found out on the

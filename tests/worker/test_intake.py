@@ -128,6 +128,38 @@ def test_only_whoever_found_as_many_as_there_may_be_at_once_looks_again(desk):
     assert {state for state, _, _ in desk.rows()} == {"done"}
 
 
+def test_whoever_floods_us_holds_up_nobody_else(desk):
+    desk.gets("generic", *(alert(f"flood {number}") for number in range(2 * BATCH + 1)))
+    desk.gets("generic", alert("first of theirs"), alert("second of theirs"), route="theirs")
+
+    assert [desk.intake.run_until_empty() for _ in range(2)] == [BATCH, 2]
+    assert [state for state, _, _ in desk.rows()[-2:]] == ["done", "done"]
+    last = [one.title for one in desk.store.incidents()[:2]]
+    assert last == ["second of theirs", "first of theirs"], "in their own order"
+    while desk.intake.run_until_empty():
+        pass
+    assert {state for state, _, _ in desk.rows()} == {"done"}
+
+
+def test_who_floods_us_beside_others_is_not_asked_for_each_time(desk):
+    """To look who waits behind them passes over all that waits: a tenth of the time at most goes to that."""
+    now = [0.0]
+    desk.intake = Intake(sources=sources(), report=unknown, store=desk.store, door=desk.door, steady=lambda: now[0])
+    looks = []
+
+    def takes_time(connection: object, cursor: object, statement: str, *given: object) -> None:
+        if "inbox.route !=" in statement:
+            looks.append(round(now[0], 1))
+            now[0] += 0.2
+
+    event.listen(desk.store.engine, "before_cursor_execute", takes_time)
+    desk.gets("generic", *(alert(f"flood {number}") for number in range(6 * BATCH)))
+    while desk.intake.run_until_empty():
+        now[0] += 0.5
+
+    assert looks == [0.5, 2.7]
+
+
 def test_what_cannot_be_read_is_put_aside_with_its_reason_and_an_alarm_and_its_neighbours_go_on(desk):
     desk.gets("pagerduty", b"no json", b'{"odd": 1}')
     desk.gets("generic", alert("neighbour"))
