@@ -15,7 +15,7 @@ import pytest
 from bot.alerts.registry import source_named
 from bot.alerts.source import Delivery
 from bot.incidents.incident import Status
-from tests.bench import processes, wrk
+from tests.bench import flood, processes, wrk
 from tests.bench.__main__ import amount_line, as_json, busy, line
 from tests.bench.cost import (
     JOINED,
@@ -427,3 +427,13 @@ def test_a_promise_of_a_share_of_the_floor_and_of_the_median_is_kept_only_with_b
     assert figure(0.4, 0.011).is_met
     assert not figure(0.4, 0.009).is_met
     assert figure(0.4, 0.015).promise == "ratio ≥ 0.40, p50 < 15, p99 < 30 ms"
+
+
+def test_a_small_flood_opens_few_incidents_and_all_of_it_is_found_in_the_record(tmp_path):
+    found = list(flood.flood(f"sqlite:///{tmp_path / 'flood.db'}", tmp_path, alerts=80, seconds=5.0))
+
+    assert [one.doubt for one in found if one.doubt] == []
+    page, answered, _, opened, paged = found
+    assert (len(page.times.seconds), page.times.refused) == (1, 0)
+    assert (answered.value, opened.value) == (80, 17)
+    assert 1 <= paged.value <= 17

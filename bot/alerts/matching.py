@@ -41,6 +41,8 @@ class Flood:
     most: int = 16
     within: timedelta = timedelta(hours=1)
     in_all: int = 60
+    announced: int = 30
+    """So many alerts of one source are announced within that time; any more are recorded only."""
 
     def reached(self, source: str, opened: int, opened_by_all: int) -> str:
         """Why `source` opens no more, in words; empty where it may."""
@@ -49,6 +51,17 @@ class Flood:
         if opened_by_all >= self.in_all:
             return f"all sources have opened {opened_by_all} incidents in {_minutes(self.within)}"
         return ""
+
+    def announced_after(self, placement: "Placement", source: str, announced: int) -> "Placement":
+        """The placement of an alert that would be announced, when its source had `announced` so many already."""
+        minutes = _minutes(self.within)
+        if announced >= self.announced:
+            why = f"recorded, not announced: {source} has announced {announced} alerts in {minutes}"
+            return replace(placement, outcome=Outcome.RECORD, reason=f"{placement.reason}; {why}", is_hushed=True)
+        if announced == self.announced - 1:
+            last = f"the {self.announced}th of {source} in {minutes}: any more are recorded and counted, not announced"
+            return replace(placement, reason=f"{placement.reason}; {last}")
+        return placement
 
 
 LATE = timedelta(seconds=45)
@@ -157,6 +170,8 @@ class Placement:
     """In few words, why it joins; empty where it does not."""
     is_related: bool = False
     """What it joins explains it: it is counted and listed apart, and makes nothing worse."""
+    is_hushed: bool = False
+    """It would have been announced, but its source has announced so many already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class Decision:
     quieted: Quieted | None = None
     released: str = ""
     """The key of a silence that is ended early: what waits for its end comes due now."""
+    hushed: str = ""
+    """The source of an alert that is not announced, because of how many of it were; empty where it is."""
     dropped: str = ""
     """The route that drops the alert; empty where none does."""
     reason: str = ""

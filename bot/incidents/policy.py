@@ -505,10 +505,12 @@ class StormRule(Strict):
     incident of its own, which pages everybody once whom its alerts page.
 
     Four short of twenty channels: a SEV1 is gathered by one that is a SEV1, and what is private apart from what is not.
+    What routes only announce is announced `announced` times for one source, and then recorded and counted.
     """
 
     most: int = Field(default=16, ge=1, le=1000)
     in_all: int = Field(default=60, ge=1, le=10_000)
+    announced: int = Field(default=30, ge=1, le=1000)
     within: Span = timedelta(hours=1)
 
 
@@ -840,8 +842,9 @@ class Policy(Strict):
         return Flapping(self.flapping.fires, self.flapping.within)
 
     def flood(self) -> Flood:
-        """How many incidents one source may open, and all of them."""
-        return Flood(self.storm.most, self.storm.within, max(self.storm.most, self.storm.in_all))
+        """How many incidents one source may open, and all of them, and how many alerts it may announce."""
+        storm = self.storm
+        return Flood(storm.most, storm.within, max(storm.most, storm.in_all), storm.announced)
 
     def urgency(self, alert: Alert, endpoint: str, now: datetime) -> int:
         """1 for what opens a SEV1, to 5; 6 for what opens nothing."""

@@ -19,6 +19,7 @@ from bot.store.database import upsert
 from bot.store.tables import changes, findings, notes
 
 DROPPED = "dropped/"
+HUSHED = "hushed/"
 QUIETED = "quieted/"
 BY_SILENCES = "silences"
 MOST_READ = 500
@@ -124,6 +125,11 @@ def count_dropped(connection: Connection, dropped: Mapping[str, int]) -> None:
     _count(connection, DROPPED, dropped)
 
 
+def count_hushed(connection: Connection, hushed: Mapping[str, int]) -> None:
+    """Count alerts that are not announced because their source has announced so many, by source."""
+    _count(connection, HUSHED, hushed)
+
+
 def count_quieted(connection: Connection, reports: Sequence[Quieted]) -> None:
     """Count alerts that are kept quiet: by maintenance window, and by silences all together."""
     new = (one.key for one in reports if one.is_new)
@@ -141,6 +147,11 @@ def _count(connection: Connection, prefix: str, counted: Mapping[str, int]) -> N
 def dropped(connection: Connection) -> dict[str, int]:
     """How many alerts each route has dropped, ever."""
     return _counted(connection, DROPPED)
+
+
+def hushed(connection: Connection) -> dict[str, int]:
+    """How many alerts of each source were not announced because of how many were, ever."""
+    return _counted(connection, HUSHED)
 
 
 def quieted(connection: Connection) -> dict[str, int]:

@@ -130,6 +130,10 @@ class Pending:
     written_number: int = 0
     openings: dict[str, tuple[datetime, int, int]] = field(default_factory=dict)
     """How many incidents each source, and all of them, have opened since a moment, as it is in the database."""
+    announced: dict[str, tuple[datetime, int]] = field(default_factory=dict)
+    """How many alerts of each source were announced since a moment, as it is in the database."""
+    hushed: Counter[str] = field(default_factory=Counter)
+    """Alerts that would have been announced, but for how many their source has announced, by source."""
     storms: dict[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
     """The open incidents that gather what a source sends, private ones apart, as it is in the database."""
     opens_alone: bool = False
@@ -221,6 +225,7 @@ class Pending:
         """Read again, when it is next asked for, what may have changed meanwhile."""
         self.candidates.clear()
         self.openings.clear()
+        self.announced.clear()
         self.storms.clear()
         self.silences = None
         # One that closed is not in the database as it is here, either.
@@ -307,13 +312,14 @@ class Pending:
         for finding in self.findings:
             logs.save_finding(connection, finding)
         logs.count_dropped(connection, self.dropped)
+        logs.count_hushed(connection, self.hushed)
         silence_rows.save_quieted(connection, self.quieted)
         logs.count_quieted(connection, self.quieted)
         insert_all(connection, handled, [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
         for gathered in (
-            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.dropped, self.quieted, self.keys,
-            self.settled,
+            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.dropped, self.hushed,
+            self.quieted, self.keys, self.settled,
         ):  # fmt: skip
             gathered.clear()
 
@@ -335,7 +341,7 @@ class Pending:
                 held.written, held.changed_at, held.reopens = held.now.version, None, False
         # What was written has numbers now that are not known here, and is in the database: read again.
         self.lines.clear()
-        for known in (self.alerts, self.ends, self.candidates, self.openings, self.storms):
+        for known in (self.alerts, self.ends, self.candidates, self.openings, self.announced, self.storms):
             known.clear()
 
 

@@ -250,6 +250,11 @@ class Store:
         with reading(self.engine) as connection:
             return logs.dropped(connection)
 
+    def hushed(self) -> dict[str, int]:
+        """How many alerts of each source were not announced because of how many were, ever."""
+        with reading(self.engine) as connection:
+            return logs.hushed(connection)
+
     def quieted(self) -> dict[str, int]:
         """How many alerts each maintenance window has kept quiet, and all silences together, ever."""
         with reading(self.engine) as connection:
@@ -330,6 +335,11 @@ class Store:
             return connection.scalar(select(timers.c.due_at).where(timers.c.key == key))
 
     # --- outbox -------------------------------------------------------------------------------
+
+    @property
+    def writes_alone(self) -> bool:
+        """Whether whoever writes keeps everybody else from writing."""
+        return writes_alone(self.engine)
 
     def claim(
         self,

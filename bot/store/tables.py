@@ -111,6 +111,10 @@ class AlertRow(SQLModel, table=True):
             "alerts_ended_fingerprint", "fingerprint", "id",
             sqlite_where=text("ended_at IS NOT NULL"), postgresql_where=text("ended_at IS NOT NULL"),
         ),
+        Index(
+            "alerts_announced_source", "source", "first_at",
+            sqlite_where=text("is_announced"), postgresql_where=text("is_announced"),
+        ),
     )  # fmt: skip
     id: int = row_id()
     fingerprint: str

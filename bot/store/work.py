@@ -29,6 +29,9 @@ NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam(
 OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindparam("source"))).where(
     incidents.c.source.is_not(None), incidents.c.begun_at > bindparam("since")
 )
+ANNOUNCED_BY = select(func.count()).where(
+    alerts.c.is_announced, alerts.c.source == bindparam("source"), alerts.c.first_at > bindparam("since")
+)
 CANDIDATE = (
     incidents.c.number, incidents.c.service, incidents.c.last_alert_at, incidents.c.private, incidents.c.severity,
     incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from,
@@ -114,6 +117,18 @@ class Work:
         others = {number: one for number, one in found.items() if number not in here}
         return tuple(one for _, one in sorted((others | ours).items(), reverse=True))
 
+    def look_up_candidates(self, wanted: Iterable[Sought]) -> None:
+        """Read the open incidents that several alerts might join at once, for when they are asked for."""
+        missing = {one for one in wanted if one.services and one.group is None and one not in self.pending.candidates}
+        if len(missing) < 2:
+            return
+        by_service: dict[str, dict[int, Candidate]] = {service: {} for one in missing for service in one.services}
+        for row in self.connection.execute(OPEN_OF_SERVICES, {"services": list(by_service)}):
+            by_service[row.service][row.number] = _candidate(row)
+        for one in missing:
+            theirs = (by_service[service] for service in one.services)
+            self.pending.candidates[one] = {number: found for known in theirs for number, found in known.items()}
+
     def alerts_of(self, number: int) -> tuple[AlertRecord, ...]:
         """What is remembered of the alerts of an incident, over or not, but for those that came again since elsewhere."""
         here = self.pending.changed_alerts()
@@ -129,6 +144,15 @@ class Work:
             seen = self.pending.openings[source] = since, its, in_all
         new = [one.source for one in self.pending.begun_incidents() if one.source is not None]
         return seen[1] + new.count(source), seen[2] + len(new)
+
+    def announced_by(self, source: str, since: datetime) -> int:
+        """How many alerts of a source were announced that first came since then."""
+        seen = self.pending.announced.get(source)
+        if seen is None or seen[0] != since:
+            count = int(self.connection.scalar(ANNOUNCED_BY, {"source": source, "since": since}) or 0)
+            seen = self.pending.announced[source] = since, count
+        new = (line.record for line in self.pending.lines if line.row is None)
+        return seen[1] + sum(one.is_announced and one.source == source for one in new)
 
     def storm_of(self, source: str, pager: str, severity: Severity, *, is_private: bool) -> int | None:
         """The number of the open incident that gathers what a source sends, rather one that pages by `pager`; None for none.
@@ -272,6 +296,8 @@ class Work:
             self._release(quiet_key(decision.released), now)
         if decision.dropped:
             pending.dropped[decision.dropped] += 1
+        if decision.hushed:
+            pending.hushed[decision.hushed] += 1
         pending.findings += [one for one in (decision.finding,) if one is not None]
         if pending.hands_alerts_over():
             # What is over lets go of its alerts, and what is open again takes them: what comes next has to see that. Not

@@ -46,6 +46,10 @@ class Measures:
             "firstfive_alerts_quieted", "Alerts kept quiet, ever: by silences, and by each maintenance window.", ["by"],
             registry=self.registry,
         )  # fmt: skip
+        self._hushed = Gauge(
+            "firstfive_alerts_hushed", "Alerts recorded and not announced, ever, because their source announced so many.", ["source"],
+            registry=self.registry,
+        )  # fmt: skip
         self._depth = Gauge(
             "firstfive_queue_depth", "Rows that wait or are parked, by queue and state.", ["queue", "state"],
             registry=self.registry,
@@ -81,15 +85,17 @@ class Measures:
         ages: Callable[[], dict[str, float]],
         dropped: Callable[[], dict[str, int]] = dict,
         quieted: Callable[[], dict[str, int]] = dict,
+        hushed: Callable[[], dict[str, int]] = dict,
     ) -> bytes:
         """Everything, in Prometheus' text format. Without the database: what is counted here, and no depth at all."""
         self._depth.clear()
         self._dropped.clear()
         self._quieted.clear()
+        self._hushed.clear()
         try:
-            found, oldest, routes, quiet = depths(), ages(), dropped(), quieted()
+            found, oldest, routes, quiet, silent = depths(), ages(), dropped(), quieted(), hushed()
         except DatabaseDown:
-            found, oldest, routes, quiet = None, {}, {}, {}
+            found, oldest, routes, quiet, silent = None, {}, {}, {}, {}
         self._up.set(found is not None)
         for queue, states in (found or {}).items():
             for state, number in states.items():
@@ -98,6 +104,8 @@ class Measures:
             self._dropped.labels(route).set(number)
         for what, number in quiet.items():
             self._quieted.labels(what).set(number)
+        for source, number in silent.items():
+            self._hushed.labels(source).set(number)
         for queue, gauge in self._ages.items():
             gauge.set(oldest.get(queue, math.nan))
         return generate_latest(self.registry)

@@ -34,6 +34,8 @@ LOOKED_BESIDE = 9
 """So many times as long as it takes to look who waits behind them, nobody looks again: it passes over all that waits."""
 TOGETHER_SECONDS = 0.02
 """How long deliveries are decided on in one transaction: nobody else writes to SQLite meanwhile."""
+TOGETHER_SECONDS_BESIDE = 0.1
+"""The same on PostgreSQL, where only whoever else opens an incident waits. A transaction costs as much as ten alerts."""
 TOGETHER_ALERTS = 200
 """So many alerts are read before the first of them is decided on."""
 MOST_READ_AHEAD = 4_000_000
@@ -65,10 +67,11 @@ class Intake:
         lease: timedelta = LEASE,
         only: str | None = None,
         but: str | None = None,
-        together_seconds: float = TOGETHER_SECONDS,
+        together_seconds: float | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._together_seconds, self._steady = together_seconds, steady
+        usual = TOGETHER_SECONDS if store.writes_alone else TOGETHER_SECONDS_BESIDE
+        self._together_seconds, self._steady = usual if together_seconds is None else together_seconds, steady
         self._crowded: Collection[Endpoint] = ()
         self._look_at = 0.0
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease

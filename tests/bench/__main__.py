@@ -24,13 +24,13 @@ import structlog
 
 from sandbox.serving import running
 from sandbox.world import World
-from tests.bench import cost, deadlines, door, figures, growth, large, memory, processes, report, street, wrk
+from tests.bench import cost, deadlines, door, figures, flood, growth, large, memory, processes, report, street, wrk
 from tests.bench.figures import Amount, Figure
 from tests.bench.load import Times
 from tests.databases import binaries
 
 KINDS = ("sqlite", "postgresql")
-PARTS = ("intake", "page", "slash", "street", "memory", "cost", "deadlines", "large", "growth", "full", "door")
+PARTS = ("intake", "page", "slash", "street", "memory", "cost", "deadlines", "large", "growth", "full", "door", "flood")
 SHARES = (0.5, 0.95, 0.99)
 SOAKED = processes.TOP / ".cache" / "bench" / "soak.json"
 Found = tuple[str, str, Figure | Amount]
@@ -127,6 +127,8 @@ def measure(
             url = database()
             with running(World(is_strict=False)) as sandbox, processes.bot(sandbox, url, folder) as port:
                 yield "full", figures.full_intake(port, floor, url, seconds / 2)
+        if "flood" in parts:
+            yield from (("flood", one) for one in flood.flood(database(), folder))
         if "door" in parts:
             yield from (("door", one) for one in door.door(database, floor, folder, seconds / 3))
 

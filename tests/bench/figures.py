@@ -233,9 +233,9 @@ def _page(sandbox: Sandbox, port: int, what: str, shape: str, storm: "Storm | No
 
     def alert(number: int) -> tuple[str, dict[str, str], bytes]:
         service = f"svc-{stamp}-{number}"
-        body = alert_body("BenchPage", service)
+        delivery = alert_delivery("BenchPage", service)
         sent[service] = sandbox.world.clock().timestamp()
-        return HOOK, {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}, body
+        return delivery
 
     def directly(number: int) -> tuple[str, dict[str, str], bytes]:
         event = {"routing_key": sandbox.account.services["web"].key, "event_action": "resolve", "dedup_key": "bench: the floor"}
@@ -252,7 +252,7 @@ def _page(sandbox: Sandbox, port: int, what: str, shape: str, storm: "Storm | No
         return await bot, bare
 
     answers, bare = run(measured())
-    taken = _taken(sandbox, seen, set(sent))
+    taken = pages_taken(sandbox, seen, set(sent))
     times = Times(tuple(taken[name] - sent[name] for name in taken), len(sent) - len(taken), answers.elapsed)
     half, most = PAGE_TARGETS[shape]
     name = f"alert to page, {what}" if shape == "serve" else f"across processes, {what}"
@@ -262,9 +262,9 @@ def _page(sandbox: Sandbox, port: int, what: str, shape: str, storm: "Storm | No
 def first_page(sandbox: Sandbox, port: int) -> None:
     """One alert and its page, so that what comes next is not that the processes were still starting."""
     seen = len(sandbox.account.ledger)
-    headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
-    httpx.post(f"http://127.0.0.1:{port}{HOOK}", content=alert_body("BenchFirst", "first"), headers=headers).raise_for_status()
-    if not _taken(sandbox, seen, {"first"}):
+    path, headers, body = alert_delivery("BenchFirst", "first")
+    httpx.post(f"http://127.0.0.1:{port}{path}", content=body, headers=headers).raise_for_status()
+    if not pages_taken(sandbox, seen, {"first"}):
         raise SystemExit("the first alert was never paged")
 
 
@@ -273,7 +273,12 @@ def port_of(sandbox: Sandbox) -> int:
     return int(sandbox.world.origin.rpartition(":")[2])
 
 
-def _taken(sandbox: Sandbox, seen: int, wanted: set[str], patience: float = 20.0) -> dict[str, float]:
+def alert_delivery(name: str, service: str) -> tuple[str, dict[str, str], bytes]:
+    """Where it goes, its headers and its body: an alert as Alertmanager sends it."""
+    return HOOK, {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}, alert_body(name, service)
+
+
+def pages_taken(sandbox: Sandbox, seen: int, wanted: set[str], patience: float = 20.0) -> dict[str, float]:
     """When PagerDuty took the page of each service, in seconds since 1970."""
     end = time.monotonic() + patience
     taken: dict[str, float] = {}

@@ -24,6 +24,7 @@ from tests.databases import Server
 from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
+MOST_OPENED = 1000
 POLL_SECONDS = Settings.model_fields["pager_poll_seconds"].default
 
 
@@ -116,10 +117,12 @@ def bot(sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def part(command: str, sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[Bot]:
-    """`python -m bot serve`, or `web`, against a sandbox."""
+def part(command: str, sandbox: Sandbox, database_url: str, folder: Path, *, most: int | None = MOST_OPENED) -> Iterator[Bot]:
+    """`python -m bot serve`, or `web`, against a sandbox. `most`: incidents that a source opens before it is a storm; None
+    for as many as the demo's policy says.
+    """
     port = free_port()
-    given = _environment(sandbox, database_url, folder, port)
+    given = _environment(sandbox, database_url, folder, port, most)
     with started(["-m", "bot", command, "--migrate"], folder, given, port) as pid:
         sandbox.world.bot = f"http://127.0.0.1:{port}"
         _until_ready(port)
@@ -133,18 +136,19 @@ def worker(sandbox: Sandbox, database_url: str, folder: Path) -> Iterator[int]:
         yield pid
 
 
-def _environment(sandbox: Sandbox, database_url: str, folder: Path, port: int) -> dict[str, str]:
+def _environment(sandbox: Sandbox, database_url: str, folder: Path, port: int, most: int | None = MOST_OPENED) -> dict[str, str]:
     settings = settings_for(sandbox, sandbox.world.origin, database_url) | {
         "host": "127.0.0.1", "port": port, "log_level": "error", "pager_poll_seconds": POLL_SECONDS,
-        "policy_file": _policy(folder),
+        "policy_file": _policy(folder, most),
     }  # fmt: skip
     return {name.upper(): str(value) for name, value in settings.items()}
 
 
-def _policy(folder: Path) -> Path:
+def _policy(folder: Path, most: int | None) -> Path:
     """The policy of the demo, but for the end of a storm: here each alert of one source is to open an incident of its own."""
     rules = yaml.safe_load((TOP / "policy.yaml").read_text(encoding="utf-8"))
-    rules["storm"]["most"] = 1000
+    if most is not None:
+        rules["storm"]["most"] = most
     file = folder / "policy.yaml"
     # JSON is YAML.
     file.write_text(json.dumps(rules), encoding="utf-8")

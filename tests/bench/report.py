@@ -60,6 +60,13 @@ PARTS: Mapping[str, tuple[str, str]] = {
         "The intake and the worker together, flat out",
         "64 connections send all they can while `serve` reads it.",
     ),
+    "flood": (
+        "A flood from one source",
+        "A hundred thousand alerts in a minute, no two alike and each of a service of its own, sent to `serve` by one source, while "
+        "another one has a critical alert every four seconds: from before its first byte to PagerDuty's 202. Each alert that was "
+        "answered for belongs to an incident afterwards. The policy is the demo's: a source opens sixteen incidents an hour, and "
+        "one more gathers the rest.",
+    ),
     "door": (
         "The door alone, flat out",
         "`web` without a worker, in turn with the floor that gets the same bodies, and with Debian's Alertmanager, which keeps "

@@ -595,6 +595,22 @@ def test_one_statement_looks_for_all_that_an_alert_might_join(store):
     assert sum("has_group" in one for one in asked) == 1
 
 
+def test_what_many_new_alerts_might_join_is_asked_at_once_and_is_the_same(store):
+    bot = Bot(store)
+    bot.fires("Open", "payments")
+    asked = []
+    event.listen(store.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    services = ("payments", "database", "search", "checkout", "web", "payments")
+    reports = [bot.reports(f"New {number}", service) for number, service in enumerate(services)]
+    bot.door.handle_together([Bundle((one,), lambda work, said: None) for one in reports], 10)
+
+    assert sum("has_group" in one for one in asked) == 1
+    # As one after the other: payments joins what is open, and what depends on it is related to that.
+    homes = [bot.home(f"New {number}") for number in range(len(services))]
+    assert homes == [1, 2, 1, 1, 3, 1]
+    assert [one.title for one in bot.store.incident(1).alerts if one.is_related] == ["New 2", "New 3"]
+
+
 # --- splitting --------------------------------------------------------------------------------
 
 

@@ -109,7 +109,9 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
     if placement.outcome is Outcome.ANNOUNCE and not placement.is_repeat:
         record = replace(_record(alert, placement, None, now), is_announced=True)
         return Decision(effects=(_announcement(alert, placement, now),), alert=record, reason=placement.reason)
-    return _remembered(alert, placement, None, now)
+    remembered = _remembered(alert, placement, None, now)
+    is_new = report.record is None or not report.record.is_firing
+    return replace(remembered, hushed=alert.source) if placement.is_hushed and is_new else remembered
 
 
 def _kept_quiet(report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:

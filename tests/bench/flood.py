@@ -1,0 +1,106 @@
+"""A flood: a hundred thousand alerts in a minute, no two alike, from one source; and what becomes of another source's page."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from sandbox.__main__ import SECRET
+from sandbox.app import Sandbox
+from sandbox.serving import running
+from sandbox.world import World
+from tests.bench import processes
+from tests.bench.figures import Amount, Figure, alert_delivery, first_page, pages_taken
+from tests.bench.load import Times, paced, run
+
+ALERTS, SECONDS = 100_000, 60.0
+EACH_SECONDS = 4.0
+"""Between two pages of the other source: fewer than the policy lets open before it calls that a storm, too."""
+WITHIN_SECONDS = 1.0
+CHANNELS = 20
+PATIENCE_SECONDS = 600.0
+
+
+def flood(url: str, folder: Path, alerts: int = ALERTS, seconds: float = SECONDS) -> Iterator[Figure | Amount]:
+    """The policy is the demo's as it stands: one source opens so many incidents an hour, and one more gathers the rest."""
+    with running(World(is_strict=False)) as sandbox, processes.part("serve", sandbox, url, folder, most=None) as bot:
+        first_page(sandbox, bot.port)
+        stamp = time.time_ns()
+        sent, taken, answered = _during(sandbox, bot.port, stamp, alerts, seconds)
+        began = time.monotonic()
+        doubt = _until_read(url, answered, stamp)
+        late = time.monotonic() - began
+        times = Times(tuple(taken[name] - at for name, at in sent.items() if name in taken), len(sent) - len(taken), seconds)
+        yield Figure("a page of another source in a flood", times, Times(()), 0.99, WITHIN_SECONDS, doubt=doubt)
+        yield Amount("alerts of the flood that were answered for", answered, "")
+        yield Amount("seconds until the last of them was read", late, "s")
+        opened, paged = _opened(url, stamp), _paged(sandbox, stamp)
+        yield Amount("incidents that the flood opened", opened, "", CHANNELS, doubt=doubt)
+        yield Amount("pages that it asked for", paged, "", CHANNELS, doubt=doubt)
+
+
+def _during(sandbox: Sandbox, port: int, stamp: int, alerts: int, seconds: float) -> tuple[dict[str, float], dict[str, float], int]:
+    """Send both: when each alert of the other source was sent, and when it was paged, and how many of the flood were
+    answered for.
+    """
+    sent, seen = dict[str, float](), len(sandbox.account.ledger)
+
+    def other(number: int) -> tuple[str, dict[str, str], bytes]:
+        service = f"svc-{stamp}-{number}"
+        sent[service] = sandbox.world.clock().timestamp()
+        return alert_delivery("BenchPage", service)
+
+    def drop(number: int) -> tuple[str, dict[str, str], bytes]:
+        body = {
+            "title": f"Flood{stamp}-{number}", "status": "firing", "severity": "high", "service": f"flood-{stamp}-{number}",
+            "dedup_key": f"{stamp}-{number}",
+        }  # fmt: skip
+        headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+        return "/hooks/generic/main", headers, json.dumps(body).encode()
+
+    async def both() -> Times:
+        drops = asyncio.create_task(paced(port, drop, alerts / seconds, alerts))
+        await paced(port, other, 1 / EACH_SECONDS, max(1, int(seconds / EACH_SECONDS)))
+        return await drops
+
+    drops = run(both())
+    taken = pages_taken(sandbox, seen, set(sent), PATIENCE_SECONDS)
+    return sent, taken, len(drops.seconds) - drops.refused
+
+
+def _until_read(url: str, answered: int, stamp: int) -> str:
+    """Wait until the inbox is read; what the record says against the answers, empty where every alert is in it."""
+    engine = create_engine(url)
+    end = time.monotonic() + PATIENCE_SECONDS
+    try:
+        while time.monotonic() < end:
+            with engine.connect() as connection:
+                if not connection.scalar(text("SELECT count(*) FROM inbox WHERE state = 'new'")):
+                    found = text("SELECT count(DISTINCT fingerprint) FROM alerts WHERE title LIKE :title AND incident IS NOT NULL")
+                    kept = int(connection.scalar(found, {"title": f"Flood{stamp}-%"}) or 0)
+                    return "" if kept >= answered else f"{answered} alerts were answered for, {kept} belong to an incident"
+            time.sleep(0.2)
+    finally:
+        engine.dispose()
+    return "not all was read in time"
+
+
+def _opened(url: str, stamp: int) -> int:
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            found = text("SELECT count(DISTINCT incident) FROM alerts WHERE title LIKE :title")
+            return int(connection.scalar(found, {"title": f"Flood{stamp}-%"}) or 0)
+    finally:
+        engine.dispose()
+
+
+def _paged(sandbox: Sandbox, stamp: int) -> int:
+    """How many pages PagerDuty took that are not the other source's."""
+    with sandbox.world.lock:
+        taken = [one for one in sandbox.account.ledger if one.get("event_action") == "trigger"]
+    summaries = {one["dedup_key"]: one["payload"]["summary"] for one in taken}
+    return sum(not summary.rpartition(" on ")[2].startswith((f"svc-{stamp}", "first")) for summary in summaries.values())
