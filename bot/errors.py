@@ -63,7 +63,7 @@ class TryLater(Exception):
 class OverBudget(TryLater):
     """We did not ask, because the neighbour would have refused: it is not the effect's turn for `after`. No try at all.
 
-    `is_alike`: any other effect of its kind would be told the same.
+    `is_alike`: whatever else was put back for the same reason would be told it again.
     """
 
     def __init__(self, reason: str, after: timedelta, *, is_alike: bool = False) -> None:

@@ -214,11 +214,12 @@ class Budget:
             if self._blocked.get(method, now) > now:
                 raise OverBudget(f"{method} is limited", timedelta(seconds=self._blocked[method] - now), is_alike=True)
             size = float(PER_MINUTE.get(method, 100))
-            for_all, for_its = self._wait(method, size / 60 * SHARE, size, now), 0.0
+            waits = {method: self._wait(method, size / 60 * SHARE, size, now)}
             if method == "chat.postMessage":
-                for_its = self._wait(f"{method} {channel}", 1.0, CHANNEL_BURST, now)
-            if wait := max(for_all, for_its):
-                raise OverBudget(f"the budget of {method} is used up", timedelta(seconds=wait), is_alike=for_all >= for_its)
+                waits[f"{method} in {channel}"] = self._wait(f"{method} {channel}", 1.0, CHANNEL_BURST, now)
+            what = max(waits, key=lambda one: waits[one])
+            if wait := waits[what]:
+                raise OverBudget(f"the budget of {what} is used up", timedelta(seconds=wait), is_alike=True)
             self._take(method)
             if method == "chat.postMessage":
                 self._take(f"{method} {channel}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.clock import Clock
 from bot.digest import Digest
-from bot.errors import GaveUp, OverBudget, TryLater
+from bot.errors import GaveUp, TryLater
 from bot.incidents.changes import ChangeRecord, before_the_start
 from bot.incidents.effects import (
     AddBookmarks,
@@ -43,8 +43,6 @@ GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_close
 CLOSED = frozenset({"channel_not_found", "is_archived", "not_in_channel", "is_inactive"})
 """A person archived or deleted the channel, or took the bot out of it."""
 NOT_UPLOADED = frozenset({"file_upload_size_error", "file_not_found", "file_update_failed"})
-IN_ONE_CHANNEL = (ShowAnnouncement, AnnounceAlert, AnnounceSilence, RaiseAlarm)
-"""Whatever they are about, all of a kind go to the same channel."""
 TRIED_NAMES = 20
 LOOKED_BACK_PAGES = 10
 SETTLE = timedelta(seconds=10)
@@ -75,8 +73,6 @@ class SlackDeliverer:
         """
         try:
             return self._carry(effect, attempt)
-        except OverBudget as error:
-            raise OverBudget(error.reason, error.wait, is_alike=error.is_alike or isinstance(effect, IN_ONE_CHANNEL)) from None
         except GaveUp as error:
             lost = self._lost(effect, error)
             if lost is None:

@@ -179,8 +179,8 @@ def is_any_due(connection: Connection, kinds: Sequence[Lane], now: datetime, but
 def claim(
     connection: Connection, kinds: Sequence[Lane], owner: str, now: datetime, limit: int, lease: timedelta, but: Collection[str] = ()
 ) -> list[Row]:
-    """Take the first waiting effect of up to `limit` lanes, for `lease`; none where that is of a kind in `but`. One whose lease
-    ran out comes back as ambiguous.
+    """Take the first waiting effect of up to `limit` lanes, for `lease`; none where that was put back for a reason in `but`.
+    One whose lease ran out comes back as ambiguous.
     """
     given = _asked(kinds, now, but) | {"most": limit}
     if connection.dialect.name == "postgresql":
@@ -224,7 +224,7 @@ DUE = select(outbox).where(
     outbox.c.lane_kind.in_(bindparam("kinds", expanding=True)),
     or_(outbox.c.state.in_(("pending", "ambiguous")), and_(outbox.c.state == "sending", outbox.c.lease_until < its_now())),
     outbox.c.not_before <= bindparam("now"),
-    outbox.c.kind.not_in(bindparam("but", expanding=True)),
+    outbox.c.reason.not_in(bindparam("but", expanding=True)),
     ~_is_behind(),
 )
 """The first waiting effect of every lane of these kinds, where its time has come. Made once: it takes as long as to ask it."""

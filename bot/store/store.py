@@ -351,8 +351,8 @@ class Store:
         *,
         but: Collection[str] = (),
     ) -> list[outbox.Row]:
-        """Take the first waiting effect of up to `limit` lanes, `but` where it is of these kinds. Committed as `sending` before
-        this returns.
+        """Take the first waiting effect of up to `limit` lanes, `but` where it was put back for one of these reasons. Committed
+        as `sending` before this returns.
         """
         # Where one writes at a time, the many that look in vain must not stand in line with those that have something.
         if writes_alone(self.engine):

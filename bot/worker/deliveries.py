@@ -56,7 +56,7 @@ REPORT = "please report it, with the log's traceback"
 BUGGY = 8
 """Tries after which an effect that always ends in a bug is parked."""
 REST_SECONDS = 3.0
-"""The longest that a kind of effect is left alone because one of it was over its budget."""
+"""The longest that what was put back is left alone because another was over the same budget."""
 
 
 class Deliveries:
@@ -89,13 +89,13 @@ class Deliveries:
         return len(rows)
 
     def _rest(self) -> list[str]:
-        """The kinds of effects that are left where they are for a moment: their budget is used up.
+        """Why some of those that were put back are left there for a moment: that budget is used up. What is new has its try.
 
         To claim each of hundreds, and to put it back, took half of the processor in a storm of incidents.
         """
         now = self._leases.now()
         with self._lock:
-            self._resting = {kind: until for kind, until in self._resting.items() if until > now}
+            self._resting = {reason: until for reason, until in self._resting.items() if until > now}
             return list(self._resting)
 
     def _carry(self, row: Row) -> None:
@@ -143,7 +143,7 @@ class Deliveries:
         """Nothing was asked: put it back as it was, for when there is room."""
         if error.is_alike:
             with self._lock:
-                self._resting[type(row.effect).__name__] = self._leases.now() + min(error.wait.total_seconds(), REST_SECONDS)
+                self._resting[error.reason[:2000]] = self._leases.now() + min(error.wait.total_seconds(), REST_SECONDS)
 
         def put_back(work: Work) -> None:
             if not work.not_tried(row, self._door.clock() + error.wait, error.reason):

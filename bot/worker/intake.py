@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from bot.worker.deliveries import bug_in, guarded
 log = structlog.get_logger()
 
 BATCH = 200
-CROWD = BATCH // 4
+CROWD = BATCH // 20
 """An endpoint with so many of a full batch may be one of those that fill the line."""
 LOOKED_BESIDE = 9
 """So many times as long as it takes to look who waits behind them, nobody looks again: it passes over all that waits."""
@@ -72,8 +72,8 @@ class Intake:
     ) -> None:
         usual = TOGETHER_SECONDS if store.writes_alone else TOGETHER_SECONDS_BESIDE
         self._together_seconds, self._steady = usual if together_seconds is None else together_seconds, steady
-        self._crowded: Collection[Endpoint] = ()
-        self._look_at = 0.0
+        self._crowded: frozenset[Endpoint] = frozenset()
+        self._look_at, self._was_beside = 0.0, False
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
         self._only, self._but = only, but
 
@@ -104,19 +104,22 @@ class Intake:
         return count if count >= BATCH or self._crowded else 0
 
     def _claimed(self) -> list[Received]:
-        """What to read next: the oldest, and now and then what waits behind those who send more than can be read.
+        """What to read next: the oldest, and in turn with it what waits behind those who send more than can be read.
 
         A source that floods us holds up nobody else's page for longer than what is in hand of it takes, and the look.
         """
-        if self._crowded and (began := self._steady()) >= self._look_at:
+        if self._crowded and not self._was_beside and (began := self._steady()) >= self._look_at:
             others = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but, beside=self._crowded)
             ended = self._steady()
             self._look_at = ended + LOOKED_BESIDE * (ended - began)
             if others:
+                # Next is the oldest's turn, whatever else comes in beside it.
+                self._was_beside = True
+                self._crowded |= _crowd_of(others)
                 return others
+        self._was_beside = False
         received = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but)
-        share = Counter(one.endpoint for one in received)
-        self._crowded = {one for one, count in share.items() if count >= CROWD} if len(received) >= BATCH else ()
+        self._crowded = _crowd_of(received)
         return received
 
     def _worst_first(self, received: list[Received], read: Readings) -> list[Received]:
@@ -287,6 +290,13 @@ class Intake:
             TroubleSeen(text, mend), once=f"parked:{alike}:{span}", finish=lambda work: work.park_delivery(received.id, reason)
         )
         return 1
+
+
+def _crowd_of(received: Sequence[Received]) -> frozenset[Endpoint]:
+    """The endpoints that fill the line, where there is one: where as many wait as are read at once."""
+    if len(received) < BATCH:
+        return frozenset()
+    return frozenset(one for one, count in Counter(one.endpoint for one in received).items() if count >= CROWD)
 
 
 def in_turn(alerts: Sequence[Alert], route: str, policy: Policy, now: datetime) -> list[tuple[int, Alert]]:

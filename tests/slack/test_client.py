@@ -331,7 +331,7 @@ def test_a_channel_gets_a_message_a_second_after_a_short_burst_and_others_do_not
 
     with pytest.raises(OverBudget) as raised:
         budget.spend(METHOD, "C1")
-    assert not raised.value.is_alike
+    assert raised.value.reason == f"the budget of {METHOD} in C1 is used up"
     budget.spend(METHOD, "C2")
     clock.now = 1.0
     budget.spend(METHOD, "C1")

@@ -104,14 +104,18 @@ def test_a_service_channel_that_is_not_there_is_given_up_and_holds_nothing_up(op
     assert error.value.mend == "/invite the bot to #nowhere, or name another channel for checkout in policy.yaml"
 
 
-def test_where_all_of_a_kind_go_to_one_channel_one_that_has_to_wait_speaks_for_all(open_):
+def test_which_budget_is_used_up_is_said_and_is_the_same_for_all_that_it_holds_up(open_):
     made, line = deliverer(open_)
     line._budget = Budget()
-    for effect, is_alike in ((announce(open_), True), (note("canary"), False)):
+    said = set()
+    for effect in (announce(open_), RaiseAlarm(1, "x"), note("canary")):
         with pytest.raises(OverBudget) as raised:
             for number in range(20):
                 made.deliver(effect, first(open_, f"{type(effect).__name__}-{number}"))
-        assert raised.value.is_alike is is_alike
+        assert raised.value.is_alike
+        said.add(raised.value.reason)
+    channels = [open_.channel(name) for name in ("incidents", "firstfive-ops", HERE)]
+    assert said == {f"the budget of chat.postMessage in {one} is used up" for one in channels}
 
 
 # --- lost answers -----------------------------------------------------------------------------

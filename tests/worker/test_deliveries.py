@@ -125,56 +125,111 @@ def test_what_could_not_be_delivered_waits_and_is_tried_again(store, error, stat
     assert page[1].number == (1 if isinstance(error, OverBudget) else 2)
 
 
-def test_while_a_budget_is_used_up_no_effect_of_that_kind_is_claimed_and_others_are(store):
-    topic = SetTopic(incident=7)
-    lanes = Lanes(store, topic)
-    steady = 0.0
-    lanes.work = Deliveries(
-        lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=leases(store, lambda: steady)
-    )
-    lanes.fails(OverBudget("the budget of conversations.setTopic is used up", timedelta(seconds=2), is_alike=True))
-    assert lanes.work.run_once() == 1
+TOPICS = "the budget of conversations.setTopic is used up"
 
-    with store.writing() as work:
-        for number in (8, 9):
-            work.save(Decision(effects=(SetTopic(incident=number), Say(number, Topic.OPENED, {}))), NOON)
+
+class Budgeted(Lanes):
+    """Chat whose budgets are the test's, and a steady clock that moves when told."""
+
+    def __init__(self, store: Store, *effects: Effect) -> None:
+        super().__init__(store, *effects)
+        self.steady, self.asked = 0.0, list[Effect]()
+        self.work = Deliveries(
+            lanes=[Lane.CHAT], deliver=self._budgeted, store=store, door=self.door, leases=leases(store, lambda: self.steady)
+        )
+        self.over: Callable[[Effect], OverBudget | None] = lambda effect: None
+
+    def _budgeted(self, effect: Effect, attempt: Attempt) -> None:
+        self.tried.append(attempt)
+        self.asked.append(effect)
+        if (error := self.over(effect)) is not None:
+            raise error
+
+    def adds(self, *effects: Effect) -> None:
+        with self.store.writing() as work:
+            work.save(Decision(effects=effects), NOON)
+
+    def runs(self) -> list[int]:
+        """The incidents whose effects are tried until there is nothing to try."""
+        before = len(self.asked)
+        while self.work.run_once():
+            pass
+        return [one.incident for one in self.asked[before:]]
+
+
+def over(reason: str, seconds: float = 2.0, *, is_alike: bool = True) -> OverBudget:
+    return OverBudget(reason, timedelta(seconds=seconds), is_alike=is_alike)
+
+
+def test_what_was_put_back_is_left_while_its_budget_is_used_up_and_what_is_new_has_its_try(store):
+    lanes = Budgeted(store, *(SetTopic(incident=number) for number in (1, 2, 3)))
+    lanes.over = lambda effect: over(TOPICS)
+    assert lanes.runs() == [1, 2, 3]
+
     lanes.now += timedelta(seconds=10)
-    assert lanes.work.run_once() == 0, "what is behind it in its lane waits with it"
-    with store.writing() as work:
-        work.save(Decision(effects=(Say(10, Topic.OPENED, {}),)), NOON)
-    lanes.does = lambda effect: None
-    assert lanes.work.run_once() == 1
-    assert lanes.work.run_once() == 0
-    steady = 2.1
-    assert [lanes.work.run_once() for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    assert lanes.runs() == [], "each of them would be told the same"
+    lanes.over = lambda effect: None
+    lanes.adds(SetTopic(incident=4))
+    assert lanes.runs() == [4]
+    lanes.steady = 2.1
+    assert lanes.runs() == [1, 2, 3]
     assert {attempt.number for attempt in lanes.tried} == {1}
 
 
-def test_a_budget_that_is_only_one_channels_holds_up_nobody_else(store):
-    lanes = Lanes(store, SetTopic(incident=7))
-    lanes.fails(OverBudget("not this second", timedelta(seconds=2)))
-    lanes.work.run_once()
-    with store.writing() as work:
-        work.save(Decision(effects=(SetTopic(incident=8),)), NOON)
+def test_a_new_card_does_not_wait_for_the_updates_of_older_ones(store):
+    """It is posted; they are updated, and of that method nothing is left."""
+    lanes = Budgeted(store, *(ShowSummary(incident=number) for number in range(1, 21)))
+    lanes.over = lambda effect: over("the budget of chat.update is used up") if effect.incident < 50 else None
+    lanes.runs()
+    lanes.adds(ShowSummary(incident=50))
 
-    assert lanes.work.run_once() == 1
+    assert lanes.runs() == [50]
 
 
-def test_the_longest_wait_is_looked_at_again_after_a_moment(store):
-    """The same kind may ask another method by then: a card is posted before it is updated."""
-    steady = 0.0
-    lanes = Lanes(store, SetTopic(incident=7))
-    lanes.work = Deliveries(
-        lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=leases(store, lambda: steady)
-    )
-    lanes.fails(OverBudget("Slack limits it", timedelta(minutes=10), is_alike=True))
-    lanes.work.run_once()
-    with store.writing() as work:
-        work.save(Decision(effects=(SetTopic(incident=8),)), NOON)
+def test_what_another_budget_put_back_goes_on(store):
+    lanes = Budgeted(store, SetTopic(incident=1), Say(2, Topic.OPENED, {}))
+    lanes.over = lambda effect: over(TOPICS, 8) if isinstance(effect, SetTopic) else over("chat.postMessage in C1", 1)
+    lanes.runs()
+    lanes.now, lanes.steady = NOON + timedelta(seconds=10), 1.1
 
-    assert lanes.work.run_once() == 0
-    steady = REST_SECONDS + 0.1
-    assert lanes.work.run_once() == 1
+    assert lanes.runs() == [2]
+
+
+def test_one_after_another_is_tried_when_there_is_room_again_not_all_of_them(store):
+    lanes = Budgeted(store, *(SetTopic(incident=number) for number in range(1, 9)))
+    room = [0]
+
+    def has_room(effect: Effect) -> OverBudget | None:
+        room[0] -= 1
+        return over(TOPICS) if room[0] < 0 else None
+
+    lanes.over = has_room
+    lanes.runs()
+    tried = []
+    for _ in range(8):
+        lanes.now, lanes.steady, room[0] = lanes.now + timedelta(seconds=3), lanes.steady + 3, 1
+        tried.append(lanes.runs())
+
+    assert tried == [[1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [6, 7], [7, 8], [8]]
+
+
+def test_a_budget_that_speaks_for_nobody_else_holds_up_nobody_else(store):
+    lanes = Budgeted(store, SetTopic(incident=1), SetTopic(incident=2))
+    lanes.over = lambda effect: over("not this second", 60, is_alike=False)
+    lanes.runs()
+    lanes.now += timedelta(seconds=61)
+
+    assert lanes.runs() == [1, 2]
+
+
+def test_a_long_wait_is_looked_at_again_after_a_moment(store):
+    lanes = Budgeted(store, SetTopic(incident=1), SetTopic(incident=2))
+    lanes.over = lambda effect: over("conversations.setTopic is limited", 600 if effect.incident == 1 else 1)
+    lanes.runs()
+    lanes.now += timedelta(seconds=2)
+    lanes.steady = REST_SECONDS + 0.1
+
+    assert lanes.runs() == [2]
 
 
 def test_a_lost_answer_stays_lost_until_somebody_looked(store):

@@ -141,6 +141,27 @@ def test_whoever_floods_us_holds_up_nobody_else(desk):
     assert {state for state, _, _ in desk.rows()} == {"done"}
 
 
+def test_whoever_floods_us_next_does_not_hold_up_the_one_before(desk):
+    desk.gets("generic", *(alert(f"first {number}") for number in range(BATCH + 60)))
+    assert desk.intake.run_until_empty() == BATCH
+    for turn in range(2):
+        desk.gets("generic", *(alert(f"second {turn}-{number}") for number in range(BATCH + 20)), route="theirs")
+        desk.intake.run_until_empty()
+
+    assert {state for state, _, _ in desk.rows()[: BATCH + 60]} == {"done"}
+
+
+def test_a_source_that_floods_us_by_many_routes_is_one_of_those_who_fill_the_line(desk):
+    for route in range(10):
+        desk.gets("generic", *(alert(f"{route}-{number}") for number in range(BATCH // 5)), route=f"route{route}")
+    desk.gets("generic", alert("theirs"), route="theirs")
+
+    assert [desk.intake.run_until_empty() for _ in range(2)] == [BATCH, BATCH]
+    while desk.intake.run_until_empty():
+        pass
+    assert {state for state, _, _ in desk.rows()} == {"done"}
+
+
 def test_who_floods_us_beside_others_is_not_asked_for_each_time(desk):
     """To look who waits behind them passes over all that waits: a tenth of the time at most goes to that."""
     now = [0.0]
