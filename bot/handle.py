@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot import points
+from bot.alerts.alert import Alert
 from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by, taken_in_by
 from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
@@ -370,6 +371,16 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     return gathered(placement, why, work.storm_of(source, pager, severity, is_private=route.private), pager)
 
 
+def _if_announced(work: Work, alert: Alert, placement: Placement, now: datetime, policy: Policy) -> Placement:
+    """What would be announced, unless its source has had so many announced; people hear of that once in a window."""
+    flood = policy.flood()
+    placed = flood.announced_after(placement, alert, work.announced_by(alert.source, now - flood.within))
+    if not placed.is_hushed:
+        return placed
+    window = int(now.timestamp() // flood.within.total_seconds())
+    return replace(placed, is_first_hushed=work.is_first(f"hushed/{alert.source}/{window}", now))
+
+
 def _placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:
     """Where the record and the policy put an alert, and why."""
     alert, routes, aliases, grouping = report.alert, policy.built_routes(), policy.aliases(), policy.grouping_rule()
@@ -385,6 +396,5 @@ def _placement_of(work: Work, report: AlertReported, now: datetime, policy: Poli
     ended = work.end_of(fingerprint) if _may_be_late(report) else None
     placement = place(alert, report.route, routes, aliases, grouping, known, candidates, now, quieting, ended)
     if placement.outcome is RouteOutcome.ANNOUNCE and not placement.is_repeat:
-        flood = policy.flood()
-        return flood.announced_after(placement, alert.source, work.announced_by(alert.source, now - flood.within))
+        return _if_announced(work, alert, placement, now, policy)
     return _in_a_storm(work, report, placement, now, policy)

@@ -433,7 +433,8 @@ def test_a_small_flood_opens_few_incidents_and_all_of_it_is_found_in_the_record(
     found = list(flood.flood(f"sqlite:///{tmp_path / 'flood.db'}", tmp_path, alerts=80, seconds=5.0))
 
     assert [one.doubt for one in found if one.doubt] == []
-    page, answered, _, opened, paged = found
+    page, answered, _, opened, paged, _, announced = found
     assert (len(page.times.seconds), page.times.refused) == (1, 0)
     assert (answered.value, opened.value) == (80, 17)
     assert 1 <= paged.value <= 17
+    assert announced.value == 16

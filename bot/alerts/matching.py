@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from bot.alerts.alert import EMPTY, Alert, Kind, Status
+from bot.alerts.alert import EMPTY, Alert, Kind, Severity, Status
 from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
 from bot.alerts.routing import Outcome, Route, choose_route, severity_of
 
@@ -31,6 +31,9 @@ class Grouping:
     """What a sender's severity means where the route does not say: SEV1 to SEV5."""
 
 
+LOUDEST = (Severity.CRITICAL, Severity.HIGH)
+
+
 @dataclass(frozen=True, slots=True)
 class Flood:
     """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest.
@@ -52,16 +55,15 @@ class Flood:
             return f"all sources have opened {opened_by_all} incidents in {_minutes(self.within)}"
         return ""
 
-    def announced_after(self, placement: "Placement", source: str, announced: int) -> "Placement":
-        """The placement of an alert that would be announced, when its source had `announced` so many already."""
-        minutes = _minutes(self.within)
-        if announced >= self.announced:
-            why = f"recorded, not announced: {source} has announced {announced} alerts in {minutes}"
-            return replace(placement, outcome=Outcome.RECORD, reason=f"{placement.reason}; {why}", is_hushed=True)
-        if announced == self.announced - 1:
-            last = f"the {self.announced}th of {source} in {minutes}: any more are recorded and counted, not announced"
-            return replace(placement, reason=f"{placement.reason}; {last}")
-        return placement
+    def announced_after(self, placement: "Placement", alert: Alert, announced: int) -> "Placement":
+        """The placement of an alert that would be announced, when its source had `announced` so many already.
+
+        What is critical or high has as many again: whoever forgot a route for it must hear of it all the same.
+        """
+        if announced < self.announced * (2 if alert.severity in LOUDEST else 1):
+            return placement
+        why = f"recorded, not announced: {alert.source} has had {announced} alerts announced in {_minutes(self.within)}"
+        return replace(placement, outcome=Outcome.RECORD, reason=f"{placement.reason}; {why}", is_hushed=True)
 
 
 LATE = timedelta(seconds=45)
@@ -172,6 +174,8 @@ class Placement:
     """What it joins explains it: it is counted and listed apart, and makes nothing worse."""
     is_hushed: bool = False
     """It would have been announced, but its source has announced so many already."""
+    is_first_hushed: bool = False
+    """And people have not been told of that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,10 +111,11 @@ class Turns:
                 self._is_taken = False
 
 
-def connect(url: str, still_seconds: float = STILL_SECONDS) -> Engine:
+def connect(url: str, still_seconds: float = STILL_SECONDS, trusted_seconds: float = TRUSTED_SECONDS) -> Engine:
     """An engine for sqlite:///FILE or postgresql+psycopg://…; connects when first used.
 
-    `still_seconds`: how long a transaction of PostgreSQL may stand still.
+    `still_seconds`: how long a transaction of PostgreSQL may stand still. `trusted_seconds`: how long a connection that nobody
+    uses is taken to stand.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -135,7 +136,7 @@ def connect(url: str, still_seconds: float = STILL_SECONDS) -> Engine:
         json_serializer=_json, execution_options={"firstfive_name": uuid4().hex},
     )  # fmt: skip
     event.listen(engine, "checkin", _lies_since)
-    event.listen(engine, "checkout", partial(_look_whether_it_stands, engine))
+    event.listen(engine, "checkout", partial(_look_whether_it_stands, engine, trusted_seconds))
     return engine
 
 
@@ -144,13 +145,13 @@ def _lies_since(connection: DBAPIConnection | None, record: ConnectionPoolEntry)
 
 
 def _look_whether_it_stands(
-    engine: Engine, connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
+    engine: Engine, trusted_seconds: float, connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
 ) -> None:
     """A connection that lay for a while may have broken meanwhile; another is opened then. One that was used just now is not
     asked: a page takes three of them, each a round trip.
     """
     lies_since = record.info.get("lies since")
-    if lies_since is None or time.monotonic() - lies_since < TRUSTED_SECONDS:
+    if lies_since is None or time.monotonic() - lies_since < trusted_seconds:
         return
     try:
         engine.dialect.do_ping(connection)

@@ -7,7 +7,7 @@ incident cost a thousand times what deciding about it does.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, literal_column, or_, select, update
@@ -35,8 +35,14 @@ ENDS = (
     .order_by(alerts.c.id)
 )
 SAME_END = delete(alerts).where(
-    alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), ALERT_HAS_ENDED, ~ALERT_IS_OPEN, alerts.c.incident.is_(None)
+    alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)),
+    ALERT_HAS_ENDED,
+    ~ALERT_IS_OPEN,
+    alerts.c.incident.is_(None),
+    or_(alerts.c.announced_at.is_(None), alerts.c.announced_at < bindparam("since")),
 )
+COUNTED = timedelta(days=1)
+"""So long it counts that an alert was announced, at least."""
 SAME_INCIDENT = update(incidents).where(
     incidents.c.number == bindparam("its_number"), incidents.c.version == bindparam("its_version")
 )
@@ -93,6 +99,7 @@ class Line:
     """How many reports of it this transaction adds."""
     changed_at: datetime | None = None
     """When this transaction changed it; None where it did not."""
+    announced_at: datetime | None = None
     is_let_go: bool = False
     """Another incident has the alert from here on."""
 
@@ -132,6 +139,10 @@ class Pending:
     """How many incidents each source, and all of them, have opened since a moment, as it is in the database."""
     announced: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     """How many alerts of each source were announced since a moment, as it is in the database."""
+    announced_now: Counter[str] = field(default_factory=Counter)
+    """And how many this transaction has announced and not written."""
+    asked_for: set[str] = field(default_factory=set)
+    """Keys that were handled before, of those that are asked for again and again."""
     hushed: Counter[str] = field(default_factory=Counter)
     """Alerts that would have been announced, but for how many their source has announced, by source."""
     storms: dict[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
@@ -176,7 +187,7 @@ class Pending:
             return
         self.alerts |= dict.fromkeys(missing)
         for row in connection.execute(OPEN_ALERTS, {"fingerprints": missing}):
-            self.alerts[row.fingerprint] = Line(record_of(row), row.id, row.incident)
+            self.alerts[row.fingerprint] = Line(record_of(row), row.id, row.incident, announced_at=row.announced_at)
 
     def end_of(self, connection: Connection, fingerprint: str) -> Ended | None:
         """The newest end of an alert that we heard of; None where we heard of none."""
@@ -273,6 +284,9 @@ class Pending:
             self.alerts[record.fingerprint] = line
         if line.changed_at is None:
             self.lines.append(line)
+        if record.is_announced and line.announced_at is None:
+            line.announced_at = now
+            self.announced_now[record.source] += 1
         # It keeps when it came first, and that it was announced.
         line.record = replace(record, at=line.record.at, is_announced=record.is_announced or line.record.is_announced)
         line.reports, line.changed_at = line.reports + reports, now
@@ -341,7 +355,8 @@ class Pending:
                 held.written, held.changed_at, held.reopens = held.now.version, None, False
         # What was written has numbers now that are not known here, and is in the database: read again.
         self.lines.clear()
-        for known in (self.alerts, self.ends, self.candidates, self.openings, self.announced, self.storms):
+        caches = self.alerts, self.ends, self.candidates, self.openings, self.announced, self.announced_now, self.storms
+        for known in caches:
             known.clear()
 
 
@@ -396,7 +411,8 @@ def _write_alerts(connection: Connection, lines: Sequence[Line]) -> None:
     over = [values["fingerprint"] for values in new if not values["is_open"]]
     if over:
         # One row is enough to know it by, however often its sender says so.
-        connection.execute(SAME_END, {"fingerprints": over})
+        newest = max(line.changed_at for line in lines if line.changed_at is not None)
+        connection.execute(SAME_END, {"fingerprints": over, "since": newest - COUNTED})
     insert_all(connection, alerts, new)
 
 
@@ -407,6 +423,7 @@ def _alert_values(line: Line) -> dict[str, Any]:
         "is_firing": record.is_firing, "title": record.title, "severity": record.severity, "started_at": record.started_at,
         "group_key": record.group, "is_related": record.is_related, "ended_at": record.ended.at if record.ended else None,
         "source": record.source, "service": record.service, "changed_at": line.changed_at, "is_announced": record.is_announced,
+        "announced_at": line.announced_at,
         "fires": record.fires, "flaps": encode(record.flaps) if record.flaps.lately else None,
         "quiet_under": record.quiet_under, "pager": record.pager,
         "report": encode(record.report) if record.report is not None and record.is_related else None,

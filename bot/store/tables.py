@@ -112,8 +112,8 @@ class AlertRow(SQLModel, table=True):
             sqlite_where=text("ended_at IS NOT NULL"), postgresql_where=text("ended_at IS NOT NULL"),
         ),
         Index(
-            "alerts_announced_source", "source", "first_at",
-            sqlite_where=text("is_announced"), postgresql_where=text("is_announced"),
+            "alerts_announced_source", "source", "announced_at",
+            sqlite_where=text("announced_at IS NOT NULL"), postgresql_where=text("announced_at IS NOT NULL"),
         ),
     )  # fmt: skip
     id: int = row_id()
@@ -122,6 +122,7 @@ class AlertRow(SQLModel, table=True):
     is_open: bool
     is_firing: bool
     is_announced: bool
+    announced_at: datetime | None = moment(nullable=True)
     title: str = long_text()
     source: str
     service: str | None

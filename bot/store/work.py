@@ -29,9 +29,7 @@ NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam(
 OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindparam("source"))).where(
     incidents.c.source.is_not(None), incidents.c.begun_at > bindparam("since")
 )
-ANNOUNCED_BY = select(func.count()).where(
-    alerts.c.is_announced, alerts.c.source == bindparam("source"), alerts.c.first_at > bindparam("since")
-)
+ANNOUNCED_BY = select(func.count()).where(alerts.c.source == bindparam("source"), alerts.c.announced_at > bindparam("since"))
 CANDIDATE = (
     incidents.c.number, incidents.c.service, incidents.c.last_alert_at, incidents.c.private, incidents.c.severity,
     incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from,
@@ -146,13 +144,20 @@ class Work:
         return seen[1] + new.count(source), seen[2] + len(new)
 
     def announced_by(self, source: str, since: datetime) -> int:
-        """How many alerts of a source were announced that first came since then."""
+        """How many alerts of a source were announced since then."""
         seen = self.pending.announced.get(source)
         if seen is None or seen[0] != since:
             count = int(self.connection.scalar(ANNOUNCED_BY, {"source": source, "since": since}) or 0)
             seen = self.pending.announced[source] = since, count
-        new = (line.record for line in self.pending.lines if line.row is None)
-        return seen[1] + sum(one.is_announced and one.source == source for one in new)
+        return seen[1] + self.pending.announced_now[source]
+
+    def is_first(self, key: str, now: datetime) -> bool:
+        """Whether nobody asked for this key before; then it is handled with this transaction."""
+        if key in self.pending.asked_for or self.was_handled(key):
+            self.pending.asked_for.add(key)
+            return False
+        self.mark_handled(key, now)
+        return True
 
     def storm_of(self, source: str, pager: str, severity: Severity, *, is_private: bool) -> int | None:
         """The number of the open incident that gathers what a source sends, rather one that pages by `pager`; None for none.

@@ -35,7 +35,8 @@ LOOKED_BESIDE = 9
 TOGETHER_SECONDS = 0.02
 """How long deliveries are decided on in one transaction: nobody else writes to SQLite meanwhile."""
 TOGETHER_SECONDS_BESIDE = 0.1
-"""The same on PostgreSQL, where only whoever else opens an incident waits. A transaction costs as much as ten alerts."""
+"""The same on PostgreSQL, where only whoever else opens an incident waits. A transaction costs as much as ten alerts. Somebody
+who changes one of these incidents meanwhile makes it be done anew, one by one: so it is no longer than that."""
 TOGETHER_ALERTS = 200
 """So many alerts are read before the first of them is decided on."""
 MOST_READ_AHEAD = 4_000_000
@@ -70,12 +71,16 @@ class Intake:
         together_seconds: float | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        usual = TOGETHER_SECONDS if store.writes_alone else TOGETHER_SECONDS_BESIDE
-        self._together_seconds, self._steady = usual if together_seconds is None else together_seconds, steady
+        self._given_seconds, self._steady = together_seconds, steady
         self._crowded: frozenset[Endpoint] = frozenset()
         self._look_at, self._was_beside = 0.0, False
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
         self._only, self._but = only, but
+
+    @property
+    def _together_seconds(self) -> float:
+        usual = TOGETHER_SECONDS if self._store.writes_alone else TOGETHER_SECONDS_BESIDE
+        return usual if self._given_seconds is None else self._given_seconds
 
     def run_once(self) -> int:
         """Read what waits. How many deliveries it was."""

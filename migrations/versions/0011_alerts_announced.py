@@ -14,9 +14,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    announced = {"sqlite_where": sa.text("is_announced"), "postgresql_where": sa.text("is_announced")}
-    op.create_index("alerts_announced_source", "alerts", ["source", "first_at"], unique=False, **announced)
+    with op.batch_alter_table("alerts") as table:
+        table.add_column(sa.Column("announced_at", sa.DateTime(timezone=True), nullable=True))
+    announced = {"sqlite_where": sa.text("announced_at IS NOT NULL"), "postgresql_where": sa.text("announced_at IS NOT NULL")}
+    op.create_index("alerts_announced_source", "alerts", ["source", "announced_at"], unique=False, **announced)
 
 
 def downgrade() -> None:
     op.drop_index("alerts_announced_source", table_name="alerts")
+    with op.batch_alter_table("alerts") as table:
+        table.drop_column("announced_at")

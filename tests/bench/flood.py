@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sqlalchemy import create_engine, text
@@ -20,7 +20,7 @@ ALERTS, SECONDS = 100_000, 60.0
 EACH_SECONDS = 4.0
 """Between two pages of the other source: fewer than the policy lets open before it calls that a storm, too."""
 WITHIN_SECONDS = 1.0
-CHANNELS = 20
+CHANNELS, ANNOUNCED = 20, 30
 PATIENCE_SECONDS = 600.0
 
 
@@ -31,15 +31,24 @@ def flood(url: str, folder: Path, alerts: int = ALERTS, seconds: float = SECONDS
         stamp = time.time_ns()
         sent, taken, answered = _during(sandbox, bot.port, stamp, alerts, seconds)
         began = time.monotonic()
-        doubt = _until_read(url, answered, stamp)
+        doubt = _until_read(url, answered, stamp, "incident IS NOT NULL")
         late = time.monotonic() - began
         times = Times(tuple(taken[name] - at for name, at in sent.items() if name in taken), len(sent) - len(taken), seconds)
         yield Figure("a page of another source in a flood", times, Times(()), 0.99, WITHIN_SECONDS, doubt=doubt)
         yield Amount("alerts of the flood that were answered for", answered, "")
         yield Amount("seconds until the last of them was read", late, "s")
-        opened, paged = _opened(url, stamp), _paged(sandbox, stamp)
+        opened = _counted(url, "SELECT count(DISTINCT incident) FROM alerts WHERE title LIKE :title", stamp)
+        paged = _paged(sandbox, stamp)
         yield Amount("incidents that the flood opened", opened, "", CHANNELS, doubt=doubt)
         yield Amount("pages that it asked for", paged, "", CHANNELS, doubt=doubt)
+        stamp = time.time_ns()
+        count = alerts // 5
+        drops = run(paced(bot.port, _drops(stamp, "low"), alerts / seconds, count))
+        began = time.monotonic()
+        doubt = _until_read(url, len(drops.seconds) - drops.refused, stamp, "incident IS NULL")
+        yield Amount("the same of a flood of warnings", time.monotonic() - began, "s")
+        told = _counted(url, "SELECT count(*) FROM alerts WHERE is_announced AND title LIKE :title", stamp)
+        yield Amount("messages that it had announced", told, "", ANNOUNCED, doubt=doubt)
 
 
 def _during(sandbox: Sandbox, port: int, stamp: int, alerts: int, seconds: float) -> tuple[dict[str, float], dict[str, float], int]:
@@ -53,16 +62,8 @@ def _during(sandbox: Sandbox, port: int, stamp: int, alerts: int, seconds: float
         sent[service] = sandbox.world.clock().timestamp()
         return alert_delivery("BenchPage", service)
 
-    def drop(number: int) -> tuple[str, dict[str, str], bytes]:
-        body = {
-            "title": f"Flood{stamp}-{number}", "status": "firing", "severity": "high", "service": f"flood-{stamp}-{number}",
-            "dedup_key": f"{stamp}-{number}",
-        }  # fmt: skip
-        headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
-        return "/hooks/generic/main", headers, json.dumps(body).encode()
-
     async def both() -> Times:
-        drops = asyncio.create_task(paced(port, drop, alerts / seconds, alerts))
+        drops = asyncio.create_task(paced(port, _drops(stamp, "high"), alerts / seconds, alerts))
         await paced(port, other, 1 / EACH_SECONDS, max(1, int(seconds / EACH_SECONDS)))
         return await drops
 
@@ -71,29 +72,36 @@ def _during(sandbox: Sandbox, port: int, stamp: int, alerts: int, seconds: float
     return sent, taken, len(drops.seconds) - drops.refused
 
 
-def _until_read(url: str, answered: int, stamp: int) -> str:
-    """Wait until the inbox is read; what the record says against the answers, empty where every alert is in it."""
-    engine = create_engine(url)
+def _drops(stamp: int, severity: str) -> Callable[[int], tuple[str, dict[str, str], bytes]]:
+    """The alerts of a flood by their numbers: each of a service of its own."""
+
+    def drop(number: int) -> tuple[str, dict[str, str], bytes]:
+        body = {
+            "title": f"Flood{stamp}-{number}", "status": "firing", "severity": severity, "service": f"flood-{stamp}-{number}",
+            "dedup_key": f"{stamp}-{number}",
+        }  # fmt: skip
+        headers = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
+        return "/hooks/generic/main", headers, json.dumps(body).encode()
+
+    return drop
+
+
+def _until_read(url: str, answered: int, stamp: int, where: str) -> str:
+    """Wait until the inbox is read; what the record says against the answers, empty where every alert is in it as it should be."""
     end = time.monotonic() + PATIENCE_SECONDS
-    try:
-        while time.monotonic() < end:
-            with engine.connect() as connection:
-                if not connection.scalar(text("SELECT count(*) FROM inbox WHERE state = 'new'")):
-                    found = text("SELECT count(DISTINCT fingerprint) FROM alerts WHERE title LIKE :title AND incident IS NOT NULL")
-                    kept = int(connection.scalar(found, {"title": f"Flood{stamp}-%"}) or 0)
-                    return "" if kept >= answered else f"{answered} alerts were answered for, {kept} belong to an incident"
-            time.sleep(0.2)
-    finally:
-        engine.dispose()
-    return "not all was read in time"
+    while _counted(url, "SELECT count(*) FROM inbox WHERE state = 'new'", stamp):
+        if time.monotonic() > end:
+            return "not all was read in time"
+        time.sleep(0.2)
+    kept = _counted(url, f"SELECT count(DISTINCT fingerprint) FROM alerts WHERE title LIKE :title AND {where}", stamp)
+    return "" if kept >= answered else f"{answered} alerts were answered for, {kept} are in the record"
 
 
-def _opened(url: str, stamp: int) -> int:
+def _counted(url: str, query: str, stamp: int) -> int:
     engine = create_engine(url)
     try:
         with engine.connect() as connection:
-            found = text("SELECT count(DISTINCT incident) FROM alerts WHERE title LIKE :title")
-            return int(connection.scalar(found, {"title": f"Flood{stamp}-%"}) or 0)
+            return int(connection.scalar(text(query), {"title": f"Flood{stamp}-%"} if ":title" in query else {}) or 0)
     finally:
         engine.dispose()
 

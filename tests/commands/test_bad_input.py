@@ -108,7 +108,7 @@ def test_explaining_a_payload_makes_no_database(empty):
 def test_an_old_schema_is_named_with_what_to_do(bot, command):
     assert bot.here("migrate", "--down", "base").out == "The schema is back at base.\n"
 
-    said = "the schema is missing, this version needs 0010: run `python -m bot migrate`, or start with --migrate"
+    said = "the schema is missing, this version needs 0011: run `python -m bot migrate`, or start with --migrate"
     assert bot(command).refused() == said
 
 

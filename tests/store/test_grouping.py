@@ -684,6 +684,17 @@ def test_what_fires_anew_keeps_how_bad_it_was_unless_it_was_heard_to_clear(toget
     assert bot.store.incident(2).severity is (Severity.SEV3 if is_clear_heard else Severity.SEV1)
 
 
+def test_whom_it_pages_goes_with_how_bad_it_was(store):
+    """Nobody is called for the worst of it who looks after the least."""
+    bot = Bot(store, grouping=GroupingRule(group_by=("cluster",), across_services=True))
+    bot.fires("Third", severity="critical", cluster="eu")
+    bot.passes(1)
+    bot.fires("Third", "search", "medium", cluster="eu")
+    [state] = bot.store.incident(1).alerts
+
+    assert (state.severity, state.pager) == (Severity.SEV1, "payments")
+
+
 def test_what_people_lowered_is_not_raised_by_what_was_asked_before(store):
     bot = Bot(store)
     bot.fires("disk", "database", "critical")

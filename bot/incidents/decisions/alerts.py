@@ -26,7 +26,7 @@ from bot.incidents.decisions.writing import (
     related_key,
     say,
 )
-from bot.incidents.effects import AnnounceAlert, Effect, Topic
+from bot.incidents.effects import AnnounceAlert, Effect, RaiseAlarm, Topic
 from bot.incidents.incident import HELD, AlertState, Incident, Severity
 from bot.incidents.inputs import AlertReported, HoldPassed, QuietPassed
 from bot.incidents.policy import Policy
@@ -110,8 +110,22 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
         record = replace(_record(alert, placement, None, now), is_announced=True)
         return Decision(effects=(_announcement(alert, placement, now),), alert=record, reason=placement.reason)
     remembered = _remembered(alert, placement, None, now)
-    is_new = report.record is None or not report.record.is_firing
-    return replace(remembered, hushed=alert.source) if placement.is_hushed and is_new else remembered
+    return _hushed(report, placement, remembered, policy) if placement.is_hushed else remembered
+
+
+def _hushed(report: AlertReported, placement: Placement, remembered: Decision, policy: Policy) -> Decision:
+    """Counted once for each firing, and told once for all of them: who reads the channel must know what it does not show."""
+    known, source = report.record, report.alert.source
+    told: tuple[Effect, ...] = ()
+    if placement.is_first_hushed:
+        minutes, most = policy.storm.within.total_seconds() / 60, policy.storm.announced
+        text = (
+            f"{source} has had {most} alerts announced in {minutes:g} minutes that open no incident. Any more are recorded, and not "
+            f"shown in #{policy.channels.announce} for now; twice as many of what is critical or high are."
+        )
+        told = (RaiseAlarm(None, text, f"Look in {source} itself, or give them a route (`storm.announced` in the policy)."),)
+    is_new = known is None or not known.is_firing or known.quiet_under is not None
+    return replace(remembered, effects=told, hushed=source if is_new else "")
 
 
 def _kept_quiet(report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
@@ -431,7 +445,7 @@ def _fired_state(
         service=placement.service,
         why=known.why if known else placement.why,
         is_related=known.is_related if known else placement.is_related,
-        pager=pager_of(placement, policy) if severity is not None or known is None else known.pager,
+        pager=pager_of(placement, policy) if known is None or severity is _worst(known, severity) is not None else known.pager,
         unlisted=alert.truncated_count,
     )
 
