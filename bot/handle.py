@@ -10,7 +10,7 @@ import structlog
 from bot import points
 from bot.alerts.alert import Alert
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.matching import Candidate, Placement, Sought, gathered, may_open, place, sought_by, taken_in_by
+from bot.alerts.matching import LOUDEST, Candidate, Placement, Sought, gathered, may_open, place, sought_by, taken_in_by
 from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
 from bot.alerts.routing import Outcome as RouteOutcome
 from bot.clock import Clock
@@ -375,10 +375,11 @@ def _if_announced(work: Work, alert: Alert, placement: Placement, now: datetime,
     """What would be announced, unless its source has had so many announced; people hear of that once in a window."""
     flood = policy.flood()
     placed = flood.announced_after(placement, alert, work.announced_by(alert.source, now - flood.within))
-    if not placed.is_hushed:
+    if not placed.hushed_after:
         return placed
     window = int(now.timestamp() // flood.within.total_seconds())
-    return replace(placed, is_first_hushed=work.is_first(f"hushed/{alert.source}/{window}", now))
+    what = "loud" if alert.severity in LOUDEST else "rest"
+    return replace(placed, is_first_hushed=work.is_first(f"hushed/{alert.source}/{what}/{window}", now))
 
 
 def _placement_of(work: Work, report: AlertReported, now: datetime, policy: Policy) -> Placement:

@@ -63,7 +63,7 @@ class Flood:
         if announced < self.announced * (2 if alert.severity in LOUDEST else 1):
             return placement
         why = f"recorded, not announced: {alert.source} has had {announced} alerts announced in {_minutes(self.within)}"
-        return replace(placement, outcome=Outcome.RECORD, reason=f"{placement.reason}; {why}", is_hushed=True)
+        return replace(placement, outcome=Outcome.RECORD, reason=f"{placement.reason}; {why}", hushed_after=announced)
 
 
 LATE = timedelta(seconds=45)
@@ -172,8 +172,8 @@ class Placement:
     """In few words, why it joins; empty where it does not."""
     is_related: bool = False
     """What it joins explains it: it is counted and listed apart, and makes nothing worse."""
-    is_hushed: bool = False
-    """It would have been announced, but its source has announced so many already."""
+    hushed_after: int = 0
+    """It would have been announced, but its source has had so many announced already; 0 for one that nothing keeps from it."""
     is_first_hushed: bool = False
     """And people have not been told of that."""
 

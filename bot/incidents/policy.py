@@ -511,7 +511,7 @@ class StormRule(Strict):
     most: int = Field(default=16, ge=1, le=1000)
     in_all: int = Field(default=60, ge=1, le=10_000)
     announced: int = Field(default=30, ge=1, le=1000)
-    within: Span = timedelta(hours=1)
+    within: Span = Field(default=timedelta(hours=1), ge=timedelta(minutes=1), le=timedelta(days=1))
 
 
 def _known_places(mapping: dict[str, str]) -> dict[str, str]:

@@ -28,8 +28,6 @@ from bot.worker.deliveries import bug_in, guarded
 log = structlog.get_logger()
 
 BATCH = 200
-CROWD = BATCH // 20
-"""An endpoint with so many of a full batch may be one of those that fill the line."""
 LOOKED_BESIDE = 9
 """So many times as long as it takes to look who waits behind them, nobody looks again: it passes over all that waits."""
 TOGETHER_SECONDS = 0.02
@@ -118,13 +116,13 @@ class Intake:
             ended = self._steady()
             self._look_at = ended + LOOKED_BESIDE * (ended - began)
             if others:
-                # Next is the oldest's turn, whatever else comes in beside it.
+                # Next is the oldest's turn, whatever else comes in beside it; after that, those behind both of them.
                 self._was_beside = True
                 self._crowded |= _crowd_of(others)
                 return others
-        self._was_beside = False
         received = self._store.claim_deliveries(BATCH, self._lease, only=self._only, but=self._but)
-        self._crowded = _crowd_of(received)
+        self._crowded = _crowd_of(received) | (self._crowded if self._was_beside else frozenset())
+        self._was_beside = False
         return received
 
     def _worst_first(self, received: list[Received], read: Readings) -> list[Received]:
@@ -298,10 +296,17 @@ class Intake:
 
 
 def _crowd_of(received: Sequence[Received]) -> frozenset[Endpoint]:
-    """The endpoints that fill the line, where there is one: where as many wait as are read at once."""
-    if len(received) < BATCH:
-        return frozenset()
-    return frozenset(one for one, count in Counter(one.endpoint for one in received).items() if count >= CROWD)
+    """The endpoints that fill the line, where there is one: where as many wait as are read at once. The fewest that have all of
+    it but a quarter: who has little in it is not one of them.
+    """
+    crowd, rest = set[Endpoint](), len(received)
+    if rest >= BATCH:
+        for endpoint, count in Counter(one.endpoint for one in received).most_common():
+            if rest < BATCH // 4:
+                break
+            crowd.add(endpoint)
+            rest -= count
+    return frozenset(crowd)
 
 
 def in_turn(alerts: Sequence[Alert], route: str, policy: Policy, now: datetime) -> list[tuple[int, Alert]]:

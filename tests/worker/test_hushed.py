@@ -85,23 +85,27 @@ def test_beyond_a_number_of_one_source_alerts_are_recorded_and_counted(bot):
     assert bot.store.hushed() == {"generic": 12 - MOST}
 
 
-def test_people_are_told_once_what_they_are_not_shown(bot):
+def test_people_are_told_what_they_are_not_shown_once_in_each_hour(bot):
     bot.gets(*names(12))
     bot.gets(*names(12, "More"))
 
     [told] = bot.alarms()
     assert told.text.startswith("generic has had 5 alerts announced in 60 minutes that open no incident.")
-    assert "not shown in #incidents for now" in told.text
+    assert "not shown in #incidents, but for the first that are critical or high." in told.text
     bot.now += timedelta(hours=1, minutes=1)
     bot.gets(*names(12, "Later"))
     assert len(bot.alarms()) == 2
 
 
-def test_what_is_critical_has_as_many_again(bot):
-    bot.gets(*names(MOST))
+def test_what_is_critical_has_as_many_again_and_its_end_is_told_apart(bot):
+    bot.gets(*names(MOST + 1))
+    bot.forgets()
     bot.gets(*names(12, "Orders lost"), severity=Severity.CRITICAL)
 
     assert sum(one.title.startswith("Orders lost") for one in bot.announced()) == MOST
+    [told] = bot.alarms()
+    assert told.text.startswith("generic has had 10 alerts announced in 60 minutes")
+    assert told.text.endswith("not shown in #incidents, not even what is critical or high.")
 
 
 def test_another_source_has_a_number_of_its_own(bot):

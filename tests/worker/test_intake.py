@@ -68,6 +68,14 @@ class Desk:
             writer.put(source, Delivery(body, {}, route, self.now), str(self.count)).result(10)
         writer.close()
 
+    def is_flooded(self, count: int, routes: int) -> None:
+        """So many alerts, over so many routes in turn."""
+        writer = self.store.inbox_writer(lambda: None)
+        bodies = [(f"route{number % routes}", alert(f"flood {number}")) for number in range(count)]
+        answers = [writer.put("generic", Delivery(body, {}, route, self.now), f"flood {body!r}") for route, body in bodies]
+        assert all(one.result(10) for one in answers)
+        writer.close()
+
     def reads(self) -> int:
         """Read what there is, also what waits for another try."""
         with self.store.writing() as work:
@@ -89,6 +97,12 @@ class Desk:
 @pytest.fixture
 def desk(store: Store) -> Desk:
     return Desk(store)
+
+
+@pytest.fixture
+def recording(store: Store) -> Desk:
+    """One that opens nothing: a flood of it is read in a moment."""
+    return Desk(store, Policy(routes=(RouteRule(name="all", outcome="record"),)))
 
 
 def alert(name: str, status: str = "firing") -> bytes:
@@ -141,7 +155,8 @@ def test_whoever_floods_us_holds_up_nobody_else(desk):
     assert {state for state, _, _ in desk.rows()} == {"done"}
 
 
-def test_whoever_floods_us_next_does_not_hold_up_the_one_before(desk):
+def test_whoever_floods_us_next_does_not_hold_up_the_one_before(recording):
+    desk = recording
     desk.gets("generic", *(alert(f"first {number}") for number in range(BATCH + 60)))
     assert desk.intake.run_until_empty() == BATCH
     for turn in range(2):
@@ -151,20 +166,29 @@ def test_whoever_floods_us_next_does_not_hold_up_the_one_before(desk):
     assert {state for state, _, _ in desk.rows()[: BATCH + 60]} == {"done"}
 
 
-def test_a_source_that_floods_us_by_many_routes_is_one_of_those_who_fill_the_line(desk):
-    for route in range(10):
-        desk.gets("generic", *(alert(f"{route}-{number}") for number in range(BATCH // 5)), route=f"route{route}")
+@pytest.mark.parametrize("routes", [1, 2, 21])
+def test_however_many_fill_the_line_whoever_is_behind_all_of_them_is_read_soon(recording, routes):
+    desk = recording
+    desk.is_flooded(6 * BATCH, routes)
     desk.gets("generic", alert("theirs"), route="theirs")
+    for _ in range(5):
+        assert desk.intake.run_until_empty()
 
-    assert [desk.intake.run_until_empty() for _ in range(2)] == [BATCH, BATCH]
-    while desk.intake.run_until_empty():
-        pass
-    assert {state for state, _, _ in desk.rows()} == {"done"}
+    assert desk.rows()[-1][0] == "done"
+    assert {state for state, _, _ in desk.rows()} == {"done", "new"}
 
 
-def test_who_floods_us_beside_others_is_not_asked_for_each_time(desk):
+def test_who_sends_a_little_beside_a_flood_is_none_of_those_who_fill_the_line(recording):
+    desk = recording
+    for part in range(4):
+        desk.gets("generic", *(alert(f"flood {part}-{number}") for number in range(BATCH - 10)))
+        desk.gets("generic", *(alert(f"{part}-{number}") for number in range(10)), route="theirs")
+    assert [desk.intake.run_until_empty() for _ in range(2)] == [BATCH, 30]
+
+
+def test_who_floods_us_beside_others_is_not_asked_for_each_time(recording):
     """To look who waits behind them passes over all that waits: a tenth of the time at most goes to that."""
-    now = [0.0]
+    desk, now = recording, [0.0]
     desk.intake = Intake(sources=sources(), report=unknown, store=desk.store, door=desk.door, steady=lambda: now[0])
     looks = []
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
 from bot.alerts.flapping import STEADY
-from bot.alerts.matching import Ended, Placement
+from bot.alerts.matching import LOUDEST, Ended, Placement
 from bot.alerts.quiet import Quiet, called
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
@@ -110,20 +110,26 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
         record = replace(_record(alert, placement, None, now), is_announced=True)
         return Decision(effects=(_announcement(alert, placement, now),), alert=record, reason=placement.reason)
     remembered = _remembered(alert, placement, None, now)
-    return _hushed(report, placement, remembered, policy) if placement.is_hushed else remembered
+    return _hushed(report, placement, remembered, policy) if placement.hushed_after else remembered
 
 
 def _hushed(report: AlertReported, placement: Placement, remembered: Decision, policy: Policy) -> Decision:
-    """Counted once for each firing, and told once for all of them: who reads the channel must know what it does not show."""
+    """Counted for each firing, and told for all of them, once in each window: who reads the channel must know what it does not
+    show.
+    """
     known, source = report.record, report.alert.source
     told: tuple[Effect, ...] = ()
     if placement.is_first_hushed:
-        minutes, most = policy.storm.within.total_seconds() / 60, policy.storm.announced
-        text = (
-            f"{source} has had {most} alerts announced in {minutes:g} minutes that open no incident. Any more are recorded, and not "
-            f"shown in #{policy.channels.announce} for now; twice as many of what is critical or high are."
+        minutes, where = policy.storm.within.total_seconds() / 60, policy.channels.announce
+        least = (
+            "not even what is critical or high" if report.alert.severity in LOUDEST else "but for the first that are critical or high"
         )
-        told = (RaiseAlarm(None, text, f"Look in {source} itself, or give them a route (`storm.announced` in the policy)."),)
+        text = (
+            f"{source} has had {placement.hushed_after} alerts announced in {minutes:g} minutes that open no incident. For now any "
+            f"more are recorded, and not shown in #{where}, {least}."
+        )
+        mend = f"look in {source} itself; give what matters a route that opens an incident, or raise `storm.announced` in the policy"
+        told = (RaiseAlarm(None, text, mend),)
     is_new = known is None or not known.is_firing or known.quiet_under is not None
     return replace(remembered, effects=told, hushed=source if is_new else "")
 
@@ -445,7 +451,9 @@ def _fired_state(
         service=placement.service,
         why=known.why if known else placement.why,
         is_related=known.is_related if known else placement.is_related,
-        pager=pager_of(placement, policy) if known is None or severity is _worst(known, severity) is not None else known.pager,
+        pager=pager_of(placement, policy)
+        if known is None or severity is _worst(known, severity) is not None
+        else known.pager or pager_of(placement, policy),
         unlisted=alert.truncated_count,
     )
 
