@@ -62,7 +62,7 @@ class Flood:
         """
         if announced < self.announced * (2 if alert.severity in LOUDEST else 1):
             return placement
-        why = f"recorded, not announced: {alert.source} has had {announced} alerts announced in {_minutes(self.within)}"
+        why = f"recorded, not announced: {alert.source} has sent {announced} alerts to announce in {_minutes(self.within)}"
         return replace(placement, outcome=Outcome.RECORD, reason=f"{placement.reason}; {why}", hushed_after=announced)
 
 

@@ -90,8 +90,8 @@ def test_people_are_told_what_they_are_not_shown_once_in_each_hour(bot):
     bot.gets(*names(12, "More"))
 
     [told] = bot.alarms()
-    assert told.text.startswith("generic has had 5 alerts announced in 60 minutes that open no incident.")
-    assert "not shown in #incidents, but for the first that are critical or high." in told.text
+    assert told.text.startswith("generic has sent 5 alerts in 60 minutes that open no incident and go to #incidents.")
+    assert "not shown there, but for the first that are critical or high." in told.text
     bot.now += timedelta(hours=1, minutes=1)
     bot.gets(*names(12, "Later"))
     assert len(bot.alarms()) == 2
@@ -104,8 +104,8 @@ def test_what_is_critical_has_as_many_again_and_its_end_is_told_apart(bot):
 
     assert sum(one.title.startswith("Orders lost") for one in bot.announced()) == MOST
     [told] = bot.alarms()
-    assert told.text.startswith("generic has had 10 alerts announced in 60 minutes")
-    assert told.text.endswith("not shown in #incidents, not even what is critical or high.")
+    assert told.text.startswith("generic has sent 10 alerts in 60 minutes")
+    assert told.text.endswith("not shown there, not even what is critical or high.")
 
 
 def test_another_source_has_a_number_of_its_own(bot):

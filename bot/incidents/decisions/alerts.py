@@ -125,8 +125,8 @@ def _hushed(report: AlertReported, placement: Placement, remembered: Decision, p
             "not even what is critical or high" if report.alert.severity in LOUDEST else "but for the first that are critical or high"
         )
         text = (
-            f"{source} has had {placement.hushed_after} alerts announced in {minutes:g} minutes that open no incident. For now any "
-            f"more are recorded, and not shown in #{where}, {least}."
+            f"{source} has sent {placement.hushed_after} alerts in {minutes:g} minutes that open no incident and go to #{where}. For "
+            f"now any more are recorded, and not shown there, {least}."
         )
         mend = f"look in {source} itself; give what matters a route that opens an incident, or raise `storm.announced` in the policy"
         told = (RaiseAlarm(None, text, mend),)
@@ -434,6 +434,8 @@ def when_quiet(
 def _fired_state(
     alert: Alert, placement: Placement, known: AlertState | None, severity: Severity | None, now: datetime, policy: Policy
 ) -> AlertState:
+    worst = _worst(known, severity)
+    is_worst = severity is not None and severity is worst
     return AlertState(
         fingerprint=placement.fingerprint,
         name=name_of(alert),
@@ -444,16 +446,15 @@ def _fired_state(
         changed_at=now,
         fires=known.fires + 1 if known else 1,
         url=alert.url,
-        severity=_worst(known, severity),
+        severity=worst,
         filled_in=filled_in(alert, now),
         trace=trace_of(alert),
         flaps=(known.flaps if known else STEADY).fired(alert.started_at, now, policy.flapping_rule()),
         service=placement.service,
         why=known.why if known else placement.why,
         is_related=known.is_related if known else placement.is_related,
-        pager=pager_of(placement, policy)
-        if known is None or severity is _worst(known, severity) is not None
-        else known.pager or pager_of(placement, policy),
+        # Who looks after the worst of it, not after the newest.
+        pager=pager_of(placement, policy) if known is None or is_worst else known.pager or pager_of(placement, policy),
         unlisted=alert.truncated_count,
     )
 
