@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from bot.journal import Journal
 from bot.metrics import Scorecard, WeekMetrics
-from bot.metrics.episodes import NEVER, Folded
+from bot.metrics.episodes import NEVER
 from bot.metrics.figures import week_bounds, week_of, weeks_before
 from bot.metrics.told import Told
 
@@ -21,6 +21,9 @@ LATE_DAYS = 7
 REVIEW_DAYS = {"SEV1": 3, "SEV2": 7}
 MARKS = {"met": "✅ met", "missed": "❌ missed", "too few to tell": "◽ too few to tell", "no source": "– no source"}
 BARS = "▁▂▃▄▅▆▇█"
+
+Mention = tuple[str | None, str]
+"""An incident, or none, and what is to be said of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +103,27 @@ def _headline(week: WeekMetrics, reviews: int) -> str:
 
 
 def _attention(week: WeekMetrics, told: Told, reviews: Sequence[str], journal: Journal, now: datetime) -> tuple[str, ...]:
-    incidents = told.incidents
-    lines = [_named(incidents[ref], "has no post-mortem draft") for ref in reviews]
-    lines += _overdue_actions(journal, told, now)
+    found: list[Mention] = [(ref, "has no post-mortem draft") for ref in reviews]
+    found += _overdue_actions(journal, told, now)
     for one in week.ack_episodes:
         if one["class"] == "missed":
             bound = "never acknowledged" if one["is_lower_bound"] else f"acknowledged after {_spoken(one['seconds'])}"
-            lines.append(_named(incidents.get(str(one["incident"])), f"{bound}: target missed", str(one["incident"])))
-    lines += [_named(incidents.get(ref), "is still open", ref) for ref in week.carried_over]
+            found.append((str(one["incident"]), f"{bound}: target missed"))
+    found += [(ref, "is still open") for ref in week.carried_over]
     touched = told.touching(week.starts_at, week.ends_at)
-    lines += [_named(one, f"was reopened {_count(len(one.episodes) - 1, 'time')}") for one in touched
+    found += [(one.ref, f"was reopened {_count(len(one.episodes) - 1, 'time')}") for one in touched
               if len(one.episodes) > 1 and one.counts and week.starts_at <= one.episodes[-1].opened_at < week.ends_at]  # fmt: skip
     if week.vulnerabilities and week.vulnerabilities["overdue"]:
-        lines.append(f"Critical vulnerabilities past 24 h: {_listed(week.vulnerabilities['overdue'])}")
-    lines += [f"Doubtful record: {one}" for one in week.data_problems if one.split(":")[0] not in week.private]
-    left = len(lines) - MOST_LINES
-    return (*lines[:MOST_LINES], f"… and {left} more") if left > 0 else tuple(lines)
+        found.append((None, f"Critical vulnerabilities past 24 h: {_listed(week.vulnerabilities['overdue'])}"))
+    found += [(None, f"Doubtful record: {one}") for one in week.data_problems if one.split(":")[0] not in week.private]
+    # Of thousands that are open, only those are looked at that are shown.
+    lines = tuple(words if ref is None else _named(told, ref, words) for ref, words in found[:MOST_LINES])
+    left = len(found) - MOST_LINES
+    return (*lines, f"… and {left} more") if left > 0 else lines
 
 
-def _named(incident: Folded | None, words: str, ref: str = "") -> str:
+def _named(told: Told, ref: str, words: str) -> str:
+    incident = told.incidents.get(ref)
     if incident is None:
         return f"{ref} {words}"
     if incident.is_private:
@@ -139,17 +144,14 @@ def _missing_reviews(told: Told, now: datetime) -> list[str]:
     return sorted(found)
 
 
-def _overdue_actions(journal: Journal, told: Told, now: datetime) -> list[str]:
+def _overdue_actions(journal: Journal, told: Told, now: datetime) -> list[Mention]:
     actions = sorted((one for of_one in told.actions.values() for one in of_one.values()), key=lambda one: one.first)
     today = now.astimezone(journal.zone).date().isoformat()
     late = [
         one for one in (action.entry for action in actions)
         if one.fields.get("due") and str(one.fields["due"])[:10] < today and one.fields.get("state", "open") != "done"
     ]  # fmt: skip
-    return [
-        _named(told.incidents.get(one.incident), f"action {one.fields.get('id')} was due {str(one.fields['due'])[:10]}", one.incident)
-        for one in late
-    ]  # fmt: skip
+    return [(one.incident, f"action {one.fields.get('id')} was due {str(one.fields['due'])[:10]}") for one in late]
 
 
 def _row(row: Scorecard, earlier: Sequence[WeekMetrics], index: int) -> Row:

@@ -106,7 +106,8 @@ def week_metrics(journal: Journal, week: str, as_of: datetime, told: Told | None
     ]
     problems += [f"{a.incident}: acknowledged before it was opened" for _, _, a in answers if a.verdict == "data_problem"]
     opened = [one for one in active if one.counts and start <= one.opened_at < end]
-    hurting = [(one.ref, told.hurts[one.ref]) for one in everything if one.ref in told.hurts]
+    known = ((one.ref, told.hurts.get(one.ref)) for one in everything)
+    hurting = [(ref, impacts) for ref, impacts in known if impacts is not None]
     restored, restore_problems = _restored(hurting, start, end)
     deployed = _deployments(journal, as_of)
     made = WeekMetrics(
@@ -170,6 +171,9 @@ def _restored(hurting: Sequence[Hurting], start: datetime, end: datetime) -> tup
     """Incidents whose impact ended in the week, with how long they hurt: the sum of their episodes."""
     found, problems = [], []
     for ref, impacts in hurting:
+        if impacts[-1][1] is None:
+            # As most that are open are.
+            continue
         ends = [until for _, until in impacts if until is not None]
         if len(ends) < len(impacts) or not start <= max(ends) < end:
             continue
@@ -277,7 +281,7 @@ def _noise(
         "actionable": verdicts["actionable"], "not_actionable": verdicts["not_actionable"],
         "unknown": verdicts["unknown"],
         "self_healed": sum(answer.verdict == "self_healed" for _, _, answer in answers),
-        "flapping": sorted({name for (name, _), times in by_fingerprint.items() if _flaps(times)}),
+        "flapping": sorted({name for (name, _), times in by_fingerprint.items() if len(times) >= FLAP_COUNT and _flaps(times)}),
         "noisiest": [{"alert": name, "pages": alert_pages[name], "fires": fires[name]} for name in noisiest],
     }  # fmt: skip
 
