@@ -6,7 +6,7 @@ The decision is committed before there is an answer. A refusal is a sentence tha
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -40,6 +40,7 @@ from bot.incidents.inputs import (
     Split,
 )
 from bot.incidents.lifecycle import check_open
+from bot.incidents.policy import span
 from bot.runbooks import Runbook
 from bot.slack import commands, ids, silencing
 from bot.slack.commands import Request, Unknown
@@ -55,6 +56,8 @@ LOOKS = frozenset({"help", "list", "who", "timeline", "alerts", "changes", "runb
 """What guests of the workspace may do: look, as far as the buttons let them."""
 MOST_NAMED = 5
 """Open incidents that are named where it is not clear which is meant."""
+LOOKS_BACK = re.compile(r"[0-9]{1,6}[smhd]")
+MOST_BACK = timedelta(days=90)
 ROLE_WORDS = frozenset({"me", "to", "is", "for", "as", "the"})
 
 
@@ -285,23 +288,29 @@ class Desk:
         return Reply(self._alerts_of(self._meant(request.number, asker, only_open=False), 0))
 
     def _changes(self, request: Request, asker: Asker) -> Reply:
-        """Before the start of the incident that is named, or whose channel this is; else of a service, or of all, in a day."""
+        """Before the start of the incident that is named, or whose channel this is; else lately, of a service or of all."""
         now, words = self._now(), [re.sub(r"(?i)^service[:=]", "", word) for word in request.words]
         if request.number is None and (words or self._store.incident_in_channel(asker.channel) is None):
-            return Reply(self._changes_lately(" ".join(words), now))
+            within = OF_THE_SERVICE
+            if words and LOOKS_BACK.fullmatch(words[-1]):
+                within = span(words.pop())
+                if not timedelta() < within <= MOST_BACK:
+                    raise Refused(f"How far back? From `1m` to `{MOST_BACK.days}d`: `/incident changes checkout 7d`")
+            return Reply(self._changes_lately(" ".join(words), within, now))
         incident = self._meant(request.number, asker, only_open=False)
         start = started_at(incident)
         known = self._store.changes_before(incident.service, start)
         found = before_the_start(known, incident.service, start, len(known))
         return Reply(change_views.before(incident, found, start, now, is_told=self._store.is_told_of_changes(now)))
 
-    def _changes_lately(self, named: str, now: datetime) -> Message:
+    def _changes_lately(self, named: str, within: timedelta, now: datetime) -> Message:
         aliases = self._policy().aliases()
         service = aliases.get(named.lower(), named) or None
-        found, total = self._store.changes_since(now - OF_THE_SERVICE, service, change_views.MOST_LISTED)
+        found, total = self._store.changes_since(now - within, service, change_views.MOST_LISTED)
         is_unknown = service is not None and not total and named.lower() not in aliases
         hint = commands.likely(named, aliases) if is_unknown else ""
-        return change_views.lately(service, found, total, now, is_told=self._store.is_told_of_changes(now), hint=hint)
+        is_told = self._store.is_told_of_changes(now)
+        return change_views.lately(service, found, total, now, is_told=is_told, hint=hint, within=within)
 
     def _who(self, request: Request, asker: Asker) -> Reply:
         try:

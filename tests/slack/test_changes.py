@@ -47,6 +47,29 @@ def test_what_was_changed_of_a_service_in_the_last_day_by_any_of_its_names(offic
     assert "Nobody told of a change of paymnts in the last day. Did you mean payments?" in shown(office, "changes paymnts")
 
 
+def test_how_far_back_is_said_at_the_end(office):
+    tells(office, kind="deployment", service="cart", sha="aaaaaaaaaa", environment="production", id=1)
+    office.world.clock.advance(25 * 3600)
+    tells(office, kind="deployment", service="cart", sha="bbbbbbbbbb", environment="production", id=2)
+
+    said = shown(office, "changes checkout 7d")
+    assert "*2 changes of checkout in the last 7 days*" in said
+    assert "aaaaaaa" in said
+    assert "*2 changes in the last 30 h*" in shown(office, "changes 30h")
+    assert "*1 change in the last day*" in shown(office, "changes 24h")
+    assert "Nobody told of a change of search in the last 1 h 30 min." in shown(office, "changes search 90m")
+    for much in ("0m", "91d", "999999d"):
+        assert "How far back? From `1m` to `90d`" in office.types(f"changes checkout {much}")
+
+
+def test_in_an_incidents_channel_a_time_asks_for_all_that_was_changed(office):
+    name = office.declared("declare sev2 checkout is slow")
+    office.world.clock.advance(60)
+    tells(office, kind="deployment", service="search", version="1.2")
+
+    assert "*1 change in the last 2 h*" in shown(office, "changes 2h", name)
+
+
 def test_before_an_incident_its_own_of_a_day_and_of_others_an_hour(office):
     assert "Nobody has told me of a change yet" in shown(office, "changes")
     for hours, service in ((20, "checkout"), (2, "payments"), (0, "payments"), (0, "search")):

@@ -1,9 +1,9 @@
 """Changes as people see them: on the card, before an incident's start, of the last day. Nobody is told that one is a cause."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from bot.incidents.changes import ChangeRecord
+from bot.incidents.changes import OF_THE_SERVICE, ChangeRecord
 from bot.incidents.incident import Incident
 from bot.slack.views.blocks import Message, context, link, message, said, section
 from bot.slack.views.text import escape, fit, moment, since
@@ -41,15 +41,17 @@ def before(incident: Incident, changes: Sequence[ChangeRecord], start: datetime,
 
 
 def lately(
-    service: str | None, changes: Sequence[ChangeRecord], total: int, now: datetime, *, is_told: bool, hint: str = ""
-) -> Message:
-    """What was changed in the last day, of one service or of all: at most `changes` of `total`, the newest first."""
+    service: str | None, changes: Sequence[ChangeRecord], total: int, now: datetime, *, is_told: bool, hint: str = "",
+    within: timedelta = OF_THE_SERVICE,
+) -> Message:  # fmt: skip
+    """What was changed lately, of one service or of all: at most `changes` of `total`, the newest first."""
     of = f" of {escape(service, 80)}" if service else ""
+    lately_ = "in the last day" if within == OF_THE_SERVICE else f"in the last {since(now - within, now).removesuffix(' 0 min')}"
     if not changes:
-        return said(f"🔧 Nobody told of a change{of} in the last day.{hint}" if is_told else f"🔧 {UNCONNECTED}")
+        return said(f"🔧 Nobody told of a change{of} {lately_}.{hint}" if is_told else f"🔧 {UNCONNECTED}")
     return message(
-        f"{total} change{'s' * (total != 1)}{of} in the last day",
-        section(f"🔧 *{total} change{'s' * (total != 1)}{of} in the last day*"),
+        f"{total} change{'s' * (total != 1)}{of} {lately_}",
+        section(f"🔧 *{total} change{'s' * (total != 1)}{of} {lately_}*"),
         section(fit((_whole(one, now) for one in changes), 2900, unseen=total - len(changes))),
     )
 
