@@ -23,7 +23,7 @@ from bot.handle import Door
 from bot.incidents.decision import Decision, Timer
 from bot.incidents.effects import Lane
 from bot.incidents.inputs import DigestDue
-from bot.incidents.policy import Policy
+from bot.incidents.policy import PAGER_SOURCE, Policy
 from bot.incidents.policy import read as read_policy_text
 from bot.journal import Journal, joined, vulnerability
 from bot.metrics import Told, WeekMetrics, week_metrics
@@ -69,8 +69,6 @@ ON_CALL_SECONDS = 60.0
 WEBHOOK_SECONDS = 30.0
 STRAY_SECONDS = 5.0
 LIMITED_SECONDS = 5.0
-PAGER_SOURCE = "pagerduty"
-"""Its deliveries are read apart from those of others: reading them may take a question to PagerDuty."""
 BEFORE = 4
 """Weeks that a digest shows beside its own."""
 LONG_SECONDS, KEPT_FOR = 0.01, timedelta(minutes=5)

@@ -7,7 +7,7 @@ commits (a sixth more); and an answer is a call, not a future with a lock of its
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,10 @@ from sqlalchemy.exc import StatementError
 
 from bot import points
 from bot.alerts.source import Delivery
-from bot.store.database import Checkpoints, Conflict, DatabaseDown, Standing, name_of
+from bot.store.database import INBOX_CHANNEL, Checkpoints, Conflict, DatabaseDown, Standing, words_of
 
-CHANNEL = "firstfive_inbox"
+OTHERS = "others"
+"""All sources together that nobody reads apart."""
 MOST_ROWS = 500
 """Of one statement. SQLite takes 32,766 values in one."""
 INTO = "INSERT INTO inbox (source, route, delivery_id, received_at, headers, body, state, reason, attempts)"
@@ -186,10 +187,10 @@ class InboxWriter:
 
     def _inserted(self, batch: Sequence[_Arrival]) -> set[Identity]:
         with self._standing.statements() as connection:
-            return self._insert(connection, batch)
+            return self._insert(connection, batch, {one.identity[0] if one.identity[0] in self._apart else OTHERS for one in batch})
 
 
-def _insert_lite(connection: Connection, batch: Sequence[_Arrival]) -> set[Identity]:
+def _insert_lite(connection: Connection, batch: Sequence[_Arrival], parts: Collection[str]) -> set[Identity]:
     rows = ", ".join(["(?, ?, ?, ?, ?, ?, 'new', '', 0)"] * len(batch))
     values: list[object] = []
     for one in batch:
@@ -205,7 +206,7 @@ def _insert_lite(connection: Connection, batch: Sequence[_Arrival]) -> set[Ident
     return {(row[0], row[1], row[2]) for row in connection.exec_driver_sql(those, (last - count, last))}
 
 
-def _insert_full(connection: Connection, batch: Sequence[_Arrival]) -> set[Identity]:
+def _insert_full(connection: Connection, batch: Sequence[_Arrival], parts: Collection[str]) -> set[Identity]:
     columns = (
         [one.identity[0] for one in batch], [one.identity[1] for one in batch], [one.identity[2] for one in batch],
         [_utc(one.received_at) for one in batch], [one.headers.decode() for one in batch], [one.body for one in batch],
@@ -220,7 +221,7 @@ def _insert_full(connection: Connection, batch: Sequence[_Arrival]) -> set[Ident
         f" {UNLESS_KNOWN} RETURNING source, route, delivery_id)"
         # Said once, where there is anything to say.
         " SELECT source, route, delivery_id, (SELECT pg_notify(%s, %s)) FROM new",
-        (*columns, CHANNEL, name_of(connection.engine)),
+        (*columns, INBOX_CHANNEL, words_of(connection.engine, parts)),
     )
     return {(row[0], row[1], row[2]) for row in found}
 

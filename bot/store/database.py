@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache, partial
@@ -51,6 +51,8 @@ TRUSTED_SECONDS = 0.25
 LOG_BYTES = 8_000_000
 """Of deliveries, before SQLite's log is written back: about twice as much log."""
 UNIQUE_VIOLATION = "23505"
+INBOX_CHANNEL, OUTBOX_CHANNEL = "firstfive_inbox", "firstfive_outbox"
+"""Where processes that share a database tell each other that there is something to do."""
 
 
 class DatabaseDown(Exception):
@@ -469,7 +471,7 @@ ALONE = text("SELECT pg_advisory_xact_lock(:key)")
 ALONE_IN_HASTE = select(
     its_now().label("now"), func.pg_advisory_xact_lock(bindparam("key")), func.set_config("synchronous_commit", "off", True)
 )
-NOTIFY = text("SELECT pg_notify(:channel, :name)")
+NOTIFY = text("SELECT pg_notify(:channel, :words)")
 
 
 def alone(connection: Connection, key: int) -> None:
@@ -498,10 +500,17 @@ def patient(connection: Connection) -> None:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
-def notify(connection: Connection, channel: str) -> None:
-    """Wake whoever listens elsewhere once this transaction commits. A hint only: it may be lost."""
+def notify(connection: Connection, channel: str, parts: Collection[str] = ()) -> None:
+    """Wake whoever listens elsewhere once this transaction commits, and is at work on one of `parts`. A hint only: it may be
+    lost.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(NOTIFY, {"channel": channel, "name": name_of(connection.engine)})
+        connection.execute(NOTIFY, {"channel": channel, "words": words_of(connection.engine, parts)})
+
+
+def words_of(engine: Engine, parts: Collection[str]) -> str:
+    """What is said to others: who says it, and which parts of the work it is about."""
+    return " ".join((name_of(engine), *sorted(parts)))
 
 
 def name_of(engine: Engine) -> str:

@@ -2,13 +2,15 @@
 
 import threading
 import time
+from collections.abc import Callable, Collection, Mapping
 
 import psycopg
 from sqlalchemy import Engine
 
 from bot.store.database import GONE_AFTER, can_notify, name_of
 
-CHANNELS = ("firstfive_inbox", "firstfive_outbox")
+Heard = Callable[[Collection[str]], None]
+"""Is told which parts of the work there is something new for; none where an older version says it, that names none."""
 
 
 class Wakeup:
@@ -52,8 +54,9 @@ class Wakeup:
 class Listener:
     """Passes on what other processes say through PostgreSQL. Lost words are made up for by polling."""
 
-    def __init__(self, engine: Engine, wakeups: dict[str, tuple[Wakeup, ...]]) -> None:
-        self._engine, self._wakeups = engine, wakeups
+    def __init__(self, engine: Engine, heard: Mapping[str, Heard]) -> None:
+        """`heard`: who is told, by channel."""
+        self._engine, self._heard = engine, heard
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
 
@@ -78,12 +81,11 @@ class Listener:
     def _listen(self) -> None:
         url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         with psycopg.connect(url, autocommit=True, connect_timeout=5, **GONE_AFTER) as connection:
-            for channel in CHANNELS:
+            for channel in self._heard:
                 connection.execute(f"LISTEN {channel}".encode())
             while not self._stop.is_set():
                 for note in connection.notifies(timeout=1.0):
                     # Our own threads were woken already, and only as many as there is work for.
-                    if note.payload == name_of(self._engine):
-                        continue
-                    for wakeup in self._wakeups.get(note.channel, ()):
-                        wakeup.wake_all()
+                    name, *parts = note.payload.split(" ")
+                    if name != name_of(self._engine):
+                        self._heard[note.channel](parts)

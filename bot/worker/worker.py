@@ -1,7 +1,7 @@
 """All of the work together: threads for the lanes and the intake, ticks for time."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,9 +10,11 @@ import structlog
 from bot.clock import Clock, wall_clock
 from bot.findings import Finding
 from bot.incidents.effects import Effect, Lane
+from bot.incidents.policy import PAGER_SOURCE
 from bot.store import Store
+from bot.store.database import INBOX_CHANNEL, OUTBOX_CHANNEL
 from bot.store.outbox import lane_of
-from bot.store.wakeups import Listener, Wakeup
+from bot.store.wakeups import Heard, Listener, Wakeup
 from bot.worker.deliveries import Deliveries, Steady, guarded
 from bot.worker.due import DueTimers
 from bot.worker.intake import Intake
@@ -45,9 +47,22 @@ class Wakeups:
             if count:
                 wakeup.wake(count, HEAD_START_SECONDS if pages and kind is not Lane.PAGER else 0.0)
 
-    def channels(self) -> dict[str, tuple[Wakeup, ...]]:
-        """Who is to be woken by what another process says."""
-        return {"firstfive_inbox": (self.inbox, self.news), "firstfive_outbox": tuple(self.lanes.values())}
+    def channels(self) -> Mapping[str, Heard]:
+        """Who is to be told of what another process says."""
+        return {INBOX_CHANNEL: self._came_in, OUTBOX_CHANNEL: self._were_asked_for}
+
+    def _came_in(self, parts: Collection[str]) -> None:
+        """Another process took deliveries. Whoever woke for nothing would be in the way: one claims at a time."""
+        if PAGER_SOURCE in parts or not parts:
+            self.news.wake_all()
+        if set(parts) != {PAGER_SOURCE}:
+            self.inbox.wake_all()
+
+    def _were_asked_for(self, parts: Collection[str]) -> None:
+        """Another process decided on effects of these lanes."""
+        for lane, wakeup in self.lanes.items():
+            if lane.value in parts or not parts:
+                wakeup.wake(THREADS[lane], HEAD_START_SECONDS if lane is not Lane.PAGER and Lane.PAGER.value in parts else 0.0)
 
 
 class Worker:

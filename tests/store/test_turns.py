@@ -3,11 +3,14 @@
 import sqlite3
 import threading
 import time
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 
+from bot.alerts.source import Delivery
 from bot.incidents.decision import Decision
 from bot.incidents.effects import InvitePeople, Lane, PageOnCall, ShowSummary
 from bot.store import DatabaseDown, Store
@@ -225,12 +228,18 @@ def timed_out(wakeup: Wakeup) -> bool:
 def test_through_the_database_others_are_woken_and_not_the_one_who_wrote(postgresql):
     ours, theirs = Store.at(postgresql), Store.at(postgresql)
     inbox, marker = Wakeup(), Wakeup()
-    listener = Listener(ours.engine, {"firstfive_inbox": (inbox,), "firstfive_outbox": (marker,)})
+    heard: list[list[str]] = []
+
+    def told(parts: Collection[str]) -> None:
+        heard.append(list(parts))
+        inbox.wake_all()
+
+    listener = Listener(ours.engine, {"firstfive_inbox": told, "firstfive_outbox": lambda parts: marker.wake_all()})
     listener.start()
 
     def said(store: Store, channel: str) -> None:
         with store.writing() as work:
-            notify(work.connection, channel)
+            notify(work.connection, channel, ("others", "pagerduty"))
 
     until(lambda: (said(theirs, "firstfive_inbox"), inbox.kept)[1])
     # Words come in the order of the commits: what was said before a mark is here when the mark is.
@@ -242,9 +251,68 @@ def test_through_the_database_others_are_woken_and_not_the_one_who_wrote(postgre
         said(theirs, "firstfive_outbox")
         until(lambda: marker.kept)
         assert inbox.kept == woken
+    assert heard[-1] == ["others", "pagerduty"]
 
     listener.stop()
     ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("channel", "parts", "woken"),
+    [
+        ("firstfive_inbox", (), {"inbox", "news"}),
+        ("firstfive_inbox", ("others",), {"inbox"}),
+        ("firstfive_inbox", ("pagerduty",), {"news"}),
+        ("firstfive_inbox", ("others", "pagerduty"), {"inbox", "news"}),
+        ("firstfive_outbox", (), {"pager", "chat", "document"}),
+        ("firstfive_outbox", ("chat",), {"chat"}),
+        ("firstfive_outbox", ("chat", "pager"), {"chat", "pager"}),
+        ("firstfive_outbox", ("document", "of a later version"), {"document"}),
+    ],
+)
+def test_what_another_process_has_for_some_wakes_only_those(channel, parts, woken):
+    wakeups = Wakeups()
+
+    wakeups.channels()[channel](parts)
+
+    known = {"inbox": wakeups.inbox, "news": wakeups.news} | {lane.value: one for lane, one in wakeups.lanes.items()}
+    assert {name for name, one in known.items() if one.kept} == woken
+
+
+def test_a_page_of_another_process_has_its_head_start_here_too():
+    wakeups = Wakeups()
+    began = time.monotonic()
+
+    wakeups.channels()["firstfive_outbox"](("chat", "pager"))
+    wakeups.lanes[Lane.PAGER].wait(5.0)
+    wakeups.lanes[Lane.CHAT].wait(5.0)
+
+    assert time.monotonic() - began >= HEAD_START_SECONDS
+
+
+def test_deliveries_are_told_of_by_who_reads_them(store):
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("processes that share SQLite have no way to tell each other")
+    ours, theirs = store, Store.at(store.engine.url.render_as_string(hide_password=False))
+    heard: list[list[str]] = []
+    listener = Listener(ours.engine, {"firstfive_inbox": lambda parts: heard.append(list(parts))})
+    listener.start()
+    writer = theirs.inbox_writer(lambda: None, {"pagerduty": lambda: None})
+
+    def sent(source: str, identity: str) -> list[str]:
+        heard.clear()
+        writer.put(source, Delivery(b"{}", {}, "main", datetime.now(UTC)), identity).result(10)
+        return heard[0] if heard else []
+
+    until(lambda: (sent("pagerduty", uuid4().hex), heard)[1])
+    for source, parts in (("pagerduty", ["pagerduty"]), ("generic", ["others"])):
+        sent(source, uuid4().hex)
+        until(lambda: heard)
+        assert heard[0] == parts
+
+    listener.stop()
+    writer.close()
     theirs.close()
 
 
