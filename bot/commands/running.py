@@ -8,7 +8,9 @@ import logging
 import os
 import socket
 import sys
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -21,6 +23,7 @@ from bot.wiring import Bot, must_be_there, open_store
 M_ARENA_MAX = -8
 """https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 ARENAS = 2
+GAP = '{"event": "before this, lines of the log could not be written", "level": "warning"}\n'
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -137,6 +140,38 @@ def check_address(host: str, port: int) -> None:
         raise Refused(f"cannot listen on {host} port {port} ({error.strerror}); {mend}") from None
 
 
+class LogFile:
+    """Takes lines of the log. One that cannot be written is left out, and ends no thread's work: the disk may be full, or
+    whoever reads the log gone.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._has_gap = file, False
+
+    def write(self, text: str) -> int:
+        """Write a part of a line; after a gap, say that there is one."""
+        with self._in_nobodys_way():
+            if self._has_gap:
+                self._file.write(GAP)
+                self._file.flush()
+                self._has_gap = False
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass it on."""
+        with self._in_nobodys_way():
+            self._file.flush()
+
+    @contextmanager
+    def _in_nobodys_way(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):
+            # A ValueError where it was closed.
+            self._has_gap = True
+
+
 def set_up_logs(settings: Settings) -> None:
     """One line an event on standard error: coloured for people, JSON for collectors."""
     renderer = structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
@@ -149,7 +184,7 @@ def set_up_logs(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", LogFile(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING)

@@ -3,7 +3,7 @@
 A row that somebody drops is kept, with who did it and why; an effect of an incident is named on its timeline, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from bot.errors import Refused
+from bot.incidents.effects import PageOnCall
 from bot.incidents.incident import Incident
+from bot.store import outbox as outbox_rows
 from bot.store.codec import encode
 from bot.store.tables import entries, inbox, outbox
 
@@ -76,6 +78,13 @@ def webhooks_seen(connection: Connection) -> frozenset[str]:
 def effects(connection: Connection, states: tuple[str, ...], limit: int) -> tuple[Effect, ...]:
     """The newest effects in these states."""
     rows = connection.execute(select(outbox).where(outbox.c.state.in_(states)).order_by(outbox.c.seq.desc()).limit(limit))
+    return tuple(_effect(row) for row in rows)
+
+
+def waiting_pages(connection: Connection, limit: int, but: Collection[int]) -> tuple[Effect, ...]:
+    """The pages that are not taken yet, the most urgent first; none of those `but`."""
+    waiting = outbox_rows.is_unfinished(), outbox.c.kind == PageOnCall.__name__, outbox.c.seq.not_in(sorted(but))
+    rows = connection.execute(select(outbox).where(*waiting).order_by(outbox.c.priority, outbox.c.seq).limit(limit))
     return tuple(_effect(row) for row in rows)
 
 

@@ -460,6 +460,11 @@ class Store:
         with reading(self.engine) as connection:
             return queues.effects(connection, states, limit)
 
+    def waiting_pages(self, limit: int, but: Collection[int] = ()) -> tuple[queues.Effect, ...]:
+        """The pages that PagerDuty has not taken yet, the most urgent first; none of those `but`."""
+        with reading(self.engine) as connection:
+            return queues.waiting_pages(connection, limit, but)
+
     def effect(self, number: int) -> queues.Effect:
         """One effect. Raises `Refused`."""
         with reading(self.engine) as connection:

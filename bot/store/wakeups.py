@@ -75,7 +75,7 @@ class Listener:
         while not self._stop.is_set():
             try:
                 self._listen()
-            except psycopg.Error:
+            except (psycopg.Error, OSError):
                 self._stop.wait(1)
 
     def _listen(self) -> None:

@@ -13,7 +13,7 @@ from bot import points
 from bot.errors import Refused
 from bot.handle import Bundle, Door
 from bot.incidents.inputs import Input, TroubleSeen
-from bot.store import Conflict, Store, Work
+from bot.store import Conflict, DatabaseDown, Store, Work
 from bot.store.store import Due
 from bot.worker.deliveries import REPORT, bug_in
 
@@ -39,7 +39,18 @@ class DueTimers:
         """How often in a row a timer could not be handled in this process. A new one starts anew: it may be mended."""
 
     def run_once(self) -> int:
-        """Handle what is due. How many timers it was."""
+        """Handle what is due. How many timers it was. Raises `DatabaseDown`; then it is looked again in a while."""
+        try:
+            return self._run_once()
+        except DatabaseDown:
+            self.forget()
+            raise
+
+    def forget(self) -> None:
+        """When the next is due is not known any more: whoever waits for it would find it due again and again."""
+        self._next = None
+
+    def _run_once(self) -> int:
         now = self._door.clock()
         self._next = self._store.next_due()
         if self._next is None or self._next > now:

@@ -12,7 +12,7 @@ import structlog
 
 from bot.clock import Clock
 from bot.errors import GaveUp, TryLater
-from bot.incidents.effects import Attempt, Effect, PageOnCall
+from bot.incidents.effects import Attempt, Effect
 from bot.incidents.inputs import Input, PageAccepted
 from bot.store import Store
 from bot.store.codec import decode_tagged
@@ -20,8 +20,8 @@ from bot.store.queues import Effect as Waiting
 
 log = structlog.get_logger()
 
-STATES = ("pending", "ambiguous", "sending")
 MOST = 200
+"""Pages that are read at once, the most urgent first: a storm's are a few at a time, as PagerDuty takes them."""
 REST = timedelta(seconds=10)
 """How long a page that was not taken is left alone: whoever calls this comes back each second."""
 
@@ -40,7 +40,12 @@ class Unrecorded:
     def page(self) -> int:
         """Send every page that waits and was not sent yet; how many were taken. Raises `DatabaseDown` where nothing can be read."""
         with self._alone:
-            return sum(self._page(one) for one in reversed(self._store.effects(STATES, MOST)) if self._is_due(one))
+            return sum(self._page(one) for one in self._store.waiting_pages(MOST, but=self._in_no_hurry()) if self._is_due(one))
+
+    def _in_no_hurry(self) -> set[int]:
+        """Those that were sent, and those that are left alone for a moment: they stand before nobody else."""
+        now = self._clock()
+        return {*self._taken, *(number for number, at in list(self._not_before.items()) if at > now)}
 
     def left(self, number: int, result: Input | None) -> None:
         """What came of a row could not be written down; the record still has it as being sent."""
@@ -60,7 +65,7 @@ class Unrecorded:
             # Somebody has it in hand, here or elsewhere.
             return False
         earliest = max(one.not_before, self._not_before.get(one.number, one.not_before))
-        return one.kind == PageOnCall.__name__ and one.number not in self._taken and earliest <= self._clock()
+        return earliest <= self._clock()
 
     def _page(self, one: Waiting) -> bool:
         now = self._clock()

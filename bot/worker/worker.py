@@ -170,7 +170,10 @@ class Worker:
     def tick(self) -> int:
         """One tick of the clock: handle what is due."""
         self.ticked_at = time.monotonic()
-        return 0 if self._rests_because else self._due.run_once()
+        if self._rests_because:
+            self._due.forget()
+            return 0
+        return self._due.run_once()
 
 
 def sweeper(store: Store, keep: timedelta) -> Tick:

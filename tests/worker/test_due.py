@@ -283,3 +283,37 @@ def test_timers_beside_an_incident_that_changes_all_the_time_are_handled_all_the
         timers.run_once()
 
     assert [len([one for one in store.timeline(f"INC-{number}") if one.type == "ack_breached"]) for number in range(1, 9)] == [1] * 8
+
+
+class Leaving(Store):
+    """A record that can be away."""
+
+    is_away = False
+
+    def next_due(self):
+        if Leaving.is_away:
+            raise DatabaseDown("the disk is full")
+        return super().next_due()
+
+
+@pytest.mark.parametrize("why", ["it cannot be read", "a newer version is at work on it"])
+def test_nobody_looks_again_and_again_while_the_record_cannot_be_used(store, why):
+    opened(store)
+    now = after(seconds=30)
+    record = Leaving(store.engine)
+    timers = DueTimers(store=record, door=Door(record, lambda: now, lambda: OPENS, lambda: ()))
+    assert timers.run_once() == 0
+    now = after(30)
+    if why == "it cannot be read":
+        Leaving.is_away = True
+        with pytest.raises(DatabaseDown):
+            timers.run_once()
+        Leaving.is_away = False
+    else:
+        timers.forget()
+    began = time.monotonic()
+
+    timers.wait(0.3)
+
+    assert time.monotonic() - began >= 0.29
+    assert timers.run_once()
