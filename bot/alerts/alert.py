@@ -79,6 +79,10 @@ class FindingState(StrEnum):
 
 
 EMPTY: Mapping[str, str] = MappingProxyType({})
+MOST_OF_A_SERVICE = 200
+"""Incidents are looked for by their service, and PostgreSQL keeps no more than some 2,700 bytes of one in an index. Whole, it
+stands in the label that it came from.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,10 @@ class Alert:
     attributes: Mapping[str, object] = field(default_factory=dict)
     change: Change | None = None
     finding: SecurityFinding | None = None
+
+    def __post_init__(self) -> None:
+        if self.service is not None and len(self.service) > MOST_OF_A_SERVICE:
+            object.__setattr__(self, "service", self.service[: MOST_OF_A_SERVICE - 1] + "…")
 
     def fingerprint(self, route: str) -> str:
         """The same for every report of this alert through `route`, firing or resolved; 32 hex digits."""

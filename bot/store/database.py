@@ -51,6 +51,9 @@ TRUSTED_SECONDS = 0.25
 LOG_BYTES = 8_000_000
 """Of deliveries, before SQLite's log is written back: about twice as much log."""
 UNIQUE_VIOLATION = "23505"
+TOO_MUCH = "54"
+NO_SCHEMA = ("no such table", "no such column", "has no column")
+"""What SQLite says where the schema is another version's."""
 INBOX_CHANNEL, OUTBOX_CHANNEL = "firstfive_inbox", "firstfive_outbox"
 """Where processes that share a database tell each other that there is something to do."""
 
@@ -396,6 +399,9 @@ def _named() -> Iterator[None]:
     except exc.DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in RETRIED:
             raise Conflict(str(error.orig)) from error
+        if _is_about_what_was_asked(error):
+            # It fails whenever it is asked: whoever waited would wait for ever, and everybody behind them.
+            raise
         raise DatabaseDown(_why(error)) from error
 
 
@@ -409,10 +415,26 @@ def _is_there_already(error: exc.IntegrityError) -> bool:
     return getattr(error.orig, "sqlstate", None) == UNIQUE_VIOLATION
 
 
+def _is_about_what_was_asked(error: exc.DBAPIError) -> bool:
+    """Whether the database is well, and will not do this: it is too much for an index, or for a statement.
+
+    https://www.postgresql.org/docs/current/errcodes-appendix.html (class 54), https://www.sqlite.org/rescode.html#error
+    """
+    if isinstance(error.orig, sqlite3.Error):
+        name = getattr(error.orig, "sqlite_errorname", "")
+        return name == "SQLITE_TOOBIG" or (name == "SQLITE_ERROR" and not _has_no_schema(error))
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith(TOO_MUCH)
+
+
+def _has_no_schema(error: exc.DBAPIError) -> bool:
+    said = str(error.orig)
+    return any(words in said for words in NO_SCHEMA) or getattr(error.orig, "sqlstate", None) == "42P01"
+
+
 def _why(error: exc.DBAPIError) -> str:
     said = str(error.orig).strip().splitlines()
     first = said[0] if said else type(error.orig).__name__
-    if "no such table" in first or getattr(error.orig, "sqlstate", None) == "42P01":
+    if _has_no_schema(error):
         return "the database has no schema yet, or an old one: run `python -m bot migrate`"
     return f"the database cannot be used: {first}"
 

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, literal_column, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, func, literal_column, not_, or_, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.alerts.source import Delivery
 from bot.store.database import alone_in_haste, database_now
@@ -27,7 +29,7 @@ HELD = (
     .order_by(inbox.c.id)
 )
 FREE = (
-    select(inbox.c.id)
+    select(inbox.c.id, func.length(inbox.c.body).label("size"))
     .where(
         IS_NEW, or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < bindparam("now")),
         ITS_SOURCE,
@@ -37,7 +39,18 @@ FREE = (
     .with_for_update()
 )  # fmt: skip
 TAKEN = update(inbox).values(lease_until=bindparam("until"), attempts=inbox.c.attempts + 1).returning(*inbox.c)
-FREE_TAKEN = TAKEN.where(inbox.c.id.in_(FREE.scalar_subquery()))
+MOST_BYTES = 16_000_000
+"""Of bodies that are read at once: the first, and as many more as begin within that."""
+
+
+def _taken(free: Select[tuple[int, int]]) -> ReturningUpdate[Any]:
+    found = free.subquery()
+    before = func.sum(found.c.size).over(order_by=found.c.id) - found.c.size
+    counted = select(found.c.id, before.label("before")).subquery()
+    return TAKEN.where(inbox.c.id.in_(select(counted.c.id).where(counted.c.before < MOST_BYTES)))
+
+
+FREE_TAKEN = _taken(FREE)
 
 
 Endpoint = tuple[str, str]
@@ -59,6 +72,11 @@ class Received:
     def endpoint(self) -> Endpoint:
         """Where it came in."""
         return self.source, self.delivery.route
+
+
+def is_full(received: Sequence[Received], limit: int) -> bool:
+    """Whether as much was claimed as is at once, so that there may be more."""
+    return len(received) >= limit or sum(len(one.delivery.body) for one in received) >= MOST_BYTES
 
 
 def is_any_beside(connection: Connection, only: str | None, but: str | None, beside: Collection[Endpoint]) -> bool:
@@ -88,13 +106,12 @@ def claim(
     first: dict[tuple[str, str], int] = {}
     for one in connection.execute(HELD, {"now": now}):
         first.setdefault((one.source, one.route), one.id)
-    taken, free = FREE_TAKEN, FREE
+    free = FREE
     if beside:
         free = free.where(_is_elsewhere(beside))
-        taken = TAKEN.where(inbox.c.id.in_(free.scalar_subquery()))
     for (source, route), number in first.items():
         free = free.where(not_(and_(inbox.c.source == source, inbox.c.route == route, inbox.c.id > number)))
-        taken = TAKEN.where(inbox.c.id.in_(free.scalar_subquery()))
+    taken = FREE_TAKEN if free is FREE else _taken(free)
     given = {"now": now, "until": now + lease, "most": limit, "only": only, "but": but or ""}
     rows = sorted(connection.execute(taken, given).all(), key=lambda row: row.id)
     return [

@@ -248,8 +248,12 @@ class Deliveries:
         except Refused as error:
             log.warning("result not taken", reason=error.reason)
             self._settle(row, None, finish)
-        except Conflict:
-            log.warning("overtaken: another worker has this effect now")
+        except Conflict as error:
+            if row.attempt.number >= BUGGY and row.seq in self._store.renew([row], self._leases.lease):
+                # Still ours: it is what came of it that nobody can record.
+                self._despite(error, row, result, finish, unrecorded)
+            else:
+                log.warning("overtaken: another worker has this effect now")
         except DatabaseDown as error:
             # The row stays `sending`; when its lease runs out it comes back as ambiguous, and is looked into.
             log.warning("not recorded", reason=str(error))
@@ -257,11 +261,21 @@ class Deliveries:
                 self._unwritten.left(row.seq, result)
         except Exception as error:
             log.exception("bug while recording what came of an effect", effect=type(row.effect).__name__, incident=row.incident)
-            if unrecorded is not None:
-                unrecorded(error)
-            elif not isinstance(result, TroubleSeen):
-                told = f"{type(result).__name__} of INC-{row.incident} could not be handled: {a_bug(error)}"
-                self._settle(row, TroubleSeen(told, REPORT), finish)
+            self._despite(error, row, result, finish, unrecorded)
+
+    def _despite(
+        self,
+        error: Exception,
+        row: Row,
+        result: Input | None,
+        finish: Callable[[Work], None],
+        unrecorded: Callable[[Exception], None] | None,
+    ) -> None:
+        if unrecorded is not None:
+            unrecorded(error)
+        elif not isinstance(result, TroubleSeen):
+            told = f"{type(result).__name__} of INC-{row.incident} could not be handled: {a_bug(error)}"
+            self._settle(row, TroubleSeen(told, REPORT), finish)
 
     def _warn(self, reason: str, mend: str) -> None:
         """Raise an alarm that a person has to act, once an hour for each reason."""

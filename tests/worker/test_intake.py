@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from random import choice
+from string import ascii_letters
 
 import pytest
 from sqlalchemy import event
@@ -16,15 +18,15 @@ from bot.clock import Clock
 from bot.handle import Door
 from bot.incidents.effects import RaiseAlarm
 from bot.incidents.incident import Status
-from bot.incidents.inputs import PagerReported
+from bot.incidents.inputs import AlertReported, PagerReported
 from bot.incidents.policy import HeartbeatRule, Policy, RouteRule, StormRule
-from bot.store import DatabaseDown, Store
+from bot.store import Conflict, DatabaseDown, Store
 from bot.store import outbox as outbox_rows
-from bot.store.inbox import ENDED_IN_A_BUG
+from bot.store.inbox import ENDED_IN_A_BUG, MOST_BYTES
 from bot.store.tables import inbox
 from bot.web.measures import Measures
 from bot.worker.due import DueTimers
-from bot.worker.intake import ALIKE_SAID_EVERY, ATTEMPTS, BATCH, Intake
+from bot.worker.intake import ALIKE_SAID_EVERY, ATTEMPTS, BATCH, CONFLICTS, Intake
 from bot.worker.worker import Wakeups, Worker
 from tests.builders import NOON, after
 
@@ -141,6 +143,60 @@ def test_only_whoever_found_as_many_as_there_may_be_at_once_looks_again(desk):
 
     assert [desk.intake.run_until_empty() for _ in range(2)] == [BATCH, 0]
     assert {state for state, _, _ in desk.rows()} == {"done"}
+
+
+def test_of_large_deliveries_fewer_are_read_at_once_and_it_is_known_that_there_are_more(recording):
+    large = dumped({"title": "large", "status": "firing", "description": "x" * 3_000_000})
+    recording.gets("generic", *([large] * 7))
+
+    claimed = recording.store.claim_deliveries(BATCH)
+    assert [one.delivery.body for one in claimed] == [large] * 6
+    recording.store.put_deliveries_back(claimed)
+    assert [recording.intake.run_until_empty() for _ in range(2)] == [6, 0]
+    assert {state for state, _, _ in recording.rows()} == {"done"}
+
+
+def test_a_delivery_that_is_larger_than_what_is_read_at_once_is_read_by_itself(recording):
+    large = dumped({"title": "large", "status": "firing", "description": "x" * (MOST_BYTES + 1)})
+    recording.gets("generic", large, large)
+
+    assert [recording.intake.run_until_empty() for _ in range(3)] == [1, 1, 0]
+
+
+def test_what_is_too_long_for_an_index_is_no_outage(desk):
+    name = "".join(choice(ascii_letters) for _ in range(9000))
+    desk.gets("generic", dumped({"title": "long", "status": "firing", "severity": "critical", "service": name}), alert("neighbour"))
+
+    desk.reads()
+
+    assert [one.title for one in desk.store.incidents()] == ["neighbour", "long"]
+    assert desk.store.incident(1).service == f"{name[:199]}…"
+
+
+class Busy(Door):
+    """A door at which one alert always comes into conflict with somebody else."""
+
+    def handle(self, input, **more):
+        if isinstance(input, AlertReported) and input.alert.title == "poison":
+            raise Conflict("INC-1 changed meanwhile")
+        return super().handle(input, **more)
+
+    def handle_together(self, bundles, seconds):
+        raise Conflict("somebody is at it")
+
+
+def test_what_always_comes_into_conflict_is_put_aside_and_frees_its_route(store):
+    desk = Desk(store, OPENS)
+    door = Busy(store, lambda: desk.now, lambda: OPENS, lambda: ())
+    desk.intake = Intake(sources=sources(), report=lambda report: "not ours", store=store, door=door)
+    desk.gets("generic", alert("poison"), alert("neighbour"))
+
+    for _ in range(CONFLICTS + 1):
+        desk.reads()
+
+    assert [state for state, _, _ in desk.rows()] == ["parked", "done"]
+    assert [one.title for one in store.incidents()] == ["neighbour"]
+    assert len(desk.alarms()) == 1
 
 
 def test_whoever_floods_us_holds_up_nobody_else(desk):
