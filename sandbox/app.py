@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from sandbox.calls import ASKER
 from sandbox.misbehaviour import Call, carried_out
 from sandbox.pagerduty.account import Account, Json
 from sandbox.pagerduty.api import TOO_MANY, TOO_QUICK, Events, PagerError, Rest
@@ -90,6 +91,7 @@ def _edge(sandbox: Sandbox, neighbour: str, handle: Handle) -> Handle:
     """A neighbour's way in: every call is kept, and here it misbehaves where it was told to."""
 
     async def answered(request: Request) -> Response:
+        ASKER.set(_port(request))
         call = Call(neighbour, _name_of(request), await _said(request), time.monotonic(), sandbox.world.clock())
         wrong = sandbox.world.met(call)
         try:
@@ -102,6 +104,10 @@ def _edge(sandbox: Sandbox, neighbour: str, handle: Handle) -> Handle:
         return answer
 
     return answered
+
+
+def _port(request: Request) -> int:
+    return request.client.port if request.client else 0
 
 
 def _name_of(request: Request) -> str:
@@ -198,6 +204,7 @@ def _file(sandbox: Sandbox) -> Callable[[Request], Any]:
 
 def _respond(sandbox: Sandbox) -> Callable[[Request], Any]:
     async def handle(request: Request) -> Response:
+        ASKER.set(_port(request))
         said = json.loads(await request.body() or b"{}")
         taken = await run_in_threadpool(sandbox.outgoing.respond, request.path_params["id"], said)
         if taken:

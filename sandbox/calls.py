@@ -1,9 +1,13 @@
-"""Calling the bot over HTTP, as its neighbours do."""
+"""Calling the bot over HTTP, as its neighbours do; and who it is that calls them."""
 
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+ASKER: ContextVar[int] = ContextVar("asker", default=0)
+"""The port that the call which is under way came from; 0 outside of one."""
 
 
 @dataclass(frozen=True, slots=True)

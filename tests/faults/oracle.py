@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from sandbox.cast import BOT_USER
 from tests.faults.rig import Outage, Rig
-from tests.faults.story import channel_of, drafts, escalations, pages
+from tests.faults.story import SILENCED, TYPED, channel_of, drafts, escalations, pages
 
 WITHIN = timedelta(seconds=3)
 REMINDED_AFTER = timedelta(seconds=1)
@@ -40,8 +40,27 @@ def judged(rig: Rig) -> list[Wrong]:
     """Everything that is wrong after `story.told`."""
     return [
         *deliveries(rig), *paging(rig), *channels(rig), *posted(rig), *acknowledged(rig), *documents(rig),
-        *timing(rig), *paged_soon(rig), *unaltered(rig.read, rig.entries()),
+        *timing(rig), *paged_soon(rig), *typed(rig.entries().values()), *silenced(rig), *unaltered(rig.read, rig.entries()),
     ]  # fmt: skip
+
+
+def typed(entries: Iterable[Mapping[str, Any]]) -> Iterator[Wrong]:
+    """I1: what people were answered for."""
+    written = [(one["type"], str(one["fields"])) for one in entries]
+    for type_, words in TYPED.items():
+        if not any(kind == type_ and words in fields for kind, fields in written):
+            yield Wrong("lost", f"{type_}: {words}")
+
+
+def silenced(rig: Rig) -> Iterator[Wrong]:
+    """I1, I5: each silence that somebody was answered for holds, and everybody was told of it once."""
+    with rig.store.engine.connect() as connection:
+        held = connection.scalar(text("SELECT count(*) FROM silences WHERE is_in_force"))
+    said = [one for one in rig.messages("incidents") if SILENCED in str(one)]
+    if not held:
+        yield Wrong("lost", "nothing is silenced")
+    if len(said) != held:
+        yield Wrong("message" if len(said) > (held or 0) else "lost", f"{len(said)} messages say that {held} silences begin")
 
 
 def deliveries(rig: Rig) -> Iterator[Wrong]:

@@ -25,7 +25,7 @@ from bot.settings import Settings
 from bot.store import Store, migrate, tables
 from sandbox.__main__ import SECRET, settings_for
 from sandbox.app import Sandbox
-from sandbox.calls import get, post
+from sandbox.calls import ASKER, get, post
 from sandbox.person import CannotBe
 from sandbox.serving import running
 from sandbox.slack.workspace import SlackError
@@ -122,7 +122,7 @@ class Bot:
             "FAULT_REACHED": str(self.rig.sign_of(index)), "FAULT_UP": str(self._up),
         } | dict(self.own)  # fmt: skip
         if kill.call:
-            self.rig.plan(self, index, kill)
+            self.rig.plan(index, kill)
         self.process = self._started([self.command, "--migrate"], given)
 
     def _started(self, arguments: Sequence[str], given: Mapping[str, str]) -> "subprocess.Popen[bytes] | Forked":
@@ -150,6 +150,10 @@ class Bot:
     def is_still(self) -> bool:
         """Whether it stands still (SIGSTOP)."""
         return self.process is not None and _stands_still(self.process.pid)
+
+    def has_port(self, port: int) -> bool:
+        """Whether a connection of this process comes from that port."""
+        return self.process is not None and port in _ports(self.process.pid)
 
     def hit(self, number: signal.Signals) -> None:
         """Send it a signal, if it lives."""
@@ -190,6 +194,27 @@ class Bot:
             process.wait()
 
 
+def _ports(pid: int) -> set[int]:
+    """The ports that the connections of a process come from: https://www.kernel.org/doc/html/latest/networking/proc_net_tcp.html"""
+    process, found = Path(f"/proc/{pid}"), dict[str, int]()
+    with suppress(OSError):
+        for table in (process / "net" / "tcp", process / "net" / "tcp6"):
+            for line in table.read_text(encoding="ascii").splitlines()[1:] if table.exists() else ():
+                words = line.split()
+                found[f"socket:[{words[9]}]"] = int(words[1].rpartition(":")[2], 16)
+        held = {_leads_to(one) for one in (process / "fd").iterdir()}
+        return {port for socket, port in found.items() if socket in held}
+    return set()
+
+
+def _leads_to(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        # Closed meanwhile.
+        return ""
+
+
 def _stands_still(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
@@ -222,7 +247,7 @@ class Rig:
         """Each line of the timelines as it was when it was first read."""
         self.outages: list[Outage] = []
         """When a process was away, newest last."""
-        self._planned: list[tuple[Bot, int, Kill]] = []
+        self._planned: list[tuple[int, Kill]] = []
         self._counts: dict[str, int] = {}
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
@@ -264,18 +289,22 @@ class Rig:
         """Of each kill that was planned, whether its point was reached."""
         return [self.sign_of(index).exists() for index in range(len(kills))]
 
-    def plan(self, bot: Bot, index: int, kill: Kill) -> None:
-        """Kill `bot` when a neighbour has committed the n-th call of that name from now on."""
-        self._planned.append((bot, index, kill))
-        self._counts[kill.call] = 0
+    def plan(self, index: int, kill: Kill) -> None:
+        """Kill whoever makes it when a neighbour has committed the n-th call of that name from now on."""
+        if (index, kill) not in self._planned:
+            self._planned.append((index, kill))
+            self._counts[kill.call] = 0
 
     def _committed(self, call: str) -> None:
         self._counts[call] = self._counts.get(call, 0) + 1
-        for bot, index, kill in [one for one in self._planned if one[2].call == call]:
+        for index, kill in [one for one in self._planned if one[1].call == call]:
             if self._counts[call] == kill.time:
-                self._planned.remove((bot, index, kill))
+                self._planned.remove((index, kill))
+                asker = next((bot for bot in self.bots if bot.has_port(ASKER.get())), None)
+                if asker is None:
+                    raise AssertionError(f"{call} came from none of the processes")
                 self.sign_of(index).touch()
-                bot.hit(signal.Signals[f"SIG{kill.signal}"])
+                asker.hit(signal.Signals[f"SIG{kill.signal}"])
 
     def frozen(self) -> bool:
         """Whether some process stands still."""

@@ -17,7 +17,7 @@ import psycopg
 from bot import points
 from tests.databases import Server
 from tests.faults import oracle, story
-from tests.faults.matrix import Plan
+from tests.faults.matrix import Plan, places
 from tests.faults.oracle import Wrong
 from tests.faults.rig import TOP, NeverSeen, rigged
 from tests.faults.trials import Stage, Trial
@@ -156,4 +156,8 @@ def counted(databases: Databases) -> dict[str, int]:
         unknown = (reached.keys() - set(points.every())) | (calls.keys() - set(points.changing()))
         if unknown:
             raise SystemExit(f"the bot came to places that bot/points.py does not list: {sorted(unknown)}")
-        return reached | calls
+        found = reached | calls
+        never = [one.name for one in places() if not found.get(one.point or one.call)]
+        if never:
+            raise SystemExit(f"nobody would be killed there, for the story does not come to it: {', '.join(never)}")
+        return found

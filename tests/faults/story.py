@@ -8,7 +8,9 @@ from bot.slack import ids
 from tests.faults.rig import Rig
 
 ANA = "U0ANA0001"
-EXPECTED_NOTES = ("seen on the dashboard",)
+TYPED = {"note": "seen on the dashboard", "role": "commander", "status_update": "Orders fail; rolling back"}
+"""What people wrote, by the type of the entry that has to have it."""
+SILENCED = "moving the index"
 
 
 def told(rig: Rig) -> None:
@@ -20,12 +22,15 @@ def told(rig: Rig) -> None:
     rig.until(lambda: escalations(rig), "the second level is asked for")
     rig.reads()
     rig.types("ana", "/incident ack INC-1")
-    rig.types("ana", f"/incident note INC-1 {EXPECTED_NOTES[0]}")
+    rig.types("ana", f"/incident note INC-1 {TYPED['note']}")
     answered(rig, channel)
-    rig.types("ana", "/incident role INC-1 commander @ana")
+    rig.types("ana", f"/incident role INC-1 {TYPED['role']} @ana")
+    rig.types("ana", f"/incident silence service=search 2h {SILENCED}")
+    # Where an alert may be a SEV1, it is asked twice.
+    rig.types("ana", "/incident silence confirm")
     rig.types("ana", "/incident page INC-1 @chloe")
     rig.types("ana", "/incident page INC-1 payments")
-    rig.types("ana", "/incident update INC-1 Orders fail; rolling back")
+    rig.types("ana", f"/incident update INC-1 {TYPED['status_update']}")
     rig.until(lambda: status_of(rig) == "acknowledged", "PagerDuty knows that it is acknowledged")
     # Whoever is asked once it is over is not paged, and that is said.
     rig.until(lambda: is_helped(rig), "the other service is paged")

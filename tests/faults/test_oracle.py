@@ -38,6 +38,29 @@ def test_a_run_that_nobody_disturbed_is_well(told):
     assert len(told.read) > 10
 
 
+@pytest.mark.parametrize(
+    ("does", "undoes", "said"),
+    [
+        ("UPDATE silences SET is_in_force = false", "UPDATE silences SET is_in_force = true", "nothing is silenced"),
+        (
+            "UPDATE entries SET fields = replace(fields, 'rolling back', 'x') WHERE type = 'status_update'",
+            "UPDATE entries SET fields = replace(fields, '; x', '; rolling back') WHERE type = 'status_update'",
+            "status_update: Orders fail; rolling back",
+        ),
+        (
+            "UPDATE entries SET type = 'nothing' WHERE type = 'role'", "UPDATE entries SET type = 'role' WHERE type = 'nothing'",
+            "role: commander",
+        ),
+    ],
+)  # fmt: skip
+def test_what_somebody_was_answered_for_and_is_not_there_is_seen(told, does, undoes, said):
+    for statement in (does, undoes):
+        with writing(told.store.engine) as connection:
+            connection.execute(text(statement))
+        wrong = [one.what for one in oracle.judged(told)]
+        assert (said in wrong) == (statement == does), wrong
+
+
 # --- I10, on the database -------------------------------------------------------------------------
 
 
