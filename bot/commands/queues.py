@@ -50,7 +50,7 @@ def run_inbox(given: argparse.Namespace, settings: Settings) -> int:
         if given.action == "show":
             return _shown(given, _plain(store.delivery(number)))
         if given.action == "retry":
-            store.read_again(number, _by(given))
+            store.read_again(number, _by(given), wall_clock())
             print(f"Delivery {number} is in line again.")
         else:
             store.drop_delivery(number, _by(given), _reason(given), wall_clock())
@@ -115,7 +115,12 @@ def _shown(given: argparse.Namespace, plain: dict[str, Any]) -> int:
         print_json(plain)
         return 0
     for name, value in plain.items():
-        print(f"{name + ':':14} {_said(value)}")
+        if name != "by_hand":
+            print(f"{name + ':':14} {_said(value)}")
+    for one in plain["by_hand"]:
+        why = f": {clean(one['reason'], lines=False)}" if one["reason"] else ""
+        before = clean(one["before"], lines=False)
+        print(f"{'by hand:':14} {one['at']}  {one['did']} by {clean(one['by'], lines=False)}{why} (was {before})")
     return 0
 
 
@@ -141,6 +146,7 @@ def _moment(at: datetime) -> str:
 
 def _plain(one: queues.Delivery | queues.Effect) -> dict[str, Any]:
     plain = asdict(one)
+    plain["by_hand"] = [{**decided, "at": _moment(decided["at"])} for decided in plain["by_hand"]]
     for name, value in plain.items():
         if isinstance(value, datetime):
             plain[name] = _moment(value)

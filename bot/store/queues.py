@@ -1,26 +1,39 @@
 """Looking at what waits or was put aside, and deciding by hand what becomes of it. Nothing is taken away in silence.
 
-A row that somebody drops is kept, with who did it and why; an effect of an incident is named on its timeline, too.
+A row that somebody drops is kept, and so is who did what with it and why, whatever becomes of it afterwards; an effect of an
+incident is named on its timeline, too.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from bot.errors import Refused
 from bot.incidents.effects import PageOnCall
 from bot.incidents.incident import Incident
 from bot.store import outbox as outbox_rows
 from bot.store.codec import encode
-from bot.store.tables import entries, inbox, outbox
+from bot.store.tables import by_hand, entries, inbox, outbox
 
+DELIVERY, EFFECT = "delivery", "effect"
 INBOX_STATES: Mapping[str, tuple[str, ...]] = {"parked": ("parked",), "waiting": ("new",), "dropped": ("dropped",), "done": ("done",)}
 OUTBOX_STATES: Mapping[str, tuple[str, ...]] = {
     "dead": ("dead",), "waiting": ("pending", "sending", "ambiguous"), "dropped": ("dropped", "put away"), "done": ("done",),
 }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What somebody decided about a row, and how it had stood."""
+
+    at: datetime
+    did: str
+    by: str
+    reason: str
+    before: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,8 @@ class Delivery:
     reason: str
     headers: Mapping[str, str]
     body: bytes
+    by_hand: tuple[Decided, ...] = ()
+    """What was decided about it, oldest first, where one row is looked at by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,7 @@ class Effect:
     not_before: datetime
     reason: str
     payload: Mapping[str, Any]
+    by_hand: tuple[Decided, ...] = ()
 
 
 def deliveries(connection: Connection, states: tuple[str, ...], limit: int) -> tuple[Delivery, ...]:
@@ -66,7 +82,7 @@ def delivery(connection: Connection, number: int) -> Delivery:
     row = connection.execute(select(inbox).where(inbox.c.id == number)).first()
     if row is None:
         raise Refused(f"the inbox has no delivery {number}; `bot inbox list` shows what there is")
-    return _delivery(row)
+    return replace(_delivery(row), by_hand=_decided(connection, DELIVERY, number))
 
 
 def webhooks_seen(connection: Connection) -> frozenset[str]:
@@ -93,27 +109,28 @@ def effect(connection: Connection, number: int) -> Effect:
     row = connection.execute(select(outbox).where(outbox.c.seq == number)).first()
     if row is None:
         raise Refused(f"the outbox has no effect {number}; `bot outbox list` shows what there is")
-    return _effect(row)
+    return replace(_effect(row), by_hand=_decided(connection, EFFECT, number))
 
 
-def read_again(connection: Connection, number: int, by: str) -> None:
+def read_again(connection: Connection, number: int, by: str, now: datetime) -> None:
     """Put a parked delivery back in line. Raises `Refused` for one that is not parked."""
     one = delivery(connection, number)
-    if one.state not in ("parked", "dropped"):
-        raise Refused(f"delivery {number} is {one.state}; only what was put aside is read again")
     said = f"read again by {by}; before: {one.reason}"
-    connection.execute(
-        update(inbox).where(inbox.c.id == number).values(state="new", attempts=0, lease_until=None, reason=said[:2000])
-    )
+    changed = {"state": "new", "attempts": 0, "lease_until": None, "reason": said[:2000]}
+    is_aside = inbox.c.id == number, inbox.c.state.in_(("parked", "dropped"))
+    if not connection.execute(update(inbox).where(*is_aside).values(**changed)).rowcount:
+        raise Refused(f"delivery {number} is {one.state}; only what was put aside is read again")
+    _decide(connection, DELIVERY, one, Decided(now, "read again", by, "", f"{one.state}: {one.reason}"))
 
 
 def drop_delivery(connection: Connection, number: int, by: str, reason: str, now: datetime) -> None:
     """Say that a parked delivery is not wanted. It is kept. Raises `Refused` for one that is not parked."""
     one = delivery(connection, number)
-    if one.state != "parked":
-        raise Refused(f"delivery {number} is {one.state}; only what was put aside can be dropped")
     said = f"dropped by {by} at {now.isoformat()}: {reason}; before: {one.reason}"
-    connection.execute(update(inbox).where(inbox.c.id == number).values(state="dropped", reason=said[:2000]))
+    is_aside = inbox.c.id == number, inbox.c.state == "parked"
+    if not connection.execute(update(inbox).where(*is_aside).values(state="dropped", reason=said[:2000])).rowcount:
+        raise Refused(f"delivery {number} is {one.state}; only what was put aside can be dropped")
+    _decide(connection, DELIVERY, one, Decided(now, "dropped", by, reason, f"{one.state}: {one.reason}"))
 
 
 def send_again(connection: Connection, number: int, by: str, now: datetime, incident: Incident | None) -> None:
@@ -122,32 +139,42 @@ def send_again(connection: Connection, number: int, by: str, now: datetime, inci
     Raises `Refused` for one that was not given up, and for a page that would wake somebody for what is over.
     """
     one = effect(connection, number)
-    if one.state != "dead":
-        raise Refused(f"effect {number} is {one.state}; only what was given up is sent again")
     key = str(one.payload.get("dedup_key", ""))
     episode = incident.episode_keyed(key) if incident is not None else None
-    if one.kind == "PageOnCall" and incident is not None and (not incident.is_open or episode is None or episode.ended_at):
+    is_over = incident is not None and (not incident.is_open or episode is None or episode.ended_at)
+    if one.state == "dead" and one.kind == "PageOnCall" and incident is not None and is_over:
         raise Refused(f"{incident.ref} is {incident.status.value}: nobody is to be woken for it. Drop the effect instead.")
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.seq == number, outbox.c.state == "dead")
-        .values(state="ambiguous", attempt=0, not_before=now, done_at=None, reason=f"sent again by {by}; before: {one.reason}"[:2000])
-    )
+    changed = {"attempt": 0, "not_before": now, "done_at": None, "reason": f"sent again by {by}; before: {one.reason}"[:2000]}
+    if not connection.execute(update(outbox).where(*_given_up(number)).values(state="ambiguous", **changed)).rowcount:
+        raise Refused(f"effect {number} is {one.state}; only what was given up is sent again")
+    _decide(connection, EFFECT, one, Decided(now, "sent again", by, "", f"{one.state}: {one.reason}"))
     _told(connection, one, now, by, "effect_retried", "")
 
 
 def drop_effect(connection: Connection, number: int, by: str, reason: str, now: datetime) -> None:
     """Say that an effect that was given up is not wanted. It is kept. Raises `Refused` for one that was not given up."""
     one = effect(connection, number)
-    if one.state != "dead":
-        raise Refused(f"effect {number} is {one.state}; only what was given up can be dropped")
     said = f"dropped by {by} at {now.isoformat()}: {reason}; before: {one.reason}"
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.seq == number, outbox.c.state == "dead")
-        .values(state="put away", done_at=now, reason=said[:2000])
-    )
+    changed = {"state": "put away", "done_at": now, "reason": said[:2000]}
+    if not connection.execute(update(outbox).where(*_given_up(number)).values(**changed)).rowcount:
+        raise Refused(f"effect {number} is {one.state}; only what was given up can be dropped")
+    _decide(connection, EFFECT, one, Decided(now, "dropped", by, reason, f"{one.state}: {one.reason}"))
     _told(connection, one, now, by, "effect_dropped", reason)
+
+
+def _given_up(number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    # In the statement: two people may decide at once, and one of them is told that the other was faster.
+    return outbox.c.seq == number, outbox.c.state == "dead"
+
+
+def _decide(connection: Connection, what: str, one: Delivery | Effect, decided: Decided) -> None:
+    connection.execute(insert(by_hand).values(what=what, number=one.number, **asdict(decided)))
+
+
+def _decided(connection: Connection, what: str, number: int) -> tuple[Decided, ...]:
+    mine = by_hand.c.what == what, by_hand.c.number == number
+    rows = connection.execute(select(by_hand).where(*mine).order_by(by_hand.c.id))
+    return tuple(Decided(row.at, row.did, row.by, row.reason, row.before) for row in rows)
 
 
 def _told(connection: Connection, one: Effect, now: datetime, by: str, type_: str, reason: str) -> None:

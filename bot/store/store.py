@@ -445,10 +445,10 @@ class Store:
         with reading(self.engine) as connection:
             return queues.delivery(connection, number)
 
-    def read_again(self, number: int, by: str) -> None:
+    def read_again(self, number: int, by: str, now: datetime) -> None:
         """Put a delivery that was put aside back in line. Raises `Refused`."""
         with writing(self.engine) as connection:
-            queues.read_again(connection, number, by)
+            queues.read_again(connection, number, by, now)
 
     def drop_delivery(self, number: int, by: str, reason: str, now: datetime) -> None:
         """Say that a delivery that was put aside is not wanted. Raises `Refused`."""

@@ -322,6 +322,21 @@ class QuietedRow(SQLModel, table=True):
     last_at: datetime = moment()
 
 
+class ByHandRow(SQLModel, table=True):
+    """What somebody decided by hand about a delivery or an effect that was put aside. Only ever added to."""
+
+    __tablename__ = "by_hand"
+    __table_args__ = (Index("by_hand_of", "what", "number"),)
+    id: int = row_id()
+    at: datetime = moment()
+    what: str
+    number: int = Field(sa_column=Column(BigId, nullable=False))
+    did: str
+    by: str
+    reason: str = long_text()
+    before: str = long_text()
+
+
 class NoteRow(SQLModel, table=True):
     """A single value by its name: counters, and the parts of an imported journal that are no entries."""
 
@@ -345,6 +360,7 @@ changes = SQLModel.metadata.tables["changes"]
 findings = SQLModel.metadata.tables["findings"]
 silences = SQLModel.metadata.tables["silences"]
 quieted = SQLModel.metadata.tables["quieted"]
+by_hand = SQLModel.metadata.tables["by_hand"]
 notes = SQLModel.metadata.tables["notes"]
 
 ALERT_IS_OPEN: ColumnElement[bool] = literal_column("alerts.is_open")

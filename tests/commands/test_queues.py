@@ -48,6 +48,8 @@ def test_it_is_tried_again(aside):
     assert "Nothing is dead" in aside.here("outbox", "list").out
     assert "sent again by ana" in aside.here("outbox", "list", "--state", "waiting").out
     assert "read again by ana" in aside.here("inbox", "list", "--state", "waiting").out
+    assert "read again by ana (was parked: " in aside.here("inbox", "show", "1").out
+    assert json.loads(aside.here("outbox", "show", "1", "--json").out)["by_hand"][0]["did"] == "sent again"
 
 
 def test_it_is_dropped_with_a_reason_and_kept(aside):

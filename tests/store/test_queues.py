@@ -1,5 +1,7 @@
 """What was put aside is looked at, tried again or dropped by a person; who and why is kept."""
 
+import threading
+
 import pytest
 
 from bot.alerts.source import Delivery
@@ -7,7 +9,7 @@ from bot.errors import Refused
 from bot.incidents.decision import Decision
 from bot.incidents.effects import Lane, PageOnCall, RaiseAlarm
 from bot.incidents.incident import Status
-from bot.store import outbox, queues
+from bot.store import DatabaseDown, outbox, queues
 from tests.builders import NOON, after, incident
 
 PAGE = PageOnCall(incident=7, dedup_key=incident().episode.dedup_key, pager="checkout", summary="s", severity="critical", source="x")
@@ -114,7 +116,7 @@ def test_an_effect_of_no_incident_can_be_sent_again(store):
 def test_a_delivery_is_read_again(store):
     number = put_aside(store)
 
-    store.read_again(number, "ana")
+    store.read_again(number, "ana", NOON)
 
     [received] = store.claim_deliveries()
     assert (received.id, received.attempts) == (number, 1)
@@ -130,6 +132,56 @@ def test_a_delivery_is_dropped_and_kept(store):
     assert store.deliveries(PARKED, 10) == ()
     assert "dropped by ana" in store.delivery(number).reason
     assert store.inbox_depth().get("new") is None
+
+
+def test_what_was_decided_by_hand_is_kept_whatever_becomes_of_it(store):
+    number = put_aside(store)
+    store.drop_delivery(number, "ana", "a test of theirs", after(1))
+    store.read_again(number, "ben", after(2))
+    with store.writing() as work:
+        work.delivery_done(number)
+
+    kept = store.delivery(number)
+    assert kept.reason == ""
+    assert [(one.at, one.did, one.by, one.reason) for one in kept.by_hand] == [
+        (after(1), "dropped", "ana", "a test of theirs"),
+        (after(2), "read again", "ben", ""),
+    ]
+    assert kept.by_hand[0].before == "parked: title: missing"
+    assert kept.by_hand[1].before.startswith("dropped: dropped by ana")
+
+
+def test_and_of_an_effect_too(store):
+    number = given_up(store, RaiseAlarm(None, "disk full"))
+    store.send_again(number, "ana", after(1))
+    [row] = store.claim([Lane.CHAT], "me", after(1))
+    with store.writing() as work:
+        work.park(row, after(2), "still no")
+    store.drop_effect(number, "ben", "told by phone", after(3))
+
+    assert [(one.did, one.by, one.reason) for one in store.effect(number).by_hand] == [
+        ("sent again", "ana", ""), ("dropped", "ben", "told by phone"),
+    ]  # fmt: skip
+
+
+def test_of_two_who_decide_at_once_one_is_told(store):
+    number = put_aside(store)
+    said = list[str]()
+
+    def drops(by: str) -> None:
+        try:
+            store.drop_delivery(number, by, "x", NOON)
+        except (Refused, DatabaseDown) as error:
+            said.append(str(error))
+
+    both = [threading.Thread(target=drops, args=(by,)) for by in ("ana", "ben")]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+
+    assert len(said) == 1
+    assert len(store.delivery(number).by_hand) == 1
 
 
 def test_what_is_not_there_is_refused(store):
