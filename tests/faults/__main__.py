@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only faults whose name has these words")
     parser.add_argument("--parallel", type=int, default=PARALLEL, help=f"runs side by side (default: {PARALLEL})")
     parser.add_argument("--sample", type=int, help="only so many of those that run side by side, drawn by the first seed")
+    parser.add_argument("--alone", type=int, default=0, help="beside a sample, so many of those that have the machine to themselves")
     parser.add_argument("--ledger", type=Path, help="keep what came of each in this file, and run only what it does not have")
     parser.add_argument("--write", type=Path, help="write the table to this file")
     given = parser.parse_args()
@@ -65,8 +66,7 @@ def main() -> int:
         seeds = range(given.first, given.first + given.seeds)
         plans = [one for one in _all(seeds, counts) if given.only in one.name]
         if given.sample:
-            plans = [one for one in plans if not (isinstance(one, Trial) and one.is_alone)]
-            plans = random.Random(given.first).sample(plans, min(given.sample, len(plans)))
+            plans = _drawn(plans, given.sample, given.alone, random.Random(given.first))
         ledger = Ledger(given.ledger, code_here(), commit_here()) if given.ledger else None
         rest = ledger.rest(plans) if ledger else plans
         keep = ledger.keep if ledger else lambda outcome: None
@@ -90,6 +90,14 @@ def main() -> int:
         commits = ledger.commits() if ledger else [commit_here()]
         given.write.write_text(report.page(done, wall_clock().date(), planned, commits), encoding="utf-8")
     return 1 if len(bad) > len(by_chance) else 0
+
+
+def _drawn(plans: Sequence[Plan | Trial], beside: int, alone: int, chance: random.Random) -> list[Plan | Trial]:
+    """So many of those that run side by side, and of those that have the machine to themselves: one of each fault at most."""
+    are_alone = [one for one in plans if isinstance(one, Trial) and one.is_alone]
+    rest = [one for one in plans if one not in are_alone]
+    of_each = list({one.fault: one for one in chance.sample(are_alone, len(are_alone))}.values())
+    return [*chance.sample(rest, min(beside, len(rest))), *chance.sample(of_each, min(alone, len(of_each)))]
 
 
 def _by_chance(bad: Sequence[Outcome], databases: Databases) -> list[Outcome]:
