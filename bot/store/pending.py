@@ -6,6 +6,7 @@ incident cost a thousand times what deciding about it does.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from bot.store import logs
 from bot.store import outbox as outbox_rows
 from bot.store import silences as silence_rows
 from bot.store.codec import decode, encode, encode_tagged
-from bot.store.database import Conflict, carry_out, insert_all, upsert
+from bot.store.database import OUTBOX_CHANNEL, Conflict, carry_out, in_one_trip, insert_all, notify, upsert
 from bot.store.tables import ALERT_HAS_ENDED, ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
 
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
@@ -314,13 +315,33 @@ class Pending:
 
     # --- writing ------------------------------------------------------------------------------
 
-    def write(self, connection: Connection) -> None:
-        """Write all of it. Raises `Conflict` where something changed meanwhile; then the transaction has to end."""
+    def is_all_new(self) -> bool:
+        """Whether what is decided changes nothing that is there, as where an alert opens an incident."""
+        held = [one for one in self.incidents.values() if one.is_changed]
+        fresh = {one.now.number for one in held if one.now is not None}
+        return (
+            all(one.written == 0 for one in held)
+            and all(line.row is None for line in self.lines)
+            and all(effect.incident in fresh for effect, _ in self.effects)
+            and not self.taken
+        )
+
+    def write_decided(self, connection: Connection) -> None:
+        """Write incidents, timelines, timers and effects. Raises `Conflict` where something changed meanwhile."""
         self.write_incidents(connection)
         _write_entries(connection, self.entries)
         _take_timers(connection, self.taken)
         _write_timers(connection, self.timers)
         outbox_rows.put(connection, self.effects, frozenset(self.fresh))
+        if self.effects:
+            notify(connection, OUTBOX_CHANNEL, {effect.lane.value for effect, _ in self.effects})
+        for gathered in (self.entries, self.taken, self.timers, self.effects):
+            gathered.clear()
+
+    def write(self, connection: Connection) -> None:
+        """Write all of it. Raises `Conflict` where something changed meanwhile; then the transaction has to end."""
+        with in_one_trip(connection) if self.is_all_new() else nullcontext():
+            self.write_decided(connection)
         for change in self.changes:
             logs.save_change(connection, change)
         for finding in self.findings:
@@ -331,10 +352,7 @@ class Pending:
         logs.count_quieted(connection, self.quieted)
         insert_all(connection, handled, [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
-        for gathered in (
-            self.entries, self.taken, self.timers, self.effects, self.changes, self.findings, self.dropped, self.hushed,
-            self.quieted, self.keys, self.settled,
-        ):  # fmt: skip
+        for gathered in (self.changes, self.findings, self.dropped, self.hushed, self.quieted, self.keys, self.settled):
             gathered.clear()
 
     def write_incidents(self, connection: Connection) -> None:

@@ -16,7 +16,7 @@ from bot.incidents.timeline import Entry
 from bot.store import inbox as inbox_rows
 from bot.store import outbox as outbox_rows
 from bot.store import silences as silence_rows
-from bot.store.database import OUTBOX_CHANNEL, Conflict, alone, notify
+from bot.store.database import Conflict, alone
 from bot.store.pending import Pending, read, record_of
 from bot.store.tables import ALERT_IS_OPEN, INCIDENT_IS_OPEN, INCIDENT_IS_STORM, alerts, handled, inbox, incidents, notes, timers
 
@@ -345,11 +345,8 @@ class Work:
 
     def write(self) -> None:
         """Write what was kept. Raises `Conflict` where something changed meanwhile; then the transaction has to end."""
-        lanes = {effect.lane.value for effect, _ in self.pending.effects}
         self._write_number()
         self.pending.write(self.connection)
-        if lanes:
-            notify(self.connection, OUTBOX_CHANNEL, lanes)
 
     def timer_done(self, key: str, due_at: datetime) -> None:
         """Take a due timer away. `write` raises `Conflict` where somebody else took or moved it."""

@@ -10,7 +10,17 @@ import pytest
 from sqlalchemy import Connection, exc, text
 
 from bot.store import Conflict, DatabaseDown, Store, migrate
-from bot.store.database import TRUSTED_SECONDS, alone, alone_in_haste, can_notify, connect, database_now, writing
+from bot.store.database import (
+    TRUSTED_SECONDS,
+    alone,
+    alone_in_haste,
+    can_notify,
+    connect,
+    database_now,
+    in_one_trip,
+    insert_all,
+    writing,
+)
 from bot.store.tables import handled, inbox, incidents
 from tests.builders import NOON
 
@@ -34,6 +44,42 @@ def test_a_row_that_is_there_already_was_somebody_else_s(store, table):
 def test_a_row_that_the_table_does_not_allow_is_a_bug_and_nobody_overtook_us(store):
     with pytest.raises(exc.IntegrityError), store.writing() as work:
         work.connection.execute(incidents.insert().values(number=1))
+
+
+def test_statements_that_are_sent_together_are_all_there(store):
+    with store.writing() as work, in_one_trip(work.connection):
+        for key in ("a", "b", "c"):
+            insert_all(work.connection, handled, [{"key": key, "at": NOON}])
+
+    with store.reading() as work:
+        assert sorted(work.connection.scalars(handled.select())) == ["a", "b", "c"]
+
+
+def test_what_is_in_the_way_of_one_of_them_is_named_as_ever_and_none_is_there(store):
+    with store.writing() as work:
+        insert_all(work.connection, handled, [{"key": "b", "at": NOON}])
+
+    with pytest.raises(Conflict), store.writing() as work, in_one_trip(work.connection):
+        for key in ("a", "b", "c"):
+            insert_all(work.connection, handled, [{"key": key, "at": NOON}])
+    with pytest.raises(exc.IntegrityError), store.writing() as work, in_one_trip(work.connection):
+        insert_all(work.connection, incidents, [{"number": 1}])
+
+    with store.reading() as work:
+        assert list(work.connection.scalars(handled.select())) == ["b"]
+
+
+def test_a_connection_that_breaks_while_they_are_sent_is_given_up(store):
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("an embedded database has no connection that breaks")
+    with pytest.raises(DatabaseDown), store.writing() as work, in_one_trip(work.connection):
+        work.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        insert_all(work.connection, handled, [{"key": "a", "at": NOON}])
+
+    with store.writing() as work:
+        insert_all(work.connection, handled, [{"key": "b", "at": NOON}])
+    with store.reading() as work:
+        assert list(work.connection.scalars(handled.select())) == ["b"]
 
 
 def test_what_the_database_will_never_do_is_a_bug_and_no_outage(store):
