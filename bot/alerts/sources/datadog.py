@@ -6,7 +6,7 @@ The body is whatever the template says; a variable that has no value arrives as 
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from bot.alerts import signatures
 from bot.alerts.alert import Alert, Kind, Severity, Status
@@ -75,14 +75,25 @@ ALERT_TYPES = {
     "info": Status.INFO,
 }
 TEST = "[TEST]"
+PRIORITY = re.compile(r"\[(P[1-5])\]\s*")
+"""What Datadog puts before the title of a monitor that has a priority."""
 UNSET = re.compile(r"\$[A-Z][A-Z0-9_]*(\[[^\]]*\])?|[Nn]ull|NULL")
 TELLING = ("alert_status", "alert_metric", "alert_query", "event_type")
 """What is worth reading beside the message."""
 
 
+class Heading(NamedTuple):
+    """What a title says; each part is empty where it does not."""
+
+    priority: str
+    state: str
+    scope: str
+    name: str
+
+
 class Datadog(signatures.ByToken):
-    """One event of a monitor, or of an incident of Datadog's, a request. Only our payload tells severity and service; with
-    the default one, a monitor is told by its title.
+    """One event of a monitor, or of an incident of Datadog's, a request. Only our payload tells the service; with the default
+    one, a monitor is told by its title, and how bad it is by the priority before that.
     """
 
     name = "datadog"
@@ -117,12 +128,12 @@ def _is_set(value: Any) -> bool:
 
 
 def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
-    word, scope, name = _heading(given)
+    priority, word, scope, name = _heading(given)
     is_incident = any(given.get(one) for one in ("incident_uuid", "incident_public_id", "incident_title"))
     if not name and not given.get("alert_id"):
         raise Unreadable("alert_title, title: missing; give the webhook in Datadog the payload of our set-up")
     status, said, defaults = _status(given, word, is_incident)
-    severity, severity_word = _severity(given, is_incident)
+    severity, severity_word = _severity(given, priority, is_incident)
     labels = _labels(given, scope)
     at = moment(given.get("date")) or moment(given.get("date_posix"))
     if at is None or is_incident or _is_reminder(said):
@@ -159,29 +170,33 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
 
 def _is_test(given: Mapping[str, Any], name: str) -> bool:
     """Datadog's own test notifications are real transitions; only their words say what they are."""
-    words = (name, split_title(first(given.get("title")))[2], *(first(given.get(one)) for one in ("title", "alert_title", "body")))
+    words = (name, split_title(first(given.get("title"))).name, *(first(given.get(one)) for one in ("title", "alert_title", "body")))
     return any(one.removeprefix("%%%").lstrip().upper().startswith(TEST) for one in words)
 
 
-def _heading(given: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The state and the scope that a title begins with, and the name without them."""
-    word, scope, name = split_title(first(given.get("title")))
-    _, _, own = split_title(first(given.get("alert_title")))
-    scope = first(given.get("alert_scope"), scope)
-    return word, scope, first(given.get("incident_title"), own, name)
+def _heading(given: Mapping[str, Any]) -> Heading:
+    """The priority, the state and the scope that a title begins with, and the name without them."""
+    event, own = split_title(first(given.get("title"))), split_title(first(given.get("alert_title")))
+    name = first(given.get("incident_title"), own.name, event.name)
+    return Heading(event.priority or own.priority, event.state, first(given.get("alert_scope"), event.scope), name)
 
 
-def split_title(title: str) -> tuple[str, str, str]:
-    """`[Triggered on {host:a}] Disk is full` as its state, its scope and its name; only the name where it has no such start."""
-    if not title.startswith("["):
-        return "", "", title
-    end = "}]" if "on {" in title.partition("]")[0] else "]"
-    inside, _, name = title[1:].partition(end)
+def split_title(title: str) -> Heading:
+    """`[P1] [Triggered on {host:a}] Disk is full` in its parts; only the name where it has no such start.
+
+    The priority is no part of the name: who changes it while a monitor fires would have it never clear.
+    """
+    found = PRIORITY.match(title)
+    priority, rest = (found[1], title[found.end() :]) if found else ("", title)
+    if not rest.startswith("["):
+        return Heading(priority, "", "", rest)
+    end = "}]" if "on {" in rest.partition("]")[0] else "]"
+    inside, _, name = rest[1:].partition(end)
     word, _, scope = inside.partition("on {")
     word = word.strip()
     if word.lower() in TRANSITIONS or (scope and not word):
-        return word, scope, name.strip()
-    return "", "", title
+        return Heading(priority, word, scope, name.strip())
+    return Heading(priority, "", "", rest)
 
 
 def _status(given: Mapping[str, Any], word: str, is_incident: bool) -> tuple[Status, str, tuple[str, ...]]:
@@ -200,10 +215,11 @@ def _is_reminder(said: str) -> bool:
     return said.lower().startswith("re-") or said.lower() == "renotify"
 
 
-def _severity(given: Mapping[str, Any], is_incident: bool) -> tuple[Severity, str]:
-    """P1 to P5 where the monitor has a priority, else what its type means; of an incident its own."""
-    names = ("incident_severity",) if is_incident else ("alert_priority", "alert_type")
-    words = [first(given.get(name)) for name in names]
+def _severity(given: Mapping[str, Any], priority: str, is_incident: bool) -> tuple[Severity, str]:
+    """P1 to P5 where the monitor has a priority, or its title has, else what its type means; of an incident its own."""
+    words = [first(given.get("alert_priority")), priority, first(given.get("alert_type"))]
+    if is_incident:
+        words = [first(given.get("incident_severity"))]
     known = next((one for one in words if severity_of(one) is not Severity.UNKNOWN), "")
     return severity_of(known), known or first(*words)
 

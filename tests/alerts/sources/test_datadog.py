@@ -133,18 +133,49 @@ def test_datadogs_own_template_is_told_by_its_title_and_organisation():
 @pytest.mark.parametrize(
     ("title", "parts"),
     [
-        ("[Triggered on {host:a}] Disk", ("Triggered", "host:a", "Disk")),
-        ("[Re-No data on {host:a,x:[b]}] Disk", ("Re-No data", "host:a,x:[b]", "Disk")),
-        ("[Recovered] [eu] Disk", ("Recovered", "", "[eu] Disk")),
-        ("[ on {host:a}] Disk", ("", "host:a", "Disk")),
-        ("[eu] Disk", ("", "", "[eu] Disk")),
-        ("[Triggered", ("Triggered", "", "")),
-        ("[", ("", "", "[")),
-        ("", ("", "", "")),
+        ("[Triggered on {host:a}] Disk", ("", "Triggered", "host:a", "Disk")),
+        ("[Re-No data on {host:a,x:[b]}] Disk", ("", "Re-No data", "host:a,x:[b]", "Disk")),
+        ("[Recovered] [eu] Disk", ("", "Recovered", "", "[eu] Disk")),
+        ("[ on {host:a}] Disk", ("", "", "host:a", "Disk")),
+        ("[P1] [Triggered on {host:a}] Disk", ("P1", "Triggered", "host:a", "Disk")),
+        ("[P5][Re-Triggered on {host:a}] Disk", ("P5", "Re-Triggered", "host:a", "Disk")),
+        ("[P2] [Warn on {host:a}] Disk", ("P2", "Warn", "host:a", "Disk")),
+        ("[P3] [No Data on {host:a}] Disk", ("P3", "No Data", "host:a", "Disk")),
+        ("[P4] [Recovered] [P1] Disk", ("P4", "Recovered", "", "[P1] Disk")),
+        ("[P1] Disk", ("P1", "", "", "Disk")),
+        ("[P6] Disk", ("", "", "", "[P6] Disk")),
+        ("[P1]", ("P1", "", "", "")),
+        ("[eu] Disk", ("", "", "", "[eu] Disk")),
+        ("[Triggered", ("", "Triggered", "", "")),
+        ("[", ("", "", "", "[")),
+        ("", ("", "", "", "")),
     ],
 )
-def test_a_title_begins_with_its_state(title, parts):
+def test_a_title_begins_with_its_priority_and_its_state(title, parts):
     assert split_title(title) == parts
+
+
+@pytest.mark.parametrize("state", ["Triggered", "Re-Triggered", "Warn", "No Data"])
+def test_a_monitor_with_a_priority_clears_what_it_fired_whatever_its_priority_is_by_then(state):
+    fired, over = default(f"[P1] [{state} on {{host:db-1}}] Disk"), default("[P2] [Recovered on {host:db-1}] Disk")
+
+    assert (fired.status, over.status) == (Status.FIRING, Status.RESOLVED)
+    assert fired.identity == over.identity == default("[Recovered on {host:db-1}] Disk").identity
+    assert (fired.title, fired.labels, fired.no_data) == ("Disk", {"host": "db-1"}, state == "No Data")
+
+
+@pytest.mark.parametrize(
+    ("given", "severity", "word"),
+    [
+        ({"alert_priority": "", "alert_type": ""}, Severity.CRITICAL, "P1"),
+        ({"alert_priority": "$ALERT_PRIORITY", "alert_type": "warning"}, Severity.CRITICAL, "P1"),
+        ({"alert_priority": "P4", "alert_type": "error"}, Severity.LOW, "P4"),
+    ],
+)
+def test_the_priority_of_a_title_counts_where_the_payload_has_none_of_its_own(given, severity, word):
+    one = read(title="[P1] [Triggered on {host:db-1}] Disk", **given)
+
+    assert (one.severity, one.source_severity) == (severity, word)
 
 
 @pytest.mark.parametrize("name", ["$HOSTNAME", "$TAGS[team]", "null", "", None, "  "])
@@ -203,7 +234,12 @@ def test_a_monitor_of_tests_is_an_alert():
     assert read(title="[Triggered on {env:test}] [checkout] tests fail", alert_title="Tests fail").kind is Kind.ALERT
 
 
-@pytest.mark.parametrize("title", ["[Triggered on {host:a}] [TEST] Disk", "[TEST] Disk"])
+@pytest.mark.parametrize(
+    "title", [
+        "[Triggered on {host:a}] [TEST] Disk", "[TEST] Disk", "[P1] [Triggered] [TEST] Disk", "[P1] [TEST] Disk",
+        "[TEST] [P1] [Triggered on {host:a}] Disk", "[P1] [TEST] [Triggered on {host:a}] Disk",
+    ],
+)  # fmt: skip
 def test_a_test_notification_pages_nobody(title):
     assert read(title=title, alert_title="$ALERT_TITLE").kind is Kind.TEST
 
