@@ -25,7 +25,10 @@ HEADER = """\
 """
 
 
-TELLS_ORDER = ("alertmanager", "cloudwatch", "datadog", "grafana", "sentry")
+TELLS_ORDER = (
+    "alertmanager", "azure_monitor", "cloudwatch", "datadog", "gcp_monitoring", "grafana", "newrelic", "opsgenie", "pingdom",
+    "sentry", "statuspage", "vercel", "zabbix",
+)  # fmt: skip
 """Sources whose senders say in every report of a change when that was."""
 NEVER_AGAIN = {
     "github": "Within three days it can be asked to: `Recent Deliveries` of the webhook, `Redeliver`; or for all that failed, "
@@ -139,9 +142,16 @@ def _order() -> Iterator[str]:
         "it was sent: one that Sentry sends again after the issue came back ends it."
     )
     yield (
-        "- **All others** say no time of a change, or the same one when it comes back: what comes last counts. To send the same "
-        "once more changes nothing."
+        "- **Azure Monitor**: not news of health, whose trouble and end have the times of two clocks, nor log alerts of version 1, "
+        "which never end. **New Relic**: not its old channel, which tells only when it sent something, and no payload without "
+        "`updatedAt`. **Opsgenie**: with `updatedAt`, as it sends it. **Zabbix**: with our parameters of a Zabbix that knows "
+        "`{EVENT.TIMESTAMP}`, or with `event_utc_offset`; not a problem that somebody closes, which has no time until it recovers."
     )
+    yield (
+        "- **Statuspage**: a vendor's incident that is opened again keeps the start that it had: an end from before that, sent "
+        "again, ends it."
+    )
+    yield "- **All others** are taken as they come: what comes last counts. To send the same once more changes nothing."
 
 
 def _tried() -> str:

@@ -26,7 +26,7 @@ from bot.alerts.matching import LATE
 from bot.alerts.registry import source_named, sources
 from bot.alerts.source import PagerReport, Source
 from bot.handle import Door
-from bot.incidents.incident import Incident, incident_keyed
+from bot.incidents.incident import AlertState, Incident, incident_keyed
 from bot.incidents.inputs import PagerReported
 from bot.incidents.policy import Policy, RouteRule
 from bot.store import Store
@@ -100,11 +100,86 @@ def _sentry(name: str, start: datetime, end: datetime | None) -> Any:
     return {"action": "triggered", "data": {"event": event, "triggered_rule": "all"}}
 
 
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _azure(name: str, start: datetime, end: datetime | None) -> Any:
+    about = {
+        "alertId": f"{name}-{start.timestamp()}", "originAlertId": name, "alertRule": name, "severity": "Sev0",
+        "signalType": "Metric", "monitorCondition": "Resolved" if end else "Fired", "configurationItems": [name],
+        "firedDateTime": text_of(start),
+    }  # fmt: skip
+    ended = {"resolvedDateTime": text_of(end)} if end else {}
+    return {"schemaId": "azureMonitorCommonAlertSchema", "data": {"essentials": about | ended, "alertContext": {}}}
+
+
+def _gcp(name: str, start: datetime, end: datetime | None) -> Any:
+    # Without an id, for each time that it fires would have another.
+    incident = {
+        "policy_name": name, "condition_name": name, "resource_name": name, "state": "closed" if end else "open",
+        "severity": "Critical", "started_at": int(start.timestamp()), "ended_at": int(end.timestamp()) if end else None,
+    }  # fmt: skip
+    return {"version": "1.2", "incident": incident}
+
+
+def _newrelic(name: str, start: datetime, end: datetime | None) -> Any:
+    # Without an id, for the same reason.
+    return {
+        "title": name, "priority": "CRITICAL", "state": "CLOSED" if end else "ACTIVATED", "trigger": "STATE_CHANGE",
+        "impactedEntities": [name], "createdAt": _milliseconds(start), "updatedAt": _milliseconds(end or start),
+    }  # fmt: skip
+
+
+def _opsgenie(name: str, start: datetime, end: datetime | None) -> Any:
+    about = {
+        "alias": name, "message": name, "entity": name, "priority": "P1",
+        "createdAt": _milliseconds(start), "updatedAt": _milliseconds(end or start) * 1_000_000,
+    }  # fmt: skip
+    return {"action": "Close" if end else "Create", "alert": about}
+
+
+def _pingdom(name: str, start: datetime, end: datetime | None) -> Any:
+    return {
+        "check_id": name, "check_name": name, "current_state": "UP" if end else "DOWN", "importance_level": "HIGH",
+        "check_params": {"hostname": name}, "state_changed_timestamp": int((end or start).timestamp()),
+    }  # fmt: skip
+
+
+def _statuspage(name: str, start: datetime, end: datetime | None) -> Any:
+    update = {"new_status": "operational" if end else "major_outage", "created_at": text_of(end or start)}
+    return {"page": {"id": "p"}, "component": {"id": name, "name": name}, "component_update": update}
+
+
+def _vercel(name: str, start: datetime, end: datetime | None) -> Any:
+    at = end or start
+    return {
+        "id": f"{name}-{at.timestamp()}", "type": "deployment.succeeded" if end else "deployment.error",
+        "createdAt": _milliseconds(at),
+        "payload": {"project": {"id": name}, "deployment": {"id": f"d-{at.timestamp()}", "name": name}, "target": "production"},
+    }  # fmt: skip
+
+
+def _zabbix(name: str, start: datetime, end: datetime | None) -> Any:
+    # Without the event's number, for the same reason.
+    return {
+        "trigger_id": name, "host_name": name, "event_name": name, "event_value": "0" if end else "1", "event_nseverity": "5",
+        "event_timestamp": int(start.timestamp()), "event_recovery_timestamp": int(end.timestamp()) if end else "",
+    }  # fmt: skip
+
+
 SENDERS: Mapping[str, Callable[[str, datetime, datetime | None], Any]] = {
     "alertmanager": _alertmanager, "grafana": _grafana, "datadog": _datadog, "cloudwatch": _cloudwatch, "sentry": _sentry,
+    "azure_monitor": _azure, "gcp_monitoring": _gcp, "newrelic": _newrelic, "opsgenie": _opsgenie, "pingdom": _pingdom,
+    "statuspage": _statuspage, "vercel": _vercel, "zabbix": _zabbix,
 }  # fmt: skip
 GIVES_OLD_STARTS = ("alertmanager", "grafana")
 """Their word may be old for `LATE` only: see `was_overtaken`."""
+
+
+def named(told: Incident | AlertState) -> str:
+    """The alert that it is of; some senders write after its name how it stands."""
+    return told.title.partition(":")[0]
 
 
 @dataclass(slots=True)
@@ -211,12 +286,12 @@ class Street:
 
     def incident_of(self, name: str) -> Incident | None:
         """The newest incident of an alert."""
-        return next((one for one in self.store.incidents(500) if one.service == name or one.title == name), None)
+        return next((one for one in self.store.incidents(500) if one.service == name or named(one) == name), None)
 
     def end(self) -> End:
         """How everything stands."""
         found = self.store.incidents(500)
-        names = {one.number: one.title for one in found}
+        names = {one.number: named(one) for one in found}
         facts = [
             (names[one.number], entry.type, entry.at)
             for one in found
@@ -225,11 +300,11 @@ class Street:
         ]
         assert len(facts) == len(set(facts)), f"told twice: {Counter(facts).most_common(1)}"
         return End(
-            firing=frozenset((state.title, state.started_at) for one in found if one.is_open for state in one.firing),
-            acks={one.title: (one.episode.acknowledged_at, one.episode.acknowledged_by) for one in found},
-            pages=Counter(one.title for one in found for episode in one.episodes if episode.pages),
+            firing=frozenset((named(state), state.started_at) for one in found if one.is_open for state in one.firing),
+            acks={named(one): (one.episode.acknowledged_at, one.episode.acknowledged_by) for one in found},
+            pages=Counter(named(one) for one in found for episode in one.episodes if episode.pages),
             facts=frozenset(facts),
-            open=frozenset(one.title for one in found if one.is_open),
+            open=frozenset(named(one) for one in found if one.is_open),
         )
 
 
@@ -239,7 +314,8 @@ def _told(report: PagerReport) -> PagerReported | str:
 
 
 class Crossed(RuleBasedStateMachine):
-    """Alerts of five senders, and people who acknowledge; each rule is something that happens, or arrives, or does not."""
+    """Alerts of all senders that tell the order, one of each, and people who acknowledge; each rule is something that happens,
+    or arrives, or does not."""
 
     street: ClassVar[Street]
     seen: ClassVar[Counter[str]] = Counter()
@@ -248,7 +324,7 @@ class Crossed(RuleBasedStateMachine):
     def begin(self) -> None:
         """Nothing has happened yet."""
         self.street.is_empty_at(NOON)
-        self.stories = {f"{source}-{number}": Story(source, f"{source}-{number}") for source in SENDERS for number in (1, 2)}
+        self.stories = {source: Story(source, source) for source in SENDERS}
         self.letters: list[Letter] = []
         self.on_its_way: list[Letter] = []
         self.arrived: list[Letter] = []
@@ -259,7 +335,7 @@ class Crossed(RuleBasedStateMachine):
     # --- what happens -------------------------------------------------------------------------
 
     @precondition(lambda self: self.street.now - NOON < PATIENCE)
-    @rule(which=some.sampled_from([f"{source}-{number}" for source in SENDERS for number in (1, 2)]))
+    @rule(which=some.sampled_from(tuple(SENDERS)))
     def turns(self, which: str) -> None:
         """An alert fires, or is over; its sender says so."""
         self.passes(1)
@@ -282,7 +358,7 @@ class Crossed(RuleBasedStateMachine):
         self.passes(1)
         waiting = self.waiting()
         incident = waiting[at % len(waiting)]
-        story = self.stories[incident.title]
+        story = self.stories[named(incident)]
         self.sends(self.acknowledgement(story, incident, person, self.street.now))
 
     def acknowledgement(self, story: Story, incident: Incident, person: str, at: datetime) -> Letter:
@@ -303,7 +379,7 @@ class Crossed(RuleBasedStateMachine):
         """Pages that nobody has picked up, as far as PagerDuty knows."""
         picked_up = {letter.story.name for letter in self.letters if letter.person}
         found = self.street.store.incidents(500)
-        return [one for one in found if one.is_open and one.episode.pages and one.title not in picked_up]
+        return [one for one in found if one.is_open and one.episode.pages and named(one) not in picked_up]
 
     def sends(self, letter: Letter) -> None:
         self.letters.append(letter)

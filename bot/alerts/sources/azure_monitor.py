@@ -118,15 +118,16 @@ def _common(data: Mapping[str, Any], delivery: Delivery) -> Alert:
     targets = _texts(about.get("alertTargetIDs"))
     matter = _matter(context, next(iter(targets), ""))
     name, word = first(about.get("alertRule")), first(about.get("monitorCondition"))
+    status = STATUSES.get(word.lower())
     conditions = _conditions(context, "data.alertContext")
     labels = _dimensions(conditions) | _custom(data, about, context)
-    ended_at = moment(about.get("resolvedDateTime"))
+    started_at, ended_at = moment(about.get("firedDateTime")), moment(about.get("resolvedDateTime"))
     return _alert(
         delivery,
         # News of health is many alerts on one matter, and none of them is ever resolved.
         identity=f"{name}|{matter}".lower() if matter else identity,
         occurrence=first(about.get("alertId")) or None,
-        status=_health(context) or STATUSES.get(word.lower()),
+        status=_health(context) or status,
         word=word,
         name=name,
         detail=_headline(context) if matter else "",
@@ -136,8 +137,10 @@ def _common(data: Mapping[str, Any], delivery: Delivery) -> Alert:
         labels=labels | _present(about, ("signalType", "monitoringService", "targetResourceType")),
         url=web_url(about.get("investigationLink")) or _portal(about.get("alertId")),
         links=_links(labels, *(one.get("linkToSearchResultsUI") for one in conditions), context.get("LinkToSearchResults")),
-        started_at=moment(about.get("firedDateTime")),
+        started_at=started_at,
         ended_at=ended_at or (moment(context.get("eventTimestamp")) if matter else None),
+        # News of health is told by two clocks, one for the trouble and one for its end.
+        changed_at=None if matter else ended_at if status is Status.RESOLVED else started_at,
         group=first(about.get("alertRuleID")) or name,
         rest={key: value for key, value in data.items() if key != "customProperties"},
     )
@@ -181,6 +184,7 @@ def _metric(data: Mapping[str, Any], place: str, delivery: Delivery) -> Alert:
         links=_links(labels),
         started_at=at,
         ended_at=at,
+        changed_at=at,
         group=rule,
         rest={key: value for key, value in data.items() if key != "properties"},
     )
@@ -210,6 +214,7 @@ def _activity(data: Mapping[str, Any], delivery: Delivery) -> Alert:
         links=_links(labels),
         started_at=at,
         ended_at=at,
+        changed_at=at,
         group=first(context.get("eventSource")),
         rest={key: value for key, value in data.items() if key != "properties"},
     )
@@ -256,6 +261,7 @@ def _alert(
     started_at: datetime | None,
     rest: Mapping[str, object],
     ended_at: datetime | None = None,
+    changed_at: datetime | None = None,
     severity: str = "",
     detail: str = "",
     occurrence: str | None = None,
@@ -286,6 +292,7 @@ def _alert(
         links=links,
         started_at=started_at or delivery.received_at,
         ended_at=(ended_at or delivery.received_at) if is_over else None,
+        changed_at=changed_at,
         group_key=group or None,
         source_status=word or None,
         source_severity=severity or None,

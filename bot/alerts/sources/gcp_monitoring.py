@@ -100,6 +100,7 @@ def _alert(incident: Mapping[str, Any], version: str, delivery: Delivery) -> Ale
         links=links,
         started_at=started_at or delivery.received_at,
         ended_at=(ended_at or delivery.received_at) if is_over else None,
+        changed_at=ended_at if is_over else started_at,
         group_key=first(incident.get("policy_name")) or None,
         source_status=state or None,
         source_severity=word or None,

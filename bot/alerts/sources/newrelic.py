@@ -131,6 +131,8 @@ def _issue(body: Mapping[str, Any], delivery: Delivery) -> Alert:
         links=_links(body, "runbookUrl", "violationChartUrl", "deepLinkUrl"),
         started_at=started_at or ended_at or delivery.received_at,
         ended_at=(ended_at or delivery.received_at) if status is Status.RESOLVED else None,
+        # Not its creation: a deactivated issue may be activated again.
+        changed_at=ended_at if status is Status.RESOLVED else moment(body.get("updatedAt")),
         source_status=first(body.get("state")) or None,
         source_severity=word or None,
         defaults=defaults,

@@ -105,6 +105,7 @@ def _alert(body: Mapping[str, Any], action: str, delivery: Delivery) -> Alert:
         annotations={"note": long(first(about.get("note")))} if first(about.get("note")) else {},
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=moment(about.get("updatedAt")),
         source_status=action,
         source_severity=priority or None,
         defaults=defaults,

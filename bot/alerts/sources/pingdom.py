@@ -88,6 +88,7 @@ def _alert(body: Mapping[str, Any], params: Mapping[str, Any], received_at: date
         url=web_url(params.get("full_url")) or web_url(params.get("url")),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=changed_at,
         source_status=word,
         source_severity=importance or None,
         defaults=(*guessed, *filled, *(() if name else ("title",))),

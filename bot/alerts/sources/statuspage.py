@@ -111,6 +111,8 @@ def _incident(incident: Mapping[str, Any], page: Mapping[str, Any], body: Mappin
         links=links_from([("source", page.get("url"), "Status page")]),
         started_at=started_at or delivery.received_at,
         ended_at=(ended_at or delivery.received_at) if is_over else None,
+        # Not its start: an incident may be opened again after it was resolved.
+        changed_at=ended_at if is_over else moment(incident.get("updated_at")),
         group_key=first(page.get("id")) or None,
         source_status=word or None,
         source_severity=impact or None,
@@ -142,6 +144,7 @@ def _component(component: Mapping[str, Any], page: Mapping[str, Any], body: Mapp
         url=web_url(page.get("url")),
         started_at=at or delivery.received_at,
         ended_at=(at or delivery.received_at) if is_over else None,
+        changed_at=at,
         group_key=first(page.get("id")) or None,
         source_status=word or None,
         defaults=tuple(field for field, is_missing in missing.items() if is_missing),

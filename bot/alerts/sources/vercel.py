@@ -135,6 +135,8 @@ def _deployed(body: Mapping[str, Any], payload: Mapping[str, Any], what: str, de
         ),
         started_at=at,
         ended_at=at if status is Status.RESOLVED else None,
+        # Of the event, not of the deployment: one that failed earlier and is told later is no news.
+        changed_at=None if defaults else at,
         occurrence=number or None,
         source_status=first(body.get("type")),
         defaults=_also_ended(defaults, status),

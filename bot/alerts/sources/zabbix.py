@@ -160,6 +160,8 @@ def _alert(body: Mapping[str, Any], given: Mapping[str, Any], delivery: Delivery
         links=links_from([("runbook", body.get("trigger_url") or tags.get("runbook"), "Runbook")]),
         started_at=started_at or delivery.received_at,
         ended_at=(ended_at or delivery.received_at) if is_over else None,
+        # What is done to a problem has no time of its own; it does not begin again by that.
+        changed_at=ended_at if is_over else started_at,
         group_key=first(body.get("trigger_id")) or None,
         source_status=first(body.get("event_update_action"), body.get("trigger_status"), body.get("status"), body.get("event_value"))
         or None,

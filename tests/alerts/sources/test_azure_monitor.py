@@ -218,3 +218,20 @@ def test_what_is_no_alert_is_ignored_and_says_why(body, why):
 def test_what_cannot_be_read_says_where(body, says):
     with pytest.raises(Unreadable, match=says):
         SOURCE.parse(delivery(body), {})
+
+
+def test_it_says_when_an_alert_fired_and_when_it_was_resolved():
+    fired, resolved = common(resolvedDateTime=RESOLVED), common(monitorCondition="Resolved", resolvedDateTime=RESOLVED)
+    older = [only(metric(word)) for word in ("Activated", "Deactivated")]
+
+    assert (fired.changed_at, resolved.changed_at) == (fired.started_at, resolved.ended_at)
+    assert [one.changed_at for one in older] == [fired.started_at, fired.started_at]
+    # An end without its time tells no order: that of the fire would have the next one count as late.
+    assert common(monitorCondition="Resolved").changed_at is None
+
+
+def test_news_of_health_tell_no_order_for_their_times_are_of_two_clocks():
+    properties = {"trackingId": "t-1", "stage": "Resolved", "incidentType": "Incident"}
+    over = common({"properties": properties, "eventTimestamp": RESOLVED}, signalType="Activity Log")
+
+    assert (over.status, over.changed_at) == (Status.RESOLVED, None)

@@ -141,3 +141,10 @@ def test_without_an_id_the_condition_and_its_resource_tell_alerts_apart():
 def test_what_cannot_be_read_says_where(body, says):
     with pytest.raises(Unreadable, match=says):
         SOURCE.parse(delivery(body), {})
+
+
+def test_an_incident_says_when_it_was_opened_and_when_it_was_closed():
+    opened, closed = read(ended_at=None), read(state="closed", ended_at=1_785_578_340)
+
+    assert (opened.changed_at, closed.changed_at) == (opened.started_at, datetime(2026, 8, 1, 9, 59, tzinfo=UTC))
+    assert read(state="closed", ended_at=0).changed_at is None

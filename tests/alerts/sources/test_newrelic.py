@@ -1,7 +1,7 @@
 """What is particular to New Relic: issues of workflows, incidents of the old channel, and acknowledgements without a state."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -185,3 +185,14 @@ def test_the_payload_that_people_paste_is_json_once_new_relic_has_filled_it_in()
     )
 
     assert {"id", "state", "trigger", "createdAt", "impactedEntities"} <= set(filled)
+
+
+def test_an_issue_says_when_it_was_changed():
+    activated, closed = read(ISSUE), read(ISSUE, state="CLOSED", closedAt=int(BEGAN.timestamp() * 1000) + 60_000)
+
+    assert (activated.changed_at, closed.changed_at) == (CHANGED, BEGAN + timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("given", [ISSUE | {"updatedAt": None}, INCIDENT])
+def test_neither_its_creation_nor_the_old_channels_time_of_sending_is_that_of_a_change(given):
+    assert read(given).changed_at is None

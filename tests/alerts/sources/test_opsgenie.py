@@ -105,3 +105,10 @@ def test_nothing_is_lost():
 def test_what_cannot_be_read_says_where(body, says):
     with pytest.raises(Unreadable, match=says):
         SOURCE.parse(delivery(body), {})
+
+
+def test_the_time_of_the_last_change_tells_the_order_and_that_of_creation_does_not():
+    created, closed = read("Create"), read("Close")
+
+    assert created.changed_at == closed.changed_at == closed.ended_at
+    assert read("Create", updatedAt=None).changed_at is None

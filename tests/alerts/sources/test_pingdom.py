@@ -99,3 +99,11 @@ def test_the_sample_of_its_documentation_pages_nobody():
 def test_what_is_missing_is_named(changes, says):
     with pytest.raises(Unreadable, match=says):
         read(**changes)
+
+
+@pytest.mark.parametrize("word", ["DOWN", "UP"])
+def test_a_check_says_when_it_changed(word):
+    told, untold = read(current_state=word), read(current_state=word, state_changed_timestamp=None, state_changed_utc_time=None)
+
+    assert told.changed_at == told.started_at
+    assert untold.changed_at is None

@@ -123,3 +123,17 @@ def test_what_nobody_knows_is_taken_as_firing_and_said_to_be_a_guess():
 def test_what_cannot_be_read_says_where(body, says):
     with pytest.raises(Unreadable, match=says):
         SOURCE.parse(delivery(body), {})
+
+
+def test_an_incident_that_is_opened_again_is_later_than_its_end():
+    over, again = incident(status="resolved", resolved_at=UPDATED), incident(status="investigating", updated_at=OVER)
+
+    assert (over.changed_at, again.changed_at) == (over.ended_at, datetime(2026, 8, 1, 9, 45, tzinfo=UTC))
+    assert again.started_at < over.changed_at < again.changed_at
+    assert incident(updated_at=None).changed_at is None
+
+
+def test_a_component_says_when_it_changed():
+    at = datetime(2026, 8, 1, 9, 30, tzinfo=UTC)
+
+    assert [component(word).changed_at for word in ("major_outage", "operational")] == [at, at]

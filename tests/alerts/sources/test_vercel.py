@@ -171,3 +171,11 @@ def test_an_odd_body_is_read_or_refused_and_never_an_error(what, body):
         assert error.reason
     else:
         assert bool(reading.ignored) != bool(reading.alerts)
+
+
+def test_an_event_says_when_it_was():
+    assert [one(type_).changed_at for type_ in ("deployment.error", "deployment.succeeded")] == [AT, AT]
+
+    payload = {"project": {"id": "p"}, "target": "production"}
+    [alert] = SOURCE.parse(sent({"id": "e", "type": "deployment.error", "payload": payload}), {}).alerts
+    assert alert.changed_at is None

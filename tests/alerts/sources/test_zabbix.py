@@ -155,3 +155,11 @@ def test_a_host_that_is_found_is_no_problem(number, why):
 def test_what_is_not_from_the_script_says_so():
     with pytest.raises(Unreadable, match="event_id: missing"):
         SOURCE.parse(delivery({"alerts": []}), {})
+
+
+def test_a_problem_says_when_it_began_and_its_recovery_when_it_was_over():
+    over = read(event_value="0", event_recovery_timestamp="1785578340")
+    by_hand = read(event_update_status="1", event_update_action="closed")
+
+    assert (read().changed_at, over.changed_at) == (read().started_at, over.ended_at)
+    assert (by_hand.status, by_hand.changed_at) == (Status.RESOLVED, None)
