@@ -85,8 +85,8 @@ class Alertmanager(signatures.ByToken):
 
 def group(body: Mapping[str, Any], source: str, delivery: Delivery) -> tuple[Alert, ...]:
     """The alerts of a group, as Alertmanager and what took its format over write them."""
-    truncated = body.get("truncatedAlerts")
-    return tuple(one_alert(one, body, source, delivery, place, truncated) for place, one in _places(body))
+    rest = _rest_of_group(body)
+    return tuple(one_alert(one, body, source, delivery, place, rest) for place, one in _places(body))
 
 
 def check_group(body: Mapping[str, Any]) -> None:
@@ -105,15 +105,20 @@ def _places(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def one_alert(
-    given: Mapping[str, Any], body: Mapping[str, Any], source: str, delivery: Delivery, place: str, truncated: Any
+    given: Mapping[str, Any],
+    body: Mapping[str, Any],
+    source: str,
+    delivery: Delivery,
+    place: str,
+    rest: Mapping[str, object],
 ) -> Alert:
-    """One alert of a group. What is missing is filled in, and named in `defaults`."""
+    """One alert of a group, of which `rest` is kept with each. What is missing is filled in, and named in `defaults`."""
     labels = texts_at(given.get("labels"), f"{place}.labels")
     annotations = texts_at(given.get("annotations"), f"{place}.annotations")
     status, started_at, ended_at, defaults = _when(given, body, delivery.received_at)
     title = first(annotations.get("summary"), labels.get("alertname"), annotations.get("message"))
     word = labels.get("severity", "") or labels.get("priority", "")
-    base = text_of(body.get("externalURL"))
+    base, truncated = text_of(body.get("externalURL")), body.get("truncatedAlerts")
     if not title:
         defaults.append("title")
     return Alert(
@@ -140,7 +145,7 @@ def one_alert(
         source_severity=word or None,
         truncated_count=truncated if isinstance(truncated, int) and truncated > 0 else 0,
         defaults=tuple(defaults),
-        attributes=_rest(body),
+        attributes={**rest, **_unshared(body, labels, annotations), "alert": _rest(given)},
     )
 
 
@@ -184,12 +189,33 @@ def _links(annotations: Mapping[str, str], given: Mapping[str, Any], base: str) 
     )
 
 
-KNOWN = frozenset({"alerts", "groupLabels", "commonLabels", "commonAnnotations", "message"})
+SHARED = {"groupLabels": "labels", "commonLabels": "labels", "commonAnnotations": "annotations"}
+"""What the alerts of a group have in common, and where each of them has it, too."""
+KNOWN = frozenset({"alerts", "message", *SHARED})
+MESSAGE_LIMIT = 1_000
 
 
-def _rest(body: Mapping[str, Any]) -> dict[str, object]:
-    """The rest of the group, so that nothing is lost."""
-    return {name: value for name, value in body.items() if name not in KNOWN}
+def _rest_of_group(body: Mapping[str, Any]) -> dict[str, object]:
+    """The rest of the group, so that nothing is lost. Its message has all its alerts in words, and is kept with each: so cut."""
+    rest = {name: value for name, value in body.items() if name not in KNOWN}
+    return rest | ({"message": text_of(body["message"])[:MESSAGE_LIMIT]} if body.get("message") else {})
+
+
+def _unshared(body: Mapping[str, Any], labels: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, object]:
+    """What the group is said to have in common, and this alert has not."""
+    own, found = {"labels": labels, "annotations": annotations}, {}
+    for name, where in SHARED.items():
+        given = body.get(name)
+        pairs = given.items() if isinstance(given, dict) else ()
+        found[name] = {key: value for key, value in pairs if own[where].get(key) != text_of(value)}
+    return {name: more for name, more in found.items() if more}
+
+
+def _rest(given: Mapping[str, Any]) -> dict[str, object]:
+    """The rest of the alert: its times and addresses as they came, and whatever else its sender knows of it."""
+    rest = {name: value for name, value in given.items() if name not in ("labels", "annotations")}
+    image = rest.get("embeddedImage")
+    return rest | ({"embeddedImage": f"an image of {len(text_of(image))} characters, left out"} if image else {})
 
 
 def example(

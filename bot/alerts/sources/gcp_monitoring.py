@@ -39,7 +39,7 @@ STATUSES = {
 }
 NAMES = ("policy_name", "condition_name", "scoping_project_id", "resource_type_display_name")
 """What a policy of ours may match on, beside the labels of resource, metric and policy."""
-READ = frozenset({"summary", "documentation", "policy_user_labels", "started_at", "ended_at", "url"})
+READ = frozenset({"summary", "policy_user_labels", "url"})
 
 
 class GcpMonitoring(signatures.ByToken):

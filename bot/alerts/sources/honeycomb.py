@@ -38,7 +38,7 @@ STATUSES = {"triggered": Status.FIRING, "ok": Status.RESOLVED, "resolved": Statu
 PLACES = {"environment": re.compile(r"/environments/([^/?#]+)"), "dataset": re.compile(r"/datasets/([^/?#]+)")}
 CLOCK = re.compile(r"(\d\d:\d\d:\d\d) UTC([+-]\d\d:?\d\d)?", re.ASCII)
 """How the template's .Alert.Timestamp is written: without its day."""
-TOP = frozenset({*SECRETS, "name", "description", "trigger_description", "summary"})
+TOP = frozenset({*SECRETS, "name", "description", "trigger_description"})
 SETUP = """\
 # Team Settings > Integrations > Trigger and SLO Recipients > Add Integration: provider Webhook
 Webhook URL: {url}

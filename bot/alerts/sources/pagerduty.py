@@ -177,7 +177,7 @@ def _old(body: Mapping[str, Any], delivery: Delivery) -> Reading:
         message = object_at(one, f"messages[{index}]")
         kind = OLD.get(first(message.get("event")), "")
         incident = object_at(message.get("incident"), f"messages[{index}].incident")
-        alerts.append(_alert({"id": message.get("id")}, incident, incident, kind, delivery.received_at, delivery))
+        alerts.append(_alert(message, incident, incident, kind, delivery.received_at, delivery))
     return Reading(alerts=tuple(alerts), ignored="webhooks of version 2 report no acknowledgement; make one of version 3")
 
 

@@ -44,7 +44,7 @@ COMPONENTS = {
     "major_outage": (Status.FIRING, Severity.CRITICAL),
     "under_maintenance": (Status.INFO, Severity.UNKNOWN),
 }
-READ = frozenset({"name", "incident_updates", "shortlink", "description"})
+READ = frozenset({"name", "shortlink", "description"})
 
 
 class Statuspage(signatures.ByToken):

@@ -1,0 +1,91 @@
+"""Alertmanager's groups, and Grafana's: what each alert has beside its labels, and a custom payload."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bot.alerts.alert import Alert, Severity, Status
+from bot.alerts.registry import source_named
+from bot.errors import Unreadable
+from tests.alerts.test_sources import delivery
+
+ONE = {
+    "status": "firing", "labels": {"alertname": "Disk", "instance": "db-1"}, "annotations": {"summary": "Disk is full"},
+    "startsAt": "2026-08-01T09:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "f1",
+}  # fmt: skip
+
+
+def read(name: str = "alertmanager", alert: dict[str, Any] | None = None, **group: Any) -> Alert:
+    body = {"version": "4", "status": "firing", "receiver": "bot", "alerts": [ONE | (alert or {})], **group}
+    [one] = source_named(name).parse(delivery(json.dumps(body).encode()), {}).alerts
+    return one
+
+
+def test_why_alertmanager_tells_it_and_by_which_route_is_kept():
+    one = read(notification_reason="repeat interval elapsed", routeLabels={"team": "core"}, groupKey="{}:{}")
+
+    assert one.attributes["notification_reason"] == "repeat interval elapsed"
+    assert one.attributes["routeLabels"] == {"team": "core"}
+    # They are the route's, not the alert's.
+    assert one.labels == ONE["labels"]
+
+
+@pytest.mark.parametrize("name", ["alertmanager", "grafana"])
+def test_whatever_else_is_said_of_an_alert_is_kept_with_it(name):
+    more = {
+        "values": {"B": 7.2, "C": 1}, "valueString": "[ var='B' value=7.2 ]", "imageURL": "https://g.example.com/i.png",
+        "ruleUID": "r-1", "orgId": 3, "enrichments": [{"dashboards": ["d-1"]}], "unheard_of": {"of": True},
+    }  # fmt: skip
+    one = read(name, more)
+
+    assert {key: one.attributes["alert"][key] for key in more} == more
+    assert not {"labels", "annotations"} & set(one.attributes["alert"])
+
+
+def test_of_an_image_in_an_alert_is_kept_that_there_was_one():
+    one = read("grafana", {"embeddedImage": "iVBORw0KGgo" * 10_000})
+
+    assert one.attributes["alert"]["embeddedImage"] == "an image of 110000 characters, left out"
+
+
+def test_what_a_group_has_in_common_is_kept_where_its_alert_says_otherwise_and_only_there():
+    alike = read(groupLabels={"alertname": "Disk"}, commonLabels=ONE["labels"], commonAnnotations=ONE["annotations"])
+    other = read(groupLabels={"alertname": "Load"}, commonAnnotations={"summary": "Busy", "runbook": "x"}, commonLabels="odd")
+
+    assert not {"groupLabels", "commonLabels", "commonAnnotations"} & set(alike.attributes)
+    assert other.attributes["groupLabels"] == {"alertname": "Load"}
+    assert other.attributes["commonAnnotations"] == {"summary": "Busy", "runbook": "x"}
+
+
+def test_the_message_of_a_group_is_kept_cut():
+    assert read("grafana", message="Firing " * 1_000).attributes["message"] == ("Firing " * 143)[:1_000]
+    assert "message" not in read().attributes
+
+
+CUSTOM = {"what": "Disk is full", "how": "resolved", "who": {"id": "d-1"}, "bad": "high", "svc": "ledger"}
+MAPPING = {"title": "what", "status": "how", "dedup_key": "who.id", "severity": "bad", "service": "svc"}
+
+
+def test_a_custom_payload_is_read_through_the_mapping_of_its_route():
+    source, body = source_named("alertmanager"), delivery(json.dumps(CUSTOM).encode())
+
+    source.check(body, MAPPING)
+    [one] = source.parse(body, MAPPING).alerts
+
+    assert (one.source, one.title, one.status, one.identity) == ("alertmanager", "Disk is full", Status.RESOLVED, "d-1")
+    assert (one.severity, one.service) == (Severity.HIGH, "ledger")
+
+
+def test_a_group_is_read_as_one_where_there_is_a_mapping_too():
+    body = delivery(json.dumps({"version": "4", "alerts": [ONE]}).encode())
+
+    assert [one.identity for one in source_named("alertmanager").parse(body, MAPPING).alerts] == ["f1"]
+
+
+def test_a_custom_payload_without_a_mapping_says_where_to_write_one():
+    source, body = source_named("alertmanager"), delivery(json.dumps(CUSTOM).encode())
+
+    for look in (source.check, source.parse):
+        with pytest.raises(Unreadable, match=r"alerts: missing; map this custom payload in policy\.yaml"):
+            look(body, {})
