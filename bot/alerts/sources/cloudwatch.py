@@ -141,14 +141,14 @@ def _notice(envelope: Envelope, delivery: Delivery) -> Alert:
 
 def _alarm(message: Mapping[str, Any], envelope: Envelope, delivery: Delivery) -> Alert:
     trigger = object_at(message.get("Trigger"), "Trigger")
-    dimensions = _dimensions(trigger)
+    metric = _metric(trigger, trigger.get("Metrics"))
     arn = text_of(message.get("AlarmArn"))
     name, account = text_of(message.get("AlarmName")), text_of(message.get("AWSAccountId"))
     return _alert(
         name, arn or f"{account}/{text_of(message.get('Region'))}/{name}",
         text_of(message.get("NewStateValue")), text_of(message.get("OldStateValue")), text_of(message.get("NewStateReason")),
         text_of(message.get("AlarmDescription")), message.get("StateChangeTime"), delivery,
-        arn=arn, account=account, namespace=text_of(trigger.get("Namespace")), dimensions=dimensions,
+        arn=arn, account=account, namespace=text_of(metric.get("Namespace")), dimensions=_dimensions(metric.get("Dimensions")),
         occurrence=envelope.id, rest={**message, "TopicArn": envelope.topic, "Subject": envelope.subject},
     )  # fmt: skip
 
@@ -157,14 +157,15 @@ def _event(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     detail = object_at(body.get("detail"), "detail")
     state, before = object_at(detail.get("state"), "detail.state"), object_at(detail.get("previousState"), "detail.previousState")
     settings = object_at(detail.get("configuration"), "detail.configuration")
-    resources = body.get("resources")
+    resources, metric = body.get("resources"), _metric({}, settings.get("metrics"))
     arn = first(*resources[:1]) if isinstance(resources, list) else ""
     name, account = text_of(detail.get("alarmName")), text_of(body.get("account"))
     return _alert(
         name, arn or f"{account}/{text_of(body.get('region'))}/{name}",
         text_of(state.get("value")), text_of(before.get("value")), text_of(state.get("reason")),
         text_of(settings.get("description")), state.get("timestamp"), delivery,
-        arn=arn, account=account, namespace="", dimensions={}, occurrence=text_of(body.get("id")), rest=body,
+        arn=arn, account=account, namespace=text_of(metric.get("namespace")), dimensions=_dimensions(metric.get("dimensions")),
+        occurrence=text_of(body.get("id")), rest=body,
     )  # fmt: skip
 
 
@@ -223,16 +224,35 @@ def _alert(
     )
 
 
-def _dimensions(trigger: Mapping[str, Any]) -> dict[str, str]:
-    """Of the metric, or of the first metric that a formula is made of."""
-    given = trigger.get("Dimensions")
-    metrics = trigger.get("Metrics")
-    if not isinstance(given, list) and isinstance(metrics, list):
-        stats = [object_at(one, "Trigger.Metrics[]").get("MetricStat") for one in metrics]
-        inner = [object_at(one, "MetricStat").get("Metric") for one in stats if one is not None]
-        given = next((found for one in inner if isinstance(found := object_at(one, "Metric").get("Dimensions"), list)), [])
+def _metric(own: Mapping[str, Any], metrics: Any) -> Mapping[str, Any]:
+    """The metric that an alarm watches: its `own`, or of those that a formula is made of the first that has dimensions.
+
+    EventBridge tells every alarm as a formula, in names that begin with a small letter.
+    """
+    if isinstance(own.get("Dimensions"), list):
+        return own
+    given = [one for one in metrics if isinstance(one, dict)] if isinstance(metrics, list) else []
+    stats = [_either(one, "MetricStat") for one in given]
+    made_of = [found for one in stats if isinstance(one, dict) and isinstance(found := _either(one, "Metric"), dict)]
+    return next((one for one in made_of if _either(one, "Dimensions")), next(iter(made_of), own))
+
+
+def _either(given: Mapping[str, Any], name: str) -> Any:
+    return given.get(name) or given.get(name[0].lower() + name[1:])
+
+
+def _dimensions(given: Any) -> dict[str, str]:
+    """SNS has a list of names and values, EventBridge an object."""
+    if isinstance(given, dict):
+        return {text_of(name): text_of(value) for name, value in given.items() if text_of(name)}
     pairs = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
     return {text_of(one.get("name")): text_of(one.get("value")) for one in pairs if text_of(one.get("name"))}
+
+
+WATCHED = {
+    "metric": {"namespace": "AWS/SQS", "name": "ApproximateAgeOfOldestMessage", "dimensions": {"QueueName": "orders"}},
+    "period": 60, "stat": "Maximum",
+}  # fmt: skip
 
 
 def _example(name: str, status: Status) -> Example:
@@ -246,7 +266,10 @@ def _example(name: str, status: Status) -> Example:
             "resources": ["arn:aws:cloudwatch:eu-west-1:111122223333:alarm:orders-queue-age"],
             "detail": {
                 "alarmName": "orders-queue-age",
-                "configuration": {"description": "severity=critical service=orders runbook=https://wiki.example.com/queue-age"},
+                "configuration": {
+                    "description": "severity=critical service=orders runbook=https://wiki.example.com/queue-age",
+                    "metrics": [{"id": "m1", "returnData": True, "metricStat": WATCHED}],
+                },
                 "previousState": {"value": before, "timestamp": (at - timedelta(minutes=9)).isoformat()},
                 "state": {
                     "value": state, "timestamp": at.isoformat(),

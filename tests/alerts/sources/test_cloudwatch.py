@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
-from bot.alerts.alert import Severity, Status
+from bot.alerts.alert import Alert, Severity, Status
 from bot.alerts.sns import DIGESTS, envelope_of
 from bot.alerts.source import Delivery
 from bot.alerts.sources.cloudwatch import SOURCE
@@ -282,6 +282,44 @@ def test_a_formula_s_dimensions_are_its_first_metric_s(amazon):
     alert = read(amazon, AlarmDescription="", Trigger={"Metrics": [{"Expression": "a / b"}, {"MetricStat": metric}]})
 
     assert alert.service == "orders-web"
+
+
+def event(*metrics: Any, description: str = "") -> Alert:
+    body = {
+        "detail-type": "CloudWatch Alarm State Change", "account": "1", "region": "eu-west-1",
+        "resources": ["arn:aws:cloudwatch:eu-west-1:1:alarm:age"],
+        "detail": {
+            "alarmName": "age", "state": {"value": "ALARM", "timestamp": NOW.isoformat()},
+            "configuration": {"description": description, "metrics": list(metrics)},
+        },
+    }  # fmt: skip
+    [alert] = SOURCE.parse(delivery(json.dumps(body).encode()), {}).alerts
+    return alert
+
+
+AGE = {"id": "m1", "metricStat": {"metric": {"namespace": "AWS/SQS", "name": "Age", "dimensions": {"QueueName": "orders"}}}}
+
+
+def test_an_alarm_through_eventbridge_has_the_dimensions_that_sns_tells_of_it(amazon):
+    through_sns, told = read(amazon, AlarmDescription=""), event(AGE)
+
+    assert told.service == through_sns.service == "orders"
+    assert [one.labels["QueueName"] for one in (told, through_sns)] == ["orders", "orders"]
+    assert [one.labels["namespace"] for one in (told, through_sns)] == ["AWS/SQS", "AWS/SQS"]
+    assert event(AGE, description="service=shop").service == "shop"
+
+
+def test_a_formula_through_eventbridge_has_its_first_metric_s_dimensions():
+    bare = {"metricStat": {"metric": {"namespace": "AWS/EC2", "name": "CPU"}}}
+
+    assert event({"id": "e1", "expression": "m1 * 2"}, AGE).service == "orders"
+    # Of a metric without dimensions, its namespace says most.
+    assert (event(bare).service, event(bare).labels["namespace"]) == ("AWS/EC2", "AWS/EC2")
+
+
+@pytest.mark.parametrize("metric", [None, {}, {"metricStat": None}, {"metricStat": {"metric": {"dimensions": ["odd"]}}}])
+def test_an_alarm_through_eventbridge_without_a_metric_has_no_service(metric):
+    assert event(metric).service is None
 
 
 def test_what_is_no_alarm_is_shown(amazon):
