@@ -27,8 +27,6 @@ from bot.alerts.sources.kibana import field_at, said, tags_of
 from bot.errors import Unreadable
 
 NAMES = ("alert_name", "rule_name", "title")
-MATCHED = ("@timestamp", "_index", "_id", "num_hits", "num_matches")
-"""What ElastAlert puts into every match."""
 OVER = ("resolved", "resolve", "recovered")
 DISCOVER = ("kibana_discover_url", "opensearch_discover_url", "kibana_link", "url")
 LONGEST_LABEL = 200
@@ -48,6 +46,8 @@ http_post2_payload:
   message: "{{{{ num_hits }}}} hits; the last: {{{{ message }}}}"
   url: "{{{{ kibana_discover_url }}}}"
   timestamp: "{{{{ _data['@timestamp'] }}}}"
+# A match without that payload has no name of its rule: each document is an alert of its own, unless it has a `message`;
+# one that has neither is refused.
 # ElastAlert tells nothing of an end. A rule that finds one can send the same dedup_key with status: resolved.
 """
 
@@ -79,8 +79,6 @@ class ElastAlert2(signatures.ByToken):
 def _alert(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     name = said(*(body.get(one) for one in NAMES))
     message = said(body.get("message"), body.get("alert_text"))
-    if not name and not message and not any(one in body for one in MATCHED):
-        raise Unreadable("alert_name: missing; give the rule an http_post2_payload with alert_name and message")
     labels = {**tags_of(body.get("tags")), **dict(_labels(body, ""))}
     service = said(field_at(body, "service.name"), labels.get("service")) or first_label(labels, SERVICE_LABELS)
     service = service or said(field_at(body, "host.name")) or None
@@ -94,7 +92,7 @@ def _alert(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     filled_in += [] if at or status is not Status.RESOLVED else ["ended_at"]
     return Alert(
         source="elastalert2",
-        identity=(said(body.get("dedup_key")) or f"{name or message}|{service or ''}")[:500],
+        identity=_identity(body, name or message, service or ""),
         status=status,
         title=short(name or message or "A match without a name"),
         severity=severity_of(word) if word else Severity.UNKNOWN,
@@ -112,6 +110,20 @@ def _alert(body: Mapping[str, Any], delivery: Delivery) -> Alert:
         defaults=(*filled_in, *(() if name or message else ("title",))),
         attributes={key: value for key, value in body.items() if key not in KNOWN},
     )
+
+
+def _identity(body: Mapping[str, Any], words: str, service: str) -> str:
+    """Its own key, or its words and the service. A match that has neither names no rule: then it is one with its document
+    alone, for an alert of another rule must not be taken for one that people know of.
+    """
+    key, document = said(body.get("dedup_key")), said(body.get("_id"))
+    if not (key or words or document):
+        raise Unreadable(
+            "alert_name: missing, and no dedup_key, message or _id either; "
+            "give the rule an http_post2_payload with alert_name and message"
+        )
+    own = f"{words}|{service}" if words else f"{said(body.get('_index'))}/{document}"
+    return (key or own)[:500]
 
 
 def _labels(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:

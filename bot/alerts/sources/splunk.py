@@ -35,6 +35,7 @@ SETUP = """\
 # 1. Splunk 9 and later: allow the address under Settings > Server settings > Webhook allow list.
 # 2. In the alert: Add Actions > Webhook, with the URL below. Splunk sends no headers, so the token is part of it.
 {url}?token={secret}
+#    A row that names neither its search nor its run (sid) is refused, unless it has a dedup_key.
 # 3. Trigger it for each result, and say the rest in columns: severity, service, environment, message, runbook;
 #    dedup_key, where one alert finds several things; alert_status, where it is to clear too.
 index=web | stats count(eval(status>=500)) AS errors BY service
@@ -118,7 +119,10 @@ def _cell(value: Any) -> str:
 
 def _identity(name: str, body: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """The alert, and which of its groups. A search without a name is only known by its run."""
-    parts = (body.get("app"), body.get("owner"), name or body.get("sid"), labels.get("dedup_key"))
+    search, key = name or text_of(body.get("sid")), labels.get("dedup_key")
+    if not (search or key):
+        raise Unreadable("search_name: missing, and sid too; a row without them needs a column dedup_key that tells it from others")
+    parts = (body.get("app"), body.get("owner"), search, key)
     return "/".join(text_of(part) for part in parts)[:500]
 
 

@@ -82,10 +82,28 @@ def test_what_elastalert_puts_for_a_missing_value_is_missing():
     assert (one.title, one.severity, one.source_severity) == ("Disk full", Severity.UNKNOWN, None)
 
 
-def test_a_match_of_nothing_but_numbers_is_an_alert_without_a_name():
-    one = read(num_hits=3, status="resolved")
+def test_matches_without_a_word_are_told_apart_by_their_documents():
+    given = {"@timestamp": "2026-08-01T09:58:00Z", "_index": "logs-1", "num_hits": 3, "service": {"name": "web"}}
+    one, other, again = read(**given, _id="d1"), read(**given, _id="d2"), read(**given, _id="d1", num_matches=2)
 
-    assert (one.title, one.started_at, one.defaults) == ("A match without a name", NOW, ("started_at", "ended_at", "title"))
+    assert (one.title, one.service, one.defaults) == ("A match without a name", "web", ("started_at", "title"))
+    assert one.identity != other.identity
+    assert one.identity == again.identity
+    assert one.identity != read(**given | {"_index": "logs-2"}, _id="d1").identity
+
+
+@pytest.mark.parametrize(
+    "body", [{"num_hits": 3, "status": "resolved"}, {"@timestamp": "2026-08-01T09:58:00Z", "num_hits": 3, "service": {"name": "web"}}]
+)
+def test_a_match_that_nothing_tells_from_another_rules_is_refused(body):
+    with pytest.raises(Unreadable, match="alert_name: missing, and no dedup_key, message or _id either; give the rule"):
+        SOURCE.parse(delivery(json.dumps(body).encode()), {})
+
+
+def test_an_end_without_a_time_is_when_it_came():
+    one = read(alert_name="A", status="resolved")
+
+    assert (one.started_at, one.ended_at, one.defaults) == (NOW, NOW, ("started_at", "ended_at"))
 
 
 def test_a_body_that_says_nothing_names_what_to_add():

@@ -73,6 +73,14 @@ def test_a_search_without_a_name_is_known_by_its_run():
     assert one.identity != other.identity
 
 
+def test_a_row_that_nothing_tells_from_another_searchs_is_refused():
+    body = {"app": "search", "owner": "ana", "result": {"host": "web-1"}}
+
+    with pytest.raises(Unreadable, match=r"search_name: missing, and sid too; .*dedup_key"):
+        SOURCE.parse(delivery(json.dumps(body).encode()), {})
+    assert read({"dedup_key": "web"}, search_name=None, sid=None).identity == "search/ana//web"
+
+
 def test_a_row_of_statistics_has_no_time():
     over = read({"count": "3", "alert_status": "ok"})
 
