@@ -60,7 +60,7 @@ class PagerReport:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a delivery means. `ignored` says why there is nothing in it, where there is nothing."""
+    """What a delivery means. `ignored` says why there is nothing in it, where there is nothing; or what of it was left out."""
 
     alerts: tuple[Alert, ...] = ()
     pager: tuple[PagerReport, ...] = ()

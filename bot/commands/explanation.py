@@ -199,7 +199,7 @@ class Explanation:
         """In lines, for a terminal."""
         lines = [self.headline]
         if self.reading.ignored:
-            lines.append(f"Nothing to act on: {self.reading.ignored}")
+            lines.append(f"{'Not all of it' if self.alerts else 'Nothing'} to act on: {self.reading.ignored}")
         if self.note:
             lines.append(f"There is {self.note}.")
         if self.order:

@@ -271,3 +271,12 @@ def test_what_a_sender_wrote_does_not_steer_the_terminal_it_is_printed_on(bot):
     told = bot.here("explain", "generic", bot.file(body)).out
 
     assert all(one.isprintable() or one == "\n" for one in told), told
+
+
+def test_what_of_a_batch_is_left_out_is_said_beside_what_is_read(bot: Terminal):
+    event = {"specversion": "1.0", "id": "1", "source": "/jobs", "type": "com.example.job.firing"}
+    batch = bot.file(json.dumps([event, {"id": "2"}]))
+    nothing = bot.file(json.dumps([event | {"type": "a.b.created"}]), "nothing")
+
+    assert "Not all of it to act on: left out: [1].source: missing" in bot.here("explain", "cloudevents", batch).out
+    assert "Nothing to act on: a.b.created" in bot.here("explain", "cloudevents", nothing).out

@@ -53,6 +53,8 @@ curl -X POST {url} \\
 """
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 REQUIRED = ("id", "source", "type")
+NAMED = 5
+"""So many bad events of a batch are named; the rest is counted."""
 UNTOLD = ("specversion", "id", "time", "datacontenttype", "dataschema")
 """Attributes that no policy matches on."""
 VERSION = re.compile(r"[.\-/]?v\d+$", re.ASCII)
@@ -112,33 +114,54 @@ class CloudEvents(signatures.ByToken):
     def delivery_id(self, delivery: Delivery) -> str:
         """An event's source and id, which together are its own; a batch has none."""
         try:
-            events = _events(delivery)
+            events, bad = _events(delivery)
         except Unreadable:
             return signatures.content_id(delivery)
-        if len(events) != 1:
+        if len(events) != 1 or bad:
             return signatures.content_id(delivery)
         about = events[0].attributes
         return sha256(f"{about['source']}\x1f{about['id']}".encode()).hexdigest()
 
     def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
-        """The alerts of each event."""
-        events = _events(delivery)
-        found = [alert for event in events for alert in _alerts(event, delivery)]
+        """The alerts of each event. Those of a batch that cannot be read are said to be left out; alone, they are refused."""
+        events, bad = _events(delivery)
+        found: list[Alert] = []
+        for event in events:
+            try:
+                found += _alerts(event, delivery)
+            except Unreadable as error:
+                bad.append(error.reason)
+        if bad and not found:
+            raise Unreadable(_named_few(bad))
         if found:
-            return Reading(alerts=tuple(found))
+            return Reading(alerts=tuple(found), ignored=f"left out: {_named_few(bad)}" if bad else "")
         types = ", ".join(sorted({event.attributes["type"][:100] for event in events})[:5])
         return Reading(ignored=f"{types}: neither type nor data says how anything stands" if types else "a batch without events")
 
 
-def _events(delivery: Delivery) -> list[Event]:
-    """Each event of a delivery, in whichever mode it came. Raises `Unreadable`."""
+def _events(delivery: Delivery) -> tuple[list[Event], list[str]]:
+    """Each event of a delivery, in whichever mode it came; of a batch, what is wrong with those that are none, too.
+
+    Raises `Unreadable`. One bad event must not lose the others: whoever sends a batch takes a refusal for all of it.
+    """
     content_type = delivery.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not content_type.startswith("application/cloudevents") and "ce-type" in delivery.headers:
-        return [_binary(delivery, content_type)]
+        return [_binary(delivery, content_type)], []
     body = json_value(delivery.body)
-    if isinstance(body, list):
-        return [_structured(one, f"[{index}]") for index, one in enumerate(list_at(body, "the body"))]
-    return [_structured(body, "")]
+    if not isinstance(body, list):
+        return [_structured(body, "")], []
+    events, bad = list[Event](), list[str]()
+    for index, one in enumerate(list_at(body, "the body")):
+        try:
+            events.append(_structured(one, f"[{index}]"))
+        except Unreadable as error:
+            bad.append(error.reason)
+    return events, bad
+
+
+def _named_few(bad: Sequence[str]) -> str:
+    more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    return "; ".join(bad[:NAMED]) + more
 
 
 def _structured(given: Any, place: str) -> Event:
@@ -166,6 +189,10 @@ def _require(attributes: Mapping[str, str], prefix: str) -> None:
     for name in REQUIRED:
         if not attributes.get(name):
             raise Unreadable(f"{prefix}{name}: missing; a CloudEvent has specversion, id, source and type")
+    version = attributes.get("specversion", "1.0")
+    # Others have attributes of other names and meanings.
+    if version.partition(".")[0] != "1":
+        raise Unreadable(f"{prefix}specversion: {version[:20]} is not read, only 1.0")
 
 
 def _header(value: str, name: str) -> str:

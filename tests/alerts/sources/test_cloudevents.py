@@ -231,7 +231,9 @@ def test_what_cannot_be_read_still_has_an_id(body):
     ("found", "says"),
     [
         (delivery({"id": "1", "source": "/a"}), "^type: missing"),
-        (delivery([EVENT, {"id": "1"}]), r"^\[1\]\.source: missing"),
+        (delivery([{"id": "1"}, 3]), r"^\[0\]\.source: missing.*; \[1\]: expected a JSON object, got a number"),
+        (delivery(EVENT | {"specversion": "0.3"}), "^specversion: 0.3 is not read, only 1.0"),
+        (binary(b"{}", specversion="2.0"), "^ce-specversion: 2.0 is not read, only 1.0"),
         (delivery([3], BATCH), r"^\[0\]: expected a JSON object, got a number"),
         (binary(b"{}", source=""), "^ce-source: missing"),
         (binary(b"{}", subject="%C0%A0"), "^ce-subject: not percent-encoded UTF-8"),
@@ -244,6 +246,42 @@ def test_what_cannot_be_read_still_has_an_id(body):
 def test_what_is_wrong_says_where(found, says):
     with pytest.raises(Unreadable, match=says):
         SOURCE.parse(found, {})
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1", 1.0, None])
+def test_any_version_that_begins_with_1_is_read(version):
+    assert read(specversion=version).status is Status.FIRING
+
+
+BAD = [
+    3,
+    {"id": "1"},
+    EVENT | {"specversion": "0.3"},
+    EVENT | {"data": {"title": "x", "labels": 3}},
+    EVENT | {"data_base64": "%"},
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_one_bad_event_of_a_batch_does_not_lose_the_others(bad):
+    reading = SOURCE.parse(delivery([EVENT, bad, EVENT | {"id": "2", "subject": "import"}], BATCH), {})
+
+    assert [one.occurrence for one in reading.alerts] == ["1", "2"]
+    assert reading.ignored.startswith("left out: [1]")
+
+
+def test_a_batch_of_which_one_event_is_bad_is_not_taken_for_the_good_one_alone():
+    alone, beside = SOURCE.delivery_id(delivery([EVENT])), SOURCE.delivery_id(delivery([EVENT, {"id": "1"}]))
+
+    assert alone == SOURCE.delivery_id(delivery(EVENT))
+    assert beside != alone
+
+
+def test_of_many_bad_events_a_few_are_named():
+    reading = SOURCE.parse(delivery([EVENT, *[{"id": "1"}] * 50], BATCH), {})
+
+    assert reading.ignored.startswith("left out: [1].source: missing")
+    assert reading.ignored.endswith("; and 45 more")
 
 
 # --- changes ----------------------------------------------------------------------------------
