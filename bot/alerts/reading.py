@@ -26,12 +26,14 @@ TIME = re.compile(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}))
 NO_ADDRESS = re.compile(r"[\s\x00-\x1f]")
 """What an address cannot have in it."""
 WORDS = {
-    Severity.CRITICAL: ("critical", "crit", "page", "emergency", "fatal", "sev0", "sev1", "p0", "p1", "disaster"),
+    Severity.CRITICAL: (
+        "critical", "crit", "page", "emergency", "fatal", "sev0", "sev1", "p0", "p1", "disaster", "urgent", "blocker",
+    ),
     Severity.HIGH: ("high", "error", "err", "major", "sev2", "p2"),
     Severity.MEDIUM: ("medium", "warning", "warn", "moderate", "average", "sev3", "p3"),
     Severity.LOW: ("low", "minor", "notice", "sev4", "p4"),
     Severity.INFO: ("info", "information", "informational", "none", "debug", "ok", "sev5", "p5"),
-}
+}  # fmt: skip
 SEVERITIES = {word: severity for severity, words in WORDS.items() for word in words}
 SERVICE_LABELS = ("service", "service_name", "app", "app_kubernetes_io_name", "application", "job", "host")
 ENVIRONMENT_LABELS = ("environment", "env", "deployment_environment", "stage")

@@ -242,6 +242,7 @@ def test_times_of_every_kind(given_, expected):
     ("word", "severity"),
     [
         ("CRITICAL", Severity.CRITICAL), ("page", Severity.CRITICAL), ("sev-1", Severity.CRITICAL),
+        ("Urgent", Severity.CRITICAL), ("blocker", Severity.CRITICAL),
         ("error", Severity.HIGH), ("P2", Severity.HIGH), ("Warning", Severity.MEDIUM), ("minor", Severity.LOW),
         ("none", Severity.INFO), ("purple", Severity.UNKNOWN), ("", Severity.UNKNOWN),
     ],

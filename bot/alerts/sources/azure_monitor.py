@@ -36,12 +36,15 @@ az monitor action-group create --name firstfive --resource-group RESOURCE_GROUP 
 # Add the action group to each alert rule. Custom properties `service`, `environment` and `runbook` are read.
 # A secure webhook sends a token of Entra in its header. It is not looked at: the token in the address is.
 """
-COMMON, METRIC, ACTIVITY, LOG = (
+COMMON, METRIC, ACTIVITY, LOG, BUDGET = (
     "azureMonitorCommonAlertSchema",
     "AzureMonitorMetricAlert",
     "Microsoft.Insights/activityLogs",
     "Microsoft.Insights/LogAlert",
+    "AIP Budget Notification",
 )
+COSTS = "CostAlerts"
+"""What tells of a budget in the common schema."""
 SEVERITIES = {
     "0": Severity.CRITICAL,
     "1": Severity.HIGH,
@@ -55,7 +58,7 @@ STATUSES = {
     "resolved": Status.RESOLVED,
     "deactivated": Status.RESOLVED,
 }
-TEST_RULE = re.compile(r"test-[A-Za-z]+AlertRule|Test Action Group - ")
+TEST_RULE = re.compile(r"test-[A-Za-z]+AlertRule|Test Action Group - |(test-budgetName|Test_[a-z]+(_cost)?_budget)$")
 """What an action group's own test calls its alerts."""
 PLANNED = ("maintenance", "informational")
 """News of a service's health that tells of no trouble."""
@@ -63,7 +66,9 @@ PORTAL = "https://portal.azure.com/#view/Microsoft_Azure_Monitoring_Alerts/Alert
 
 
 class AzureMonitor(signatures.ByToken):
-    """One alert, fired or resolved. Turn the common alert schema on: the older forms have one time each, and often no severity."""
+    """One alert, fired or resolved, or a budget that is spent, of which no end is told. Turn the common alert schema on: the
+    older forms have one time each, and often no severity.
+    """
 
     name = "azure_monitor"
     title = "Azure Monitor"
@@ -95,6 +100,8 @@ class AzureMonitor(signatures.ByToken):
             return Reading(alerts=(_activity(data, delivery),))
         if schema == LOG:
             return Reading(alerts=(_log(data, "data.", delivery),))
+        if schema == BUDGET:
+            return Reading(alerts=(_budget(data, delivery),))
         return Reading(ignored=f"{short(schema, 100)} is no alert that fires and clears")
 
 
@@ -115,6 +122,8 @@ def _common(data: Mapping[str, Any], delivery: Delivery) -> Alert:
     identity = first(about.get("originAlertId"), about.get("alertId"))
     if not identity:
         raise Unreadable("data.essentials.alertId: missing")
+    if about.get("monitoringService") == COSTS:
+        return _cost(data, about, context, delivery)
     targets = _texts(about.get("alertTargetIDs"))
     matter = _matter(context, next(iter(targets), ""))
     name, word = first(about.get("alertRule")), first(about.get("monitorCondition"))
@@ -244,6 +253,59 @@ def _log(data: Mapping[str, Any], place: str, delivery: Delivery) -> Alert:
         started_at=None,
         group=name,
         rest=data,
+    )
+
+
+def _budget(data: Mapping[str, Any], delivery: Delivery) -> Alert:
+    """What a budget told action groups before there was a common schema for it."""
+    name = first(data.get("BudgetName"))
+    if not name:
+        raise Unreadable("data.BudgetName: missing")
+    scope = first(data.get("SubscriptionId"), data.get("BillingAccountId"), data.get("EnrollmentNumber"))
+    group = first(data.get("ResourceGroup"))
+    spent, limit, unit = (first(data.get(one)) for one in ("SpendingAmount", "Budget", "Unit"))
+    return _spent(
+        delivery, data, scope=f"{scope}|{group}", name=name, detail=f"{spent} of {limit} {unit} spent", at=None,
+        status=Status.FIRING, resource=group, rest=data,
+    )  # fmt: skip
+
+
+def _cost(data: Mapping[str, Any], about: Mapping[str, Any], context: Mapping[str, Any], delivery: Delivery) -> Alert:
+    """A budget in the common schema: it has no rule, no condition and no severity."""
+    given = object_at(context.get("AlertData"), "data.alertContext.AlertData")
+    word, spent, limit = first(about.get("monitorCondition")), first(given.get("SpentAmount")), first(given.get("BudgetThreshold"))
+    return _spent(
+        delivery, given, scope=first(about.get("originAlertId"), about.get("alertId")), at=moment(about.get("firedDateTime")),
+        name=first(given.get("BudgetName"), about.get("alertRule")), detail=f"{spent} of {limit} spent" if spent else "",
+        status=STATUSES.get(word.lower(), Status.FIRING), word=word, severity=first(about.get("severity")),
+        description=first(about.get("description")), rest=data,
+    )  # fmt: skip
+
+
+def _spent(
+    delivery: Delivery, given: Mapping[str, Any], *, scope: str, name: str, detail: str, at: datetime | None, status: Status,
+    rest: Mapping[str, object], word: str = "", severity: str = "", description: str = "", resource: str = "",
+) -> Alert:  # fmt: skip
+    """A budget of which so much is spent. Each threshold is told once in each period, the shortest of which is a month, and
+    no end ever: without the month, the next period's would be taken for one that people know of.
+    """
+    month = f"{at or delivery.received_at:%Y-%m}"
+    labels = _present(given, ("BudgetName", "BudgetType", "SubscriptionName", "ResourceGroup"))
+    return _alert(
+        delivery,
+        identity="|".join(("budget", scope, name, first(given.get("NotificationThresholdAmount")), month)).lower(),
+        status=status,
+        word=word,
+        name=name,
+        detail=detail,
+        severity=severity,
+        description=description,
+        resource=resource,
+        labels=labels,
+        links=(),
+        started_at=at,
+        group=name,
+        rest=rest,
     )
 
 

@@ -16,7 +16,12 @@ SETUP = """\
 # Callback URL: {url}?token={secret}
 # Event type: Up and down alerts. Choose the checks that should tell the bot.
 """
-STATUSES = {"available": Status.RESOLVED, "reporting error": Status.FIRING, "not responding": Status.FIRING}
+STATUSES = {
+    "available": Status.RESOLVED,
+    "reporting error": Status.FIRING,
+    "not responding": Status.FIRING,
+    "paused": Status.INFO,
+}
 TEST = "Webhook test"
 """The application that the Test button makes up."""
 

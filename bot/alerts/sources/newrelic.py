@@ -106,7 +106,7 @@ def _issue(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     if not id_ and not title:
         raise Unreadable("id, title: missing; give the workflow in New Relic the payload of our set-up")
     status, defaults = _status(first(body.get("state")), STATES)
-    if status is Status.FIRING and (first(body.get("trigger")).lower() in TAKEN or first(body.get("owner"))):
+    if status is Status.FIRING and (first(body.get("trigger")).lower() in TAKEN or _has_owner(body)):
         status = Status.ACKNOWLEDGED
     started_at = moment(body.get("createdAt"))
     ends = [moment(body.get(name)) for name in ("closedAt", "issueClosedAt", "updatedAt")] if status is Status.RESOLVED else []
@@ -184,6 +184,11 @@ def _status(word: str, known: Mapping[str, Status]) -> tuple[Status, tuple[str, 
     """An unknown state is taken as firing, and said to be a guess: silence would be worse."""
     found = known.get(word.lower())
     return (found, ()) if found else (Status.FIRING, ("status",))
+
+
+def _has_owner(body: Mapping[str, Any]) -> bool:
+    """Whether somebody has taken it. A template that quotes the owner itself writes "null" for nobody."""
+    return first(body.get("owner")).lower() not in ("", "null")
 
 
 def _links(body: Mapping[str, Any], runbook: str, chart: str, source: str) -> tuple[Any, ...]:

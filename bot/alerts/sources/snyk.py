@@ -75,12 +75,19 @@ class Snyk:
             return Reading(ignored="a ping; the webhook works")
         if event and not event.startswith("project_snapshot/"):
             return Reading(ignored=f"{short(event, 100)} is an event that is not looked at")
-        new, gone = list_at(body.get("newIssues"), "newIssues"), list_at(body.get("removedIssues"), "removedIssues")
+        new, gone = _issues(body, "newIssues"), _issues(body, "removedIssues")
+        if new is None and gone is None:
+            raise Unreadable("newIssues: missing, and removedIssues too; is this a webhook of Snyk?")
         if not new and not gone:
             return Reading(ignored="a test that found nothing new, and nothing gone")
-        found = [_alert(issue, f"newIssues[{place}]", False, body, delivery) for place, issue in enumerate(new)]
-        found += [_alert(issue, f"removedIssues[{place}]", True, body, delivery) for place, issue in enumerate(gone)]
+        found = [_alert(issue, f"newIssues[{place}]", False, body, delivery) for place, issue in enumerate(new or ())]
+        found += [_alert(issue, f"removedIssues[{place}]", True, body, delivery) for place, issue in enumerate(gone or ())]
         return Reading(alerts=tuple(found))
+
+
+def _issues(body: Mapping[str, Any], name: str) -> list[Any] | None:
+    """One list of issues; None where it is not there, which means that it would be empty."""
+    return None if body.get(name) is None else list_at(body[name], name)
 
 
 def _alert(given: Any, place: str, is_gone: bool, body: Mapping[str, Any], delivery: Delivery) -> Alert:

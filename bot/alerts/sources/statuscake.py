@@ -19,7 +19,7 @@ SETUP = """\
 # A test's tags tell more: service:shop, env:production, severity:critical.
 """
 LARGEST = 65_536
-STATUSES = {"down": Status.FIRING, "up": Status.RESOLVED}
+STATUSES = {"down": Status.FIRING, "up": Status.RESOLVED, "paused": Status.INFO}
 
 
 class StatusCake:

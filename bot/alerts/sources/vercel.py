@@ -42,12 +42,15 @@ WORDS = {
 }
 CONFIGURATION = ("project", "domain", "edge-config", "flag")
 """The first words of events that tell of a changed setting."""
+ATTACKS = ("attack.detected", "firewall.attack")
+"""One event by two names, the second that of Vercel's app for Slack. https://vercel.com/docs/vercel-firewall/firewall-alerts"""
 NEWS = ("firewall", "alerts", "observability")
 """The first words of events about how things go. They have no end that would be told, so they never fire."""
 SETUP = """\
 # In Vercel: the team's Settings > Webhooks > Create Webhook (Pro and Enterprise)
 #   Endpoint   {url}
 #   Events     Deployment: created, succeeded, error, canceled, promoted, rollback, checks failed, checks succeeded
+#              Firewall: attack detected, which fires until people resolve it: no end is told
 #              and, if you like, Project: environment variables and domains
 # The secret is shown once; it goes into HOOK_SECRETS, as vercel/main={secret}
 """
@@ -95,6 +98,8 @@ class Vercel:
         group, _, what = type_.replace("deployment-", "deployment.", 1).partition(".")
         if group == "deployment" and what in STATES:
             return Reading(alerts=(_deployed(body, payload, what, delivery),))
+        if type_.replace("-", ".") in ATTACKS:
+            return Reading(alerts=(_attacked(body, payload, type_, delivery),))
         if group in CONFIGURATION:
             return Reading(alerts=(_configured(body, payload, type_, delivery),))
         if group in NEWS:
@@ -204,6 +209,28 @@ def _news(body: Mapping[str, Any], payload: Mapping[str, Any], type_: str, deliv
         service=_project(payload) or None,
         url=_page(payload),
         started_at=at,
+        source_status=type_,
+        defaults=defaults,
+        attributes=body,
+    )
+
+
+def _attacked(body: Mapping[str, Any], payload: Mapping[str, Any], type_: str, delivery: Delivery) -> Alert:
+    """A project under attack. Nobody tells when that is over; what is told of it meanwhile is the same alert."""
+    at, defaults = _time(body, delivery)
+    project, team = (object_at(payload.get(name), f"payload.{name}") for name in ("project", "team"))
+    service = _project(payload)
+    return Alert(
+        source="vercel",
+        identity=f"{first(project.get('id'), payload.get('projectId'), service, team.get('id'))}/attack",
+        status=Status.FIRING,
+        severity=Severity.HIGH,
+        title=short(f"{service or 'Vercel'}: under attack"),
+        service=service or None,
+        environment="production",
+        url=_page(payload),
+        started_at=at,
+        changed_at=None if defaults else at,
         source_status=type_,
         defaults=defaults,
         attributes=body,

@@ -1,7 +1,7 @@
 """Azure Monitor: one alert in five schemas, news of health that is never resolved, and an action group's own test."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -192,7 +192,7 @@ def test_an_activity_log_alert_is_read_without_the_common_schema():
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (in_schema("AIP Budget Notification", {"BudgetName": "b"}), "AIP Budget Notification"),
+        (in_schema("Microsoft.Unheard/Of", {"BudgetName": "b"}), "Microsoft.Unheard/Of"),
         ({"version": "1.0", "status": "Activated", "operation": "Scale Out", "context": {}}, "autoscale: Scale Out"),
     ],
 )
@@ -210,6 +210,7 @@ def test_what_is_no_alert_is_ignored_and_says_why(body, why):
         (in_schema("azureMonitorCommonAlertSchema", {}), r"data\.essentials\.alertId: missing"),
         (in_schema("azureMonitorCommonAlertSchema", []), "data: expected an object"),
         (in_schema("AzureMonitorMetricAlert", {}), r"data\.context\.id: missing"),
+        (in_schema("AIP Budget Notification", {"Budget": "50"}), r"data\.BudgetName: missing"),
         (in_schema("Microsoft.Insights/activityLogs", {}), r"data\.context\.activityLog"),
         (in_schema("Microsoft.Insights/LogAlert", {}), r"data\.AlertRuleName: missing"),
         ({"context": "x"}, "context: expected an object, got text"),
@@ -235,3 +236,63 @@ def test_news_of_health_tell_no_order_for_their_times_are_of_two_clocks():
     over = common({"properties": properties, "eventTimestamp": RESOLVED}, signalType="Activity Log")
 
     assert (over.status, over.changed_at) == (Status.RESOLVED, None)
+
+
+BUDGET = {
+    "SubscriptionName": "Shop", "SubscriptionId": "s-1", "SpendingAmount": "85.5", "BudgetStartDate": "8/1/2026", "Budget": "100",
+    "Unit": "USD", "BudgetCreator": "ana@example.com", "BudgetName": "compute", "BudgetType": "Cost", "ResourceGroup": "rg-shop",
+    "NotificationThresholdAmount": "0.8",
+}  # fmt: skip
+
+
+def budget(at: datetime = NOW, **fields: Any) -> Alert:
+    body = in_schema("AIP Budget Notification", BUDGET | fields)
+    [alert] = SOURCE.parse(Delivery(json.dumps(body).encode(), {}, "main", at), {}).alerts
+    return alert
+
+
+def test_a_budget_that_is_spent_is_an_alert_and_its_severity_the_routes():
+    alert = budget()
+
+    assert (alert.status, alert.kind, alert.severity) == (Status.FIRING, Kind.ALERT, Severity.UNKNOWN)
+    assert (alert.title, alert.service) == ("compute: 85.5 of 100 USD spent", "rg-shop")
+    assert alert.labels == {"BudgetName": "compute", "BudgetType": "Cost", "SubscriptionName": "Shop", "ResourceGroup": "rg-shop"}
+    assert (alert.started_at, alert.defaults) == (NOW, ("started_at",))
+    assert alert.attributes["BudgetCreator"] == "ana@example.com"
+
+
+def test_each_threshold_of_a_budget_is_told_once_a_month():
+    assert budget().identity == budget(SpendingAmount="86").identity == budget(NOW + timedelta(days=20)).identity
+    others = [budget(NotificationThresholdAmount="1.0"), budget(BudgetName="x"), budget(SubscriptionId="s-2")]
+    others += [budget(ResourceGroup=""), budget(NOW + timedelta(days=31))]
+    assert budget().identity not in [one.identity for one in others]
+
+
+def cost(**fields: Any) -> Alert:
+    about = {
+        "monitoringService": "CostAlerts", "firedDateTime": FIRED, "description": "Your spend for budget compute is now $85.",
+        "alertId": "/subscriptions/s/providers/Microsoft.CostManagement/alerts/a", "alertRule": None, "severity": None,
+        "monitorCondition": None, "originAlertId": None, "configurationItems": ["budgets"],
+    }  # fmt: skip
+    told = {
+        "BudgetName": "compute", "BudgetThreshold": "$100.00", "NotificationThresholdAmount": "$80.00", "SpentAmount": "$85.00",
+        "BudgetType": "Cost", "Unit": "USD", "Scope": "/subscriptions/s/",
+    } | fields  # fmt: skip
+    data = {"essentials": about, "alertContext": {"AlertCategory": "budgets", "AlertData": told}}
+    return only(in_schema("azureMonitorCommonAlertSchema", data))
+
+
+def test_a_budget_in_the_common_schema_has_neither_rule_nor_condition_and_is_no_guess():
+    alert = cost()
+
+    assert (alert.status, alert.title, alert.severity) == (Status.FIRING, "compute: $85.00 of $100.00 spent", Severity.UNKNOWN)
+    assert (alert.description, alert.defaults) == ("Your spend for budget compute is now $85.", ())
+    assert (alert.service, alert.labels["BudgetName"]) == (None, "compute")
+    assert alert.started_at == datetime(2026, 8, 1, 9, 50, 0, 123456, UTC)
+    assert alert.identity != cost(NotificationThresholdAmount="$100.00").identity
+
+
+def test_what_the_action_groups_own_test_sends_of_a_budget_is_a_test():
+    assert budget(BudgetName="test-budgetName").kind is Kind.TEST
+    assert cost(BudgetName="Test_actual_cost_budget").kind is Kind.TEST
+    assert budget(BudgetName="test-budgetName-2").kind is Kind.ALERT

@@ -27,7 +27,7 @@ def read(body=BODY, **changes):
     ("word", "status", "defaults"),
     [
         ("Available", Status.RESOLVED, ()), ("Reporting Error", Status.FIRING, ()), ("Not Responding", Status.FIRING, ()),
-        ("Puzzled", Status.FIRING, ("status",)),
+        ("Paused", Status.INFO, ()), ("Puzzled", Status.FIRING, ("status",)),
     ],
 )  # fmt: skip
 def test_a_state_is_read_and_an_unknown_one_is_a_guess_at_the_worse(word, status, defaults):

@@ -66,6 +66,8 @@ def test_an_issue_is_read_from_the_workflows_template():
         ({"trigger": "USER_ACTION"}, Status.ACKNOWLEDGED, ()),
         ({"trigger": "ISSUE_ACKNOWLEDGED"}, Status.ACKNOWLEDGED, ()),
         ({"trigger": "INCIDENT_ADDED", "owner": "Ana"}, Status.ACKNOWLEDGED, ()),
+        ({"trigger": "INCIDENT_ADDED", "owner": "null"}, Status.FIRING, ()),
+        ({"trigger": "INCIDENT_ADDED", "owner": " Null "}, Status.FIRING, ()),
         ({"state": "ACKNOWLEDGED"}, Status.ACKNOWLEDGED, ()),
         ({"state": "DEACTIVATED"}, Status.RESOLVED, ()),
         ({"state": "CLOSED", "trigger": "USER_ACTION", "owner": "Ana"}, Status.RESOLVED, ()),

@@ -46,7 +46,7 @@ def test_each_action_leaves_its_alert_somewhere(action, status):
     [
         ("P1", Severity.CRITICAL), ("P2", Severity.HIGH), ("P3", Severity.MEDIUM), ("P4", Severity.LOW),
         ("P5", Severity.INFO), (1, Severity.CRITICAL), (3, Severity.MEDIUM), ("5", Severity.INFO),
-        (None, Severity.UNKNOWN), ("P9", Severity.UNKNOWN), ("urgent", Severity.UNKNOWN),
+        (None, Severity.UNKNOWN), ("P9", Severity.UNKNOWN), ("enormous", Severity.UNKNOWN),
     ],
 )  # fmt: skip
 def test_a_priority_is_p1_to_p5_or_its_number(priority, severity):

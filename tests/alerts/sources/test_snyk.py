@@ -110,7 +110,7 @@ def test_pings_other_events_and_tests_that_changed_nothing_are_ignored(event, bo
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({"newIssues": None}, "newIssues: expected a list, got null"),
+        ({"newIssues": "x"}, "newIssues: expected a list, got text"),
         ({"newIssues": [3]}, r"newIssues\[0\]: expected an object, got a number"),
         ({"newIssues": [ISSUE, {"pkgName": "x"}]}, r"newIssues\[1\]\.id: missing"),
         ({"removedIssues": [ISSUE], "project": {}}, r"project\.id: missing"),
@@ -141,3 +141,16 @@ def test_an_odd_body_is_read_or_refused_and_never_an_error(project, new, gone):
     else:
         assert bool(reading.ignored) != bool(reading.alerts)
         assert all(alert.title for alert in reading.alerts)
+
+
+@pytest.mark.parametrize("none", [{}, {"removedIssues": None}])
+def test_a_list_that_is_not_there_is_an_empty_one(none):
+    body = {"project": PROJECT, "newIssues": [ISSUE], **none}
+    [alert] = SOURCE.parse(Delivery(json.dumps(body).encode(), HEADERS, "main", NOW), {}).alerts
+
+    assert (alert.status, alert.finding.rule) == (Status.FIRING, "SNYK-1")
+
+
+def test_a_snapshot_without_any_list_is_refused():
+    with pytest.raises(Unreadable, match="newIssues: missing, and removedIssues too"):
+        SOURCE.parse(Delivery(json.dumps({"project": PROJECT}).encode(), HEADERS, "main", NOW), {})

@@ -62,6 +62,13 @@ def test_a_test_is_the_same_alert_when_it_is_down_and_when_it_is_up():
     assert (down.started_at, down.ended_at, up.ended_at) == (NOW, None, NOW)
 
 
+@pytest.mark.parametrize("word", ["Paused", "paused"])
+def test_a_test_that_somebody_paused_does_not_fire(word):
+    one = read(Status=word)
+
+    assert (one.status, one.defaults) == (Status.INFO, ("started_at",))
+
+
 def test_an_unknown_status_is_taken_as_firing_and_said_to_be_a_guess():
     one = read(Status="Wobbly")
 

@@ -125,9 +125,26 @@ def test_settings_are_changes(type_, kind, title):
     assert (alert.kind, alert.change.kind, alert.title, alert.change.by) == (Kind.CHANGE, kind, title, "usr_1")
 
 
-@pytest.mark.parametrize("type_", ["firewall.attack", "alerts.triggered", "observability.anomaly"])
+@pytest.mark.parametrize("type_", ["firewall.rule", "alerts.triggered", "observability.anomaly"])
 def test_what_has_no_end_is_recorded_and_does_not_fire(type_):
     assert (one(type_).kind, one(type_).status, one(type_).change) == (Kind.ALERT, Status.INFO, None)
+
+
+@pytest.mark.parametrize("type_", ["attack.detected", "firewall.attack", "attack-detected"])
+def test_an_attack_fires_and_the_next_on_the_same_project_is_the_same_alert(type_):
+    first, again = one(type_), one("attack.detected", deployment={"name": "other"})
+
+    assert (first.kind, first.status, first.severity, first.change) == (Kind.ALERT, Status.FIRING, Severity.HIGH, None)
+    assert (first.title, first.service, first.environment) == ("shop: under attack", "shop", "production")
+    assert (first.started_at, first.changed_at, first.defaults) == (AT, AT, ())
+    assert first.identity == again.identity == "prj_1/attack"
+
+
+def test_an_attack_without_its_project_is_the_teams():
+    body = {"id": "e", "type": "attack.detected", "createdAt": MILLISECONDS, "payload": {"team": {"id": "team_1"}, "startTime": 1}}
+    [alert] = SOURCE.parse(sent(body), {}).alerts
+
+    assert (alert.identity, alert.title, alert.attributes) == ("team_1/attack", "Vercel: under attack", body)
 
 
 @pytest.mark.parametrize("type_", ["test-webhook", "deployment.cleanup", "deployment.check-rerequested", "marketplace.invoice.paid"])
