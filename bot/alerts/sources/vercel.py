@@ -50,7 +50,7 @@ SETUP = """\
 # In Vercel: the team's Settings > Webhooks > Create Webhook (Pro and Enterprise)
 #   Endpoint   {url}
 #   Events     Deployment: created, succeeded, error, canceled, promoted, rollback, checks failed, checks succeeded
-#              Firewall: attack detected, which fires until people resolve it: no end is told
+#              Firewall: attack detected, which is recorded; a route may announce it
 #              and, if you like, Project: environment variables and domains
 # The secret is shown once; it goes into HOOK_SECRETS, as vercel/main={secret}
 """
@@ -216,14 +216,14 @@ def _news(body: Mapping[str, Any], payload: Mapping[str, Any], type_: str, deliv
 
 
 def _attacked(body: Mapping[str, Any], payload: Mapping[str, Any], type_: str, delivery: Delivery) -> Alert:
-    """A project under attack. Nobody tells when that is over; what is told of it meanwhile is the same alert."""
+    """A project under attack, which Vercel holds off by itself: it fires where a route says so. Nobody tells when it is over."""
     at, defaults = _time(body, delivery)
     project, team = (object_at(payload.get(name), f"payload.{name}") for name in ("project", "team"))
     service = _project(payload)
     return Alert(
         source="vercel",
         identity=f"{first(project.get('id'), payload.get('projectId'), service, team.get('id'))}/attack",
-        status=Status.FIRING,
+        status=Status.INFO,
         severity=Severity.HIGH,
         title=short(f"{service or 'Vercel'}: under attack"),
         service=service or None,

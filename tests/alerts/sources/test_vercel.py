@@ -131,10 +131,10 @@ def test_what_has_no_end_is_recorded_and_does_not_fire(type_):
 
 
 @pytest.mark.parametrize("type_", ["attack.detected", "firewall.attack", "attack-detected"])
-def test_an_attack_fires_and_the_next_on_the_same_project_is_the_same_alert(type_):
+def test_an_attack_is_told_of_and_the_next_on_the_same_project_is_the_same_alert(type_):
     first, again = one(type_), one("attack.detected", deployment={"name": "other"})
 
-    assert (first.kind, first.status, first.severity, first.change) == (Kind.ALERT, Status.FIRING, Severity.HIGH, None)
+    assert (first.kind, first.status, first.severity, first.change) == (Kind.ALERT, Status.INFO, Severity.HIGH, None)
     assert (first.title, first.service, first.environment) == ("shop: under attack", "shop", "production")
     assert (first.started_at, first.changed_at, first.defaults) == (AT, AT, ())
     assert first.identity == again.identity == "prj_1/attack"
