@@ -17,13 +17,15 @@ class Grouping:
 
     Those of one service, and those with the same values of the `group_by` labels, within `window` of the newest alert
     there; zero switches that off. Those of a service within `related_for` of an incident of what it depends on. The same
-    alert for as long as its incident is open, and for `reopens_within` after it was resolved.
+    alert for as long as its incident is open, and for `reopens_within` after it was resolved. What is only announced is
+    announced again where it is reported `announce_again` later; zero: never.
     `upstreams` has for each service the ways to what it depends on, nearest first, each from the service itself on.
     """
 
     window: timedelta = timedelta(minutes=10)
     reopens_within: timedelta = timedelta(hours=24)
     related_for: timedelta = timedelta(hours=1)
+    announce_again: timedelta = timedelta(hours=24)
     group_by: tuple[str, ...] = ()
     across_services: bool = False
     upstreams: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
@@ -93,11 +95,19 @@ class Known:
     """Something else in that incident explained it."""
     severity: int = 5
     """How bad that incident was at its end, 1 for the worst."""
+    announced_at: datetime | None = None
+    """When it was last announced."""
+    first_at: datetime | None = None
+    """When it was first reported, of those reports between which it did not end."""
 
     @property
     def is_in_hand(self) -> bool:
         """Whether it belongs to an incident that is open."""
         return self.incident is not None and self.resolved_at is None
+
+    def may_be_announced_again(self, now: datetime, after: timedelta) -> bool:
+        """Whether it was announced so long ago that it is news that it is reported still: its sender may never tell of an end."""
+        return bool(after) and self.announced_at is not None and now - self.announced_at >= after
 
     def may_open_again(self, now: datetime, within: timedelta, asked: int) -> bool:
         """Whether that incident is open again with it: one that only explained it has nothing to do with it any more, and one
@@ -228,7 +238,7 @@ def place(
     if quiet is not None:
         return _kept_quiet(route, service, fingerprint, None if over else known, quiet, why_route)
     if route.outcome is not Outcome.OPEN:
-        return _without_incident(route, service, fingerprint, None if over else known, why_route)
+        return _without_incident(route, service, fingerprint, None if over else known, why_route, grouping.announce_again, now)
     # Whatever was announced or recorded of it before: it may have got worse since.
     asked = int(severity_of(route, alert.severity, grouping.severities)[-1])
     if known is not None and known.may_open_again(now, grouping.reopens_within, asked):
@@ -333,11 +343,21 @@ def _kept_quiet(route: Route, service: str | None, fingerprint: str, known: Know
     return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, reason, quiet=quiet)
 
 
-def _without_incident(route: Route, service: str | None, fingerprint: str, known: Known | None, why_route: str) -> Placement:
-    """Announced once for as long as it fires, however often it comes and whatever it says by then."""
-    if known is None or (route.outcome is Outcome.ANNOUNCE and not known.is_announced):
+def _without_incident(
+    route: Route, service: str | None, fingerprint: str, known: Known | None, why_route: str, again_after: timedelta, now: datetime
+) -> Placement:
+    """Announced once while it fires, however often it comes and whatever it says by then; and once more where it still comes
+    so long after that."""
+    is_told = route.outcome is Outcome.ANNOUNCE
+    if known is None or (is_told and not known.is_announced):
         return Placement(route, route.outcome, service, fingerprint, None, False, why_route)
-    return Placement(route, Outcome.RECORD, service, fingerprint, None, True, "seen before; no incident belongs to it")
+    if is_told and known.may_be_announced_again(now, again_after):
+        first = f"{known.first_at:%Y-%m-%d %H:%M} UTC" if known.first_at is not None else "a time that nobody kept"
+        return Placement(route, route.outcome, service, fingerprint, None, False, f"reported again; first at {first}; {why_route}")
+    reason = "seen before; no incident belongs to it"
+    if is_told and known.announced_at is not None and again_after:
+        reason = f"announced {_ago(now - known.announced_at)} ago; again when it is reported {_ago(again_after)} after that"
+    return Placement(route, Outcome.RECORD, service, fingerprint, None, True, reason)
 
 
 def _join(

@@ -66,6 +66,8 @@ class AlertRecord:
     """Whom it pages where it is on its own; None where nobody kept it."""
     report: Reported | None = None
     """Its newest report, where it is only related."""
+    announced_at: datetime | None = None
+    """When it was last announced; None in a report of which it is not."""
 
     @property
     def is_open(self) -> bool:

@@ -494,10 +494,19 @@ class GroupingRule(Groups):
     """Alerts of one service, and those with the same values of the `group_by` labels, share an incident within `window`.
 
     Alerts of what depends on a service are related to its incident for `related_for` after the newest alert of that.
+    An alert that is only announced is announced again where it is reported `announce_again` later; with 0 never.
     """
 
     window: Span = timedelta(minutes=10)
     related_for: Span = timedelta(hours=1)
+    announce_again: Span = timedelta(hours=24)
+
+    @field_validator("announce_again")
+    @classmethod
+    def _neither_floods_nor_forgets(cls, after: timedelta) -> timedelta:
+        if after and not timedelta(minutes=10) <= after <= timedelta(days=90):
+            raise ValueError("write 0, or from 10m to 90d")
+        return after
 
 
 class StormRule(Strict):
@@ -823,6 +832,7 @@ class Policy(Strict):
             window=self.grouping.window,
             reopens_within=self.reopen.within,
             related_for=self.grouping.related_for,
+            announce_again=self.grouping.announce_again,
             group_by=self.grouping.group_by,
             across_services=self.grouping.across_services,
             upstreams={name: some for name, some in ways.items() if some},

@@ -285,11 +285,12 @@ class Pending:
             self.alerts[record.fingerprint] = line
         if line.changed_at is None:
             self.lines.append(line)
-        if record.is_announced and line.announced_at is None:
-            line.announced_at = now
+        if record.announced_at is not None and record.announced_at != line.announced_at:
+            line.announced_at = record.announced_at
             self.announced_now[record.source] += 1
         # It keeps when it came first, and that it was announced.
-        line.record = replace(record, at=line.record.at, is_announced=record.is_announced or line.record.is_announced)
+        was_announced = record.is_announced or line.record.is_announced
+        line.record = replace(record, at=line.record.at, is_announced=was_announced, announced_at=line.announced_at)
         line.reports, line.changed_at = line.reports + reports, now
         if not record.is_open:
             self.alerts[record.fingerprint] = None
@@ -384,7 +385,7 @@ def record_of(row: Row[Any]) -> AlertRecord:
         row.fingerprint, row.incident, row.is_firing, row.title, row.source, row.service, row.first_at, row.is_announced,
         Severity(row.severity) if row.severity else None, row.started_at, row.fires, decode(Flaps, row.flaps) or STEADY,
         row.quiet_under, row.group_key, row.is_related, Ended(row.ended_at, row.changed_at) if row.ended_at else None,
-        row.pager, None if row.report is None else decode(Reported, row.report),
+        row.pager, None if row.report is None else decode(Reported, row.report), row.announced_at,
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """One transaction: what may be read and written in it. The door opens one for each input, or for many at once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -190,9 +190,12 @@ class Work:
             return None
         incident = None if record.incident is None else self.incident(record.incident)
         resolved_at = incident.resolved_at if incident and not incident.is_open else None
-        if incident is None or resolved_at is None:
-            return Known(record.incident, record.is_announced, resolved_at, record.is_related)
-        return Known(record.incident, record.is_announced, resolved_at, record.is_related, incident.severity.rank)
+        # Of one that an earlier version announced, nobody kept when.
+        announced_at = record.announced_at or (record.at if record.is_announced else None)
+        known = Known(
+            record.incident, record.is_announced, resolved_at, record.is_related, announced_at=announced_at, first_at=record.at
+        )  # fmt: skip
+        return known if incident is None or resolved_at is None else replace(known, severity=incident.severity.rank)
 
     def silences(self) -> tuple[Silence, ...]:
         """The silences in force: read once, after nobody else can open anything before this transaction does."""

@@ -157,7 +157,7 @@ def test_an_alert_is_known_while_its_incident_is_open_or_may_be_again_and_forgot
 
     door(store, after(9)).handle(Resolve(1, ANA))
     with store.reading() as work:
-        assert work.known_alert(one.fingerprint("main")) == Known(1, resolved_at=after(9), severity=2)
+        assert work.known_alert(one.fingerprint("main")) == Known(1, resolved_at=after(9), severity=2, first_at=NOON)
 
     door(store, after(10)).handle(Close(1, ANA))
     with store.reading() as work:

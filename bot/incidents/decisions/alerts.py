@@ -107,7 +107,7 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
     if alert.kind is Kind.TEST:
         return Decision(reason=placement.reason)
     if placement.outcome is Outcome.ANNOUNCE and not placement.is_repeat:
-        record = replace(_record(alert, placement, None, now), is_announced=True)
+        record = replace(_record(alert, placement, None, now), is_announced=True, announced_at=now)
         return Decision(effects=(_announcement(alert, placement, now),), alert=record, reason=placement.reason)
     remembered = _remembered(alert, placement, None, now)
     return _hushed(report, placement, remembered, policy) if placement.hushed_after else remembered
