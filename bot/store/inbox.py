@@ -132,9 +132,13 @@ def put_back(connection: Connection, received: Sequence[Received]) -> None:
         connection.execute(update(inbox).where(*mine).values(lease_until=None, attempts=inbox.c.attempts - 1))
 
 
-def settle(connection: Connection, row: int, state: str, reason: str) -> None:
-    """Say what became of a delivery: done, parked, or new again to be tried once more."""
-    connection.execute(update(inbox).where(inbox.c.id == row).values(state=state, reason=reason[:2000], lease_until=None))
+def settle(connection: Connection, row: int, state: str, reason: str) -> bool:
+    """Say what became of a delivery: done, parked, or new again to be tried once more. Whether nobody had said so before."""
+    said = update(inbox).where(inbox.c.id == row).values(state=state, reason=reason[:2000], lease_until=None)
+    is_first = connection.execute(said.where(IS_NEW)).rowcount == 1
+    if not is_first:
+        connection.execute(said)
+    return is_first
 
 
 def wait(connection: Connection, row: int, reason: str, seconds: float) -> None:

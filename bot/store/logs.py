@@ -21,6 +21,7 @@ from bot.store.tables import changes, findings, notes
 DROPPED = "dropped/"
 HUSHED = "hushed/"
 QUIETED = "quieted/"
+IGNORED = "ignored/"
 BY_SILENCES = "silences"
 MOST_READ = 500
 MOVED = timedelta(hours=1)
@@ -130,6 +131,11 @@ def count_hushed(connection: Connection, hushed: Mapping[str, int]) -> None:
     _count(connection, HUSHED, hushed)
 
 
+def count_ignored(connection: Connection, ignored: Mapping[str, int]) -> None:
+    """Count deliveries in which their source found nothing to act on, by source."""
+    _count(connection, IGNORED, ignored)
+
+
 def count_quieted(connection: Connection, reports: Sequence[Quieted]) -> None:
     """Count alerts that are kept quiet: by maintenance window, and by silences all together."""
     new = (one.key for one in reports if one.is_new)
@@ -152,6 +158,11 @@ def dropped(connection: Connection) -> dict[str, int]:
 def hushed(connection: Connection) -> dict[str, int]:
     """How many alerts of each source were not announced because of how many were, ever."""
     return _counted(connection, HUSHED)
+
+
+def ignored(connection: Connection) -> dict[str, int]:
+    """How many deliveries of each source had something in them that it ignores, ever."""
+    return _counted(connection, IGNORED)
 
 
 def quieted(connection: Connection) -> dict[str, int]:

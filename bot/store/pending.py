@@ -146,6 +146,8 @@ class Pending:
     """Keys that were handled before, of those that are asked for again and again."""
     hushed: Counter[str] = field(default_factory=Counter)
     """Alerts that would have been announced, but for how many their source has announced, by source."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Deliveries in which their source found nothing to act on, by source."""
     storms: dict[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
     """The open incidents that gather what a source sends, private ones apart, as it is in the database."""
     opens_alone: bool = False
@@ -349,11 +351,14 @@ class Pending:
             logs.save_finding(connection, finding)
         logs.count_dropped(connection, self.dropped)
         logs.count_hushed(connection, self.hushed)
+        logs.count_ignored(connection, self.ignored)
         silence_rows.save_quieted(connection, self.quieted)
         logs.count_quieted(connection, self.quieted)
         insert_all(connection, handled, [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
-        for gathered in (self.changes, self.findings, self.dropped, self.hushed, self.quieted, self.keys, self.settled):
+        for gathered in (
+            self.changes, self.findings, self.dropped, self.hushed, self.ignored, self.quieted, self.keys, self.settled,
+        ):  # fmt: skip
             gathered.clear()
 
     def write_incidents(self, connection: Connection) -> None:

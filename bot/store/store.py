@@ -255,6 +255,11 @@ class Store:
         with reading(self.engine) as connection:
             return logs.hushed(connection)
 
+    def ignored(self) -> dict[str, int]:
+        """How many deliveries of each source had something in them that it ignores, ever."""
+        with reading(self.engine) as connection:
+            return logs.ignored(connection)
+
     def quieted(self) -> dict[str, int]:
         """How many alerts each maintenance window has kept quiet, and all silences together, ever."""
         with reading(self.engine) as connection:

@@ -14,6 +14,7 @@ from bot.incidents.decisions.writing import quiet_key
 from bot.incidents.incident import Incident, Severity
 from bot.incidents.timeline import Entry
 from bot.store import inbox as inbox_rows
+from bot.store import logs
 from bot.store import outbox as outbox_rows
 from bot.store import silences as silence_rows
 from bot.store.database import Conflict, alone
@@ -342,9 +343,14 @@ class Work:
         """Set timers; one that waits under the same key is moved."""
         self.pending.timers |= {one.key: one for one in new}
 
-    def delivery_read(self, row: int, until: datetime, reason: str = "") -> None:
-        """Mark a delivery handled by whoever has it until then. `write` raises `Conflict` where another has it by now."""
+    def delivery_read(self, row: int, until: datetime, reason: str = "", ignored_by: str = "") -> None:
+        """Mark a delivery handled by whoever has it until then. `write` raises `Conflict` where another has it by now.
+
+        `ignored_by` is its source, where that ignores what is in it.
+        """
         self.pending.settled.append((row, until, reason))
+        if ignored_by:
+            self.pending.ignored[ignored_by] += 1
 
     def write(self) -> None:
         """Write what was kept. Raises `Conflict` where something changed meanwhile; then the transaction has to end."""
@@ -380,9 +386,10 @@ class Work:
         """Give an effect up; False where this claim was overtaken."""
         return outbox_rows.park(self.connection, row, now, reason)
 
-    def delivery_done(self, row: int, reason: str = "") -> None:
-        """Mark a delivery handled."""
-        inbox_rows.settle(self.connection, row, "done", reason)
+    def delivery_done(self, row: int, reason: str = "", ignored_by: str = "") -> None:
+        """Mark a delivery handled. What its source ignores is counted once, however many came to read it."""
+        if inbox_rows.settle(self.connection, row, "done", reason) and ignored_by:
+            logs.count_ignored(self.connection, {ignored_by: 1})
 
     def park_delivery(self, row: int, reason: str) -> None:
         """Put a delivery aside, with the reason: it is kept for somebody to look at."""

@@ -147,7 +147,8 @@ def _metrics(web: Web) -> Response:
     def depths() -> dict[str, dict[str, int]]:
         return {"inbox": web.store.inbox_depth(), "outbox": web.store.outbox_depth()}
 
+    store = web.store
     text = web.measures.text(
-        depths, lambda: web.store.ages(web.health.clock()), web.store.dropped, web.store.quieted, web.store.hushed
+        depths, lambda: store.ages(web.health.clock()), store.dropped, store.quieted, store.hushed, store.ignored
     )
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -50,6 +50,10 @@ class Measures:
             "firstfive_alerts_hushed", "Alerts recorded and not announced, ever, because their source announced so many.", ["source"],
             registry=self.registry,
         )  # fmt: skip
+        self._ignored = Gauge(
+            "firstfive_deliveries_ignored", "Deliveries that were taken, and in which their source found nothing to act on, ever.",
+            ["source"], registry=self.registry,
+        )  # fmt: skip
         self._depth = Gauge(
             "firstfive_queue_depth", "Rows that wait or are parked, by queue and state.", ["queue", "state"],
             registry=self.registry,
@@ -86,26 +90,23 @@ class Measures:
         dropped: Callable[[], dict[str, int]] = dict,
         quieted: Callable[[], dict[str, int]] = dict,
         hushed: Callable[[], dict[str, int]] = dict,
+        ignored: Callable[[], dict[str, int]] = dict,
     ) -> bytes:
         """Everything, in Prometheus' text format. Without the database: what is counted here, and no depth at all."""
-        self._depth.clear()
-        self._dropped.clear()
-        self._quieted.clear()
-        self._hushed.clear()
+        counted = self._dropped, self._quieted, self._hushed, self._ignored
+        for gauge in (self._depth, *counted):
+            gauge.clear()
         try:
-            found, oldest, routes, quiet, silent = depths(), ages(), dropped(), quieted(), hushed()
+            found, oldest, numbers = depths(), ages(), (dropped(), quieted(), hushed(), ignored())
         except DatabaseDown:
-            found, oldest, routes, quiet, silent = None, {}, {}, {}, {}
+            found, oldest, numbers = None, {}, ({}, {}, {}, {})
         self._up.set(found is not None)
         for queue, states in (found or {}).items():
             for state, number in states.items():
                 self._depth.labels(queue, state).set(number)
-        for route, number in routes.items():
-            self._dropped.labels(route).set(number)
-        for what, number in quiet.items():
-            self._quieted.labels(what).set(number)
-        for source, number in silent.items():
-            self._hushed.labels(source).set(number)
+        for gauge, by in zip(counted, numbers, strict=True):
+            for what, number in by.items():
+                gauge.labels(what).set(number)
         for queue, gauge in self._ages.items():
             gauge.set(oldest.get(queue, math.nan))
         return generate_latest(self.registry)

@@ -193,7 +193,7 @@ class Intake:
             if len(inputs) > TOGETHER_ALERTS:
                 return
             alerts += len(inputs)
-            yield Bundle(inputs, partial(_finish, one, notes))
+            yield Bundle(inputs, partial(_finish, one, notes, ignored_by=one.source if reading.ignored else ""))
 
     def _take(self, received: Received) -> bool:
         """Read one delivery. False where the database went away meanwhile: it has to wait, however often that happens."""
@@ -245,7 +245,7 @@ class Intake:
             else:
                 notes += [decision.reason] if decision.dropped else []
         with self._store.writing() as work:
-            work.delivery_done(received.id, "; ".join(notes))
+            work.delivery_done(received.id, "; ".join(notes), received.source if reading.ignored else "")
 
     def _without_most(self, received: Received, inputs: Sequence[tuple[str, Input]], notes: list[str]) -> Sequence[tuple[str, Input]]:
         """Handle a delivery's many alerts, a moment's worth to a transaction; those left when anything was in the way."""
@@ -331,5 +331,5 @@ def in_turn(alerts: Sequence[Alert], route: str, policy: Policy, now: datetime) 
     return most_urgent_first(numbered, lambda one: policy.urgency(one[1], route, now), lambda one: (one[1].fingerprint(route),))
 
 
-def _finish(received: Received, notes: Sequence[str], work: Work, refused: Sequence[str]) -> None:
-    work.delivery_read(received.id, received.until, "; ".join((*notes, *refused)))
+def _finish(received: Received, notes: Sequence[str], work: Work, refused: Sequence[str], *, ignored_by: str) -> None:
+    work.delivery_read(received.id, received.until, "; ".join((*notes, *refused)), ignored_by)

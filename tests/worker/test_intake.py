@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
 from random import choice
@@ -574,3 +575,45 @@ def test_only_what_had_come_by_then_on_the_same_route_may_be_a_sign_of_life(desk
 
     with desk.store.reading() as work:
         assert [work.is_unread(*one) for one in asked] == [True, False, False, False]
+
+
+def ignored_in_metrics(store: Store) -> list[str]:
+    text = Measures().text(dict, dict, ignored=store.ignored).decode()
+    return [line for line in text.splitlines() if line.startswith("firstfive_deliveries_ignored{")]
+
+
+def test_what_a_source_finds_nothing_in_is_counted_by_source(desk):
+    desk.gets("updown", b"[]", b"[ ]")
+    desk.gets("generic", alert("a"))
+    desk.gets("kibana", b'{"alerts": {}}')
+    desk.reads()
+
+    assert [reason for _, reason, _ in desk.rows() if reason] == ["a list without events"] * 2 + ["a summary without alerts"]
+    assert ignored_in_metrics(desk.store) == [
+        'firstfive_deliveries_ignored{source="kibana"} 1.0', 'firstfive_deliveries_ignored{source="updown"} 2.0',
+    ]  # fmt: skip
+
+
+def test_what_is_ignored_is_counted_once_where_it_is_read_alone_and_by_two(desk):
+    desk.gets("updown", b"[]")
+    with desk.store.writing() as work:
+        work.connection.execute(inbox.update().values(attempts=1))
+    (one,) = desk.store.claim_deliveries(1, timedelta(seconds=-1))
+    (same,) = desk.store.claim_deliveries(1, timedelta(minutes=1))
+    desk.intake._read(one)
+    desk.intake._read(same)
+
+    assert desk.rows()[0][:2] == ("done", "a list without events")
+    assert desk.store.ignored() == {"updown": 1}
+
+
+def test_whoever_was_too_slow_counts_nothing(desk):
+    desk.gets("updown", b"[]")
+    (slow,) = desk.store.claim_deliveries(1, timedelta(seconds=-1))
+    (quick,) = desk.store.claim_deliveries(1, timedelta(minutes=1))
+    assert desk.intake._take_together(deque([slow]), {}) == 0
+    assert desk.store.ignored() == {}
+    desk.intake._read(quick)
+    desk.intake._read(slow)
+
+    assert desk.store.ignored() == {"updown": 1}
