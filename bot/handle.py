@@ -118,6 +118,7 @@ class Door:
         """
         now, policy, done = self.clock(), self.policy(), list[tuple[Input, Outcome]]()
         end, count = time.monotonic() + seconds, 0
+        bundles = [replace(one, inputs=[_as_taken(each, policy, now) for each in one.inputs]) for one in bundles]
         with self.store.writing() as work:
             _look_ahead(work, [one for bundle in bundles for one in bundle.inputs], policy, now)
             for bundle in bundles:
@@ -149,7 +150,8 @@ class Door:
         """What would be decided on these reports, each after what those before it would leave. Nothing is saved."""
         now, policy, seen = self.clock(), self.policy(), list[Foreseen]()
         for one in reports:
-            before, report = self._placed(work, one, now, policy)
+            taken = replace(one, alert=policy.as_taken(one.alert, one.route, now))
+            before, report = self._placed(work, taken, now, policy)
             decision = decide(before, report, now, policy)
             work.save(decision, now)
             seen.append(Foreseen(report, before, decision))
@@ -161,8 +163,10 @@ class Door:
         with self.store.writing() as work:
             if once is not None and work.was_handled(once):
                 return _repeated(work, finish)
+            policy = self.policy()
+            input = _as_taken(input, policy, now)
             try:
-                outcome = self._decided(work, input, now, self.policy(), alone=alone)
+                outcome = self._decided(work, input, now, policy, alone=alone)
             except Refused:
                 # Refused for what the same request did a moment ago, in another thread: no refusal, a repeat.
                 if once is not None and work.was_handled(once):
@@ -246,6 +250,13 @@ class Door:
         default = placement.route.runbook or service.runbook
         choice = choose(report.alert, tuple(self.runbooks()), default, now.date())
         return None, replace(report, placement=placement, number=work.next_number(), runbook=choice)
+
+
+def _as_taken(input: Input, policy: Policy, now: datetime) -> Input:
+    """A report as its route takes it: all that follows looks at whether the alert fires."""
+    if not isinstance(input, AlertReported) or input.alert.status is not AlertStatus.INFO:
+        return input
+    return replace(input, alert=policy.as_taken(input.alert, input.route, now))
 
 
 def _about_a_silence(work: Work, input: SilenceAlerts | ConfirmSilence | EndSilence | SilenceExpired) -> Input:
@@ -392,7 +403,7 @@ def _placement_of(work: Work, report: AlertReported, now: datetime, policy: Poli
     if known is None or not known.is_in_hand:
         sought = sought_by(alert, report.route, routes, aliases, grouping, now)
         candidates = work.candidates(sought)
-        if alert.status is AlertStatus.FIRING:
+        if alert.status in (AlertStatus.FIRING, AlertStatus.INFO):
             quieting = Quieting(work.silences(), policy.windows())
     ended = work.end_of(fingerprint) if _may_be_late(report) else None
     placement = place(alert, report.route, routes, aliases, grouping, known, candidates, now, quieting, ended)

@@ -94,6 +94,24 @@ def sources_page() -> str:
         "([who makes them up](decisions/0014-who-makes-up-hostile-bodies.md)). The same seed draws the same ones.", "", runs.table(),
     ]  # fmt: skip
     parts += ["", "## What overtakes on its way", "", *_order()]
+    parts += [
+        "", "## What is only information", "",
+        "Some senders tell of what neither fires nor is over: an alarm of CloudWatch without data (INSUFFICIENT_DATA), a monitor "
+        "that is paused, a pending alert of Grafana 8. Such an alert has the status `info`: it is recorded, shown to nobody and "
+        "pages nobody, and an incident that it belongs to stays as it is. A route that asks for that status may do more:", "",
+        "```yaml",
+        "routes:",
+        "  - name: blind where it matters           # as if it fired, until its sender says that it is well",
+        "    match: {service: checkout, status: info, no_data: true}",
+        "    severity: SEV2",
+        "    fires: true",
+        "  - name: alarms that have gone blind      # announced, and again after grouping.announce_again",
+        "    match: {source: cloudwatch, status: info, no_data: true}",
+        "    outcome: announce",
+        "```", "",
+        "`fires` holds for what its sender calls information, whatever the route matches. `python -m bot explain` calls such an "
+        "alert `info, taken as firing`.",
+    ]  # fmt: skip
     titles = ", ".join(sources()[name].title for name in NEVER_AGAIN)
     parts += [
         "", "## Who does not try again", "",

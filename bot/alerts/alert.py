@@ -172,6 +172,8 @@ class Alert:
     attributes: Mapping[str, object] = field(default_factory=dict)
     change: Change | None = None
     finding: SecurityFinding | None = None
+    was_info: bool = False
+    """Its sender calls it information, and a route takes it as firing: a match still finds the status info."""
 
     def __post_init__(self) -> None:
         if self.service is not None and len(self.service) > MOST_OF_A_SERVICE:

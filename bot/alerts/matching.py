@@ -99,6 +99,8 @@ class Known:
     """When it was last announced."""
     first_at: datetime | None = None
     """When it was first reported, of those reports between which it did not end."""
+    is_firing: bool = True
+    """False where it was only information so far."""
 
     @property
     def is_in_hand(self) -> bool:
@@ -216,8 +218,10 @@ def place(
     What is open stays what it is: a silence, or a maintenance window, keeps quiet what would open, join or be announced.
     """
     route, why_route = choose_route(alert, endpoint, routes, now, aliases)
+    why_route += ", as firing" if alert.was_info else ""
     service = route.service or canonical(alert.service, aliases)
     fingerprint = alert.fingerprint(endpoint)
+    is_news = alert.status is Status.FIRING or route.tells(alert)
     if alert.kind is Kind.TEST:
         # Some senders' tests carry the name of what they try: they must neither raise nor clear it.
         return Placement(route, Outcome.RECORD, service, fingerprint, None, known is not None, "a test: recorded, never paged")
@@ -226,9 +230,9 @@ def place(
         reason = "it was over before this came"
         return Placement(route, Outcome.RECORD, service, fingerprint, incident, is_repeat=True, reason=reason, was_overtaken=True)
     over = None if known is None or known.is_in_hand else known.incident
-    if known is not None and known.incident is not None and (known.is_in_hand or alert.status is not Status.FIRING):
+    if known is not None and known.incident is not None and (known.is_in_hand or not is_news):
         return _in_its_incident(alert, route, service, fingerprint, known.incident, group_of(alert, route, service, grouping))
-    if alert.status is not Status.FIRING:
+    if not is_news:
         reason = f"{alert.status.value}, and nothing open waits for it"
         return Placement(route, Outcome.RECORD, service, fingerprint, None, False, reason)
     if alert.kind not in (Kind.ALERT, Kind.QUALITY_GATE, Kind.SECURITY_FINDING):
@@ -238,7 +242,9 @@ def place(
     if quiet is not None:
         return _kept_quiet(route, service, fingerprint, None if over else known, quiet, why_route)
     if route.outcome is not Outcome.OPEN:
-        return _without_incident(route, service, fingerprint, None if over else known, why_route, grouping.announce_again, now)
+        # What begins to fire is another thing than what was only information.
+        seen = None if over or (known is not None and alert.status is Status.FIRING and not known.is_firing) else known
+        return _without_incident(route, service, fingerprint, seen, why_route, grouping.announce_again, now)
     # Whatever was announced or recorded of it before: it may have got worse since.
     asked = int(severity_of(route, alert.severity, grouping.severities)[-1])
     if known is not None and known.may_open_again(now, grouping.reopens_within, asked):

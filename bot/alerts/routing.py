@@ -166,6 +166,8 @@ class Route:
     """Labels: alerts that have the same values of all of them share an incident. Empty: as the policy says elsewhere."""
     across_services: bool = False
     """Whether they do so whatever their service."""
+    fires: bool = False
+    """Whether what its sender calls information counts as firing here."""
 
     @property
     def asks_for_findings(self) -> bool:
@@ -174,6 +176,12 @@ class Route:
         if kinds is not None:
             return fits(Kind.SECURITY_FINDING.value, kinds)
         return any(one in self.match.fields for one in OF_A_FINDING)
+
+    def tells(self, alert: Alert) -> bool:
+        """Whether it announces an alert that its sender calls information: only where it asks for that status."""
+        asked = self.match.fields.get("status")
+        is_information = alert.status is Status.INFO and alert.kind is Kind.ALERT
+        return is_information and self.outcome is Outcome.ANNOUNCE and asked is not None and fits(Status.INFO.value, asked)
 
     @property
     def leaves_findings(self) -> bool:
@@ -235,8 +243,17 @@ def with_earlier(before: Sequence[Route], route: Route) -> Route:
             channel=whole.channel or one.channel,
             group_by=whole.group_by or one.group_by,
             across_services=whole.across_services if whole.group_by else one.across_services,
+            fires=whole.fires or one.fires,
         )
     return whole
+
+
+def as_taken(alert: Alert, endpoint: str, routes: Sequence[Route], now: datetime, aliases: Mapping[str, str] = EMPTY) -> Alert:
+    """The alert as its route takes it: what its sender calls information as firing, where that says so."""
+    if alert.status is not Status.INFO or alert.kind is not Kind.ALERT or not any(one.fires for one in routes):
+        return alert
+    route, _ = choose_route(alert, endpoint, routes, now, aliases)
+    return replace(alert, status=Status.FIRING, was_info=True) if route.fires else alert
 
 
 def severity_of(route: Route, alert_severity: Severity, severities: Mapping[str, str]) -> str:
@@ -252,6 +269,8 @@ def field_of(alert: Alert, endpoint: str, name: str) -> str:
             return endpoint
         case "name":
             return name_of(alert)
+        case "status" if alert.was_info:
+            return Status.INFO.value
         case "severity" | "kind" | "status":
             return str(getattr(alert, name).value)
         case "no_data":

@@ -103,7 +103,7 @@ class Explained:
         """What is known of it, a line each, safe to be shown anywhere."""
         alert, placement = self.alert, self.placement
         known = {
-            "status": alert.status.value,
+            "status": "info, taken as firing" if alert.was_info else alert.status.value,
             "severity": f"{alert.severity.value} (sender: {alert.source_severity or 'says none'})",
             "service": placement.service or "not named",
             "started": alert.started_at.isoformat(),

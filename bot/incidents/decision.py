@@ -35,9 +35,9 @@ class Reported:
 class AlertRecord:
     """What to remember of an alert. One open record a fingerprint.
 
-    A record is open while the alert fires, and for as long as an incident that it belongs to is open or resolved: so that
-    one that fires again comes back to its incident. Saving an incident that is closed or cancelled closes its records;
-    saving one that was merged hands them to the incident it was merged into.
+    A record is open while the alert fires or is told as information, and for as long as an incident that it belongs to is
+    open or resolved: so that one that fires again comes back to its incident. Saving an incident that is closed or cancelled
+    closes its records; saving one that was merged hands them to the incident it was merged into.
     """
 
     fingerprint: str
@@ -68,11 +68,13 @@ class AlertRecord:
     """Its newest report, where it is only related."""
     announced_at: datetime | None = None
     """When it was last announced; None in a report of which it is not."""
+    is_told: bool = False
+    """It is information that a route announces: it does not fire, and is remembered until its sender says that it is well."""
 
     @property
     def is_open(self) -> bool:
         """Whether the fingerprint is taken."""
-        return self.is_firing or self.incident is not None
+        return self.is_firing or self.incident is not None or self.is_told
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from bot.alerts.matching import Flood, Grouping
 from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
 from bot.alerts.registry import sources
-from bot.alerts.routing import DAYS, FIELDS, MAPS, Hours, Matcher, Outcome, Route, choose_route, severity_of, wrong_with
+from bot.alerts.routing import DAYS, FIELDS, MAPS, Hours, Matcher, Outcome, Route, as_taken, choose_route, severity_of, wrong_with
 from bot.alerts.sources import generic
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
@@ -307,7 +307,7 @@ class RouteRule(Pages, Groups):
     """One line of routing. `match` maps alert fields and `labels` to patterns; the first route that fits takes it.
 
     `unless` leaves out some of what fits, `hours` all of it at other times. With `continue` what it says holds for the
-    next route that fits, which takes the alert.
+    next route that fits, which takes the alert. With `fires` what its sender calls information counts as firing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -326,6 +326,7 @@ class RouteRule(Pages, Groups):
     roles: dict[Role, str] = Field(default_factory=dict)
     channel: str = ""
     private: bool = False
+    fires: bool = False
 
     _known_fields = field_validator("match", "unless")(_known_fields)
     _patterns_only = field_validator("match", "unless")(_patterns_only)
@@ -356,6 +357,12 @@ class RouteRule(Pages, Groups):
         return self
 
     @model_validator(mode="after")
+    def _fires_for_something(self) -> "RouteRule":
+        if self.fires and self.outcome in (Outcome.RECORD, Outcome.DROP):
+            raise ValueError("`fires` is for a route that opens or announces: of what another takes nobody hears, firing or not")
+        return self
+
+    @model_validator(mode="after")
     def _drops_for_a_reason(self) -> "RouteRule":
         if (self.outcome is Outcome.DROP) != bool(self.reason):
             raise ValueError("a route that drops needs a `reason`, and no other has one: what is not looked at is counted under it")
@@ -382,6 +389,7 @@ class RouteRule(Pages, Groups):
             channel=self.channel,
             group_by=self.group_by,
             across_services=self.across_services,
+            fires=self.fires,
         )
 
 
@@ -856,8 +864,13 @@ class Policy(Strict):
         storm = self.storm
         return Flood(storm.most, storm.within, max(storm.most, storm.in_all), storm.announced)
 
+    def as_taken(self, alert: Alert, endpoint: str, now: datetime) -> Alert:
+        """The alert as its route takes it: information as firing, where that says so."""
+        return as_taken(alert, endpoint, self.built_routes(), now, self._aliases)
+
     def urgency(self, alert: Alert, endpoint: str, now: datetime) -> int:
         """1 for what opens a SEV1, to 5; 6 for what opens nothing."""
+        alert = self.as_taken(alert, endpoint, now)
         if alert.status is not AlertStatus.FIRING:
             return NOT_URGENT
         route = choose_route(alert, endpoint, self.built_routes(), now, self._aliases)[0]

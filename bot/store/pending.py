@@ -391,6 +391,7 @@ def record_of(row: Row[Any]) -> AlertRecord:
         Severity(row.severity) if row.severity else None, row.started_at, row.fires, decode(Flaps, row.flaps) or STEADY,
         row.quiet_under, row.group_key, row.is_related, Ended(row.ended_at, row.changed_at) if row.ended_at else None,
         row.pager, None if row.report is None else decode(Reported, row.report), row.announced_at,
+        is_told=row.is_open and row.incident is None and not row.is_firing,
     )  # fmt: skip
 
 

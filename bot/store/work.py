@@ -194,7 +194,8 @@ class Work:
         # Of one that an earlier version announced, nobody kept when.
         announced_at = record.announced_at or (record.at if record.is_announced else None)
         known = Known(
-            record.incident, record.is_announced, resolved_at, record.is_related, announced_at=announced_at, first_at=record.at
+            record.incident, record.is_announced, resolved_at, record.is_related, announced_at=announced_at, first_at=record.at,
+            is_firing=record.is_firing,
         )  # fmt: skip
         return known if incident is None or resolved_at is None else replace(known, severity=incident.severity.rank)
 

@@ -40,7 +40,10 @@ UNREADABLE = {
 """What is said of those that cannot be read, and why they cannot."""
 READ_AS = {
     "grafana/legacy_zulip_alert_pending": ("info", "a pending alert of Grafana 8 does not fire yet"),
-    "cloudwatch_sns/captured_insufficient_data": ("info", "shown as without data, and nobody's page"),
+    "cloudwatch_sns/captured_insufficient_data": (
+        "info",
+        "noted as without data; nobody is paged, or told, unless a route asks for it",
+    ),
     "newrelic/zulip_incident_default_fields_new": ("firing", "only an id and a state, and the state fires"),
     "newrelic/zulip_incident_malformatted_time_new": ("acknowledged", "its state says acknowledged; only its time is odd"),
     "uptimerobot/invalid_payload_with_missing_data": ("firing", "a plain Down, of which only the name is missing"),

@@ -99,7 +99,7 @@ def test_whatever_an_alert_may_have_can_be_asked_for(name, pattern, fits):
 
 
 def test_every_normalised_field_of_an_alert_can_be_matched():
-    apart = {"started_at", "ended_at", "changed_at", "restarts", "attributes"}
+    apart = {"started_at", "ended_at", "changed_at", "restarts", "attributes", "was_info"}
     named = {"truncated_count": "truncated", "defaults": "filled_in"}
     simple = {named.get(one.name, one.name) for one in fields(Alert)} - apart - {"finding", "change", *MAPS}
     findings = {f"finding.{one.name}" for one in fields(SecurityFinding)} - {"finding.created_at"}

@@ -513,6 +513,7 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
         group=placement.group,
         is_related=placement.is_related,
         ended=Ended(alert.changed_at, now) if alert.status is Status.RESOLVED and alert.changed_at else None,
+        is_told=placement.route.tells(alert),
     )
 
 

@@ -90,6 +90,8 @@ def declared(wish: Declare, now: datetime, policy: Policy) -> Decision:
     if record is not None and record.incident is not None:
         raise Refused(f"That alert is part of INC-{record.incident} already.")
     if record is not None:
+        # What was only information lasts until its sender says that it is well.
+        record = replace(record, is_firing=True)
         incident = replace(incident, alerts=(_announced(record),), impact_source=f"alert {record.title}")
         record = replace(record, incident=wish.number, at=now)
     return replace(opened(incident, now, policy, wish.by, wish.details), alert=record)
