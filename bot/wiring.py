@@ -14,7 +14,7 @@ from stat import S_ISREG
 import structlog
 
 from bot import digest, points, postmortems
-from bot.alerts.registry import sources
+from bot.alerts.registry import sources, unusable
 from bot.clock import Clock, wall_clock
 from bot.digest import Digest
 from bot.errors import Broken, Refused
@@ -347,6 +347,8 @@ class Bot:
 
     def __init__(self, settings: Settings, clock: Clock = wall_clock, real_time: Clock = wall_clock) -> None:
         self.settings, self.clock, self.real_time = settings, clock, real_time
+        for one in unusable():
+            log.error("alert source not loaded", source=one.name, reason=one.why)
         self.choices = Choices(settings)
         self.store = Store.at(settings.database_url.get_secret_value())
         self.wakeups = Wakeups()
@@ -502,6 +504,7 @@ class Bot:
             ticked_at=lambda: self._worker.ticked_at if self._worker else None,
             troubles=(
                 lambda: self.choices.trouble,
+                lambda: "; ".join(f"the source {one.name} is not loaded: {one.why}" for one in unusable()),
                 lambda: self._socket.trouble() if self._socket else "",
                 lambda: self._worker.trouble() if self._worker else "",
                 lambda: self.poll.trouble,

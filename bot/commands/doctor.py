@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 
-from bot.alerts.registry import sources
+from bot.alerts.registry import sources, unusable
 from bot.clock import wall_clock
 from bot.commands.output import print_json
 from bot.errors import Broken
@@ -64,6 +64,7 @@ def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
     yield from _policy(settings)
     yield from _templates(settings)
     yield from _runbooks(settings)
+    yield from _brought()
     yield from _hooks(settings)
     yield from _limits(settings, _policy_or_none(settings) or Policy())
     store, found = _store(settings)
@@ -136,6 +137,13 @@ def _runbooks(settings: Settings) -> Iterator[Finding]:
         yield Finding("runbook", False, str(one), "mend that line; `python -m bot runbooks lint` shows all")
     if not problems:
         yield Finding("runbooks", True, f"{len(read_folder(folder))} in {folder}")
+
+
+def _brought() -> Iterator[Finding]:
+    """Sources of other packages that cannot be used; the others can."""
+    for one in unusable():
+        mend = "`pip install --upgrade` its package, or `pip uninstall` it; then start the bot again"
+        yield Finding("alert source", False, f"{one.name} is not loaded: {one.why}", mend)
 
 
 def _hooks(settings: Settings) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bot.alerts.registry import source_named, sources
+from bot.alerts.registry import source_named, sources, unusable
 from bot.clock import wall_clock
 from bot.commands.output import print_json
 from bot.errors import Refused
@@ -120,6 +120,8 @@ def run_sources(given: argparse.Namespace, settings: Settings) -> int:
     if not names:
         for one in sources().values():
             print(f"{one.name:16}{one.title}")
+        for broken in unusable():
+            print(f"{broken.name:16}NOT LOADED: {broken.why}")
         return 0
     source = source_named(names[0])
     secrets = settings.secrets_of(source.name, given.route)

@@ -14,7 +14,8 @@ from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.matching import group_of
 from bot.alerts.quiet import MAINTENANCE
 from bot.alerts.reading import label_hash
-from bot.alerts.registry import source_named, sources
+from bot.alerts.registry import names as source_names
+from bot.alerts.registry import source_named
 from bot.alerts.routing import Outcome, choose_route, fits, wrong_with
 from bot.alerts.source import Delivery
 from bot.clock import wall_clock
@@ -37,7 +38,7 @@ NAMED = "alertname"
 
 
 def _known_source(name: str) -> str:
-    known = (OURS, *sources())
+    known = (OURS, *source_names())
     if name not in known:
         near = get_close_matches(name, known, n=1)
         raise ValueError(f"no source is called {name!r}; {f'did you mean {near[0]}?' if near else '`bot sources` lists them'}")

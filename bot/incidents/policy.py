@@ -31,7 +31,7 @@ from bot.alerts.limits import Rate, rate
 from bot.alerts.matching import Flood, Grouping
 from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
-from bot.alerts.registry import sources
+from bot.alerts.registry import names as source_names
 from bot.alerts.routing import DAYS, FIELDS, MAPS, Hours, Matcher, Outcome, Route, as_taken, choose_route, severity_of, wrong_with
 from bot.alerts.sources import generic
 from bot.alerts.tracing import PLACE
@@ -241,7 +241,7 @@ def _patterns_only(match: dict[str, Any] | None) -> dict[str, Any] | None:
         wrong = next(filter(None, (wrong_with(one) for one in _patterns(value))), "")
         if wrong:
             raise ValueError(f"{name}: {wrong}")
-    if wrong := wrong_words(_matcher(match), (OURS, *sources())):
+    if wrong := wrong_words(_matcher(match), (OURS, *source_names())):
         raise ValueError(wrong)
     return match
 
@@ -551,8 +551,8 @@ PAGER_SOURCE = "pagerduty"
 
 
 def _known_source(name: str) -> str:
-    if name not in sources():
-        near = get_close_matches(name, sources(), n=1)
+    if name not in source_names():
+        near = get_close_matches(name, source_names(), n=1)
         raise ValueError(f"no source is called {name!r}; {f'did you mean {near[0]}?' if near else '`bot sources` lists them'}")
     return name
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 import orjson
 import structlog
 
+from bot.alerts.signatures import content_id
 from bot.alerts.source import FORM, Checks, Delivery, ProvesInBody, Shakes, Source, TakesQueries, limited_status
 from bot.clock import Clock
 from bot.errors import Unavailable, Unreadable, Unverified
@@ -195,6 +196,10 @@ class Webhooks:
         except Unverified as error:
             log.warning("delivery refused", source=source.name, route=delivery.route, reason=error.reason)
             raise Answer(401, error.reason) from None
+        except Exception:
+            # Of another package, it may be. Whoever it is, nothing is proved.
+            log.exception("delivery refused: a bug while verifying it", source=source.name, route=delivery.route)
+            raise Answer(403, "it could not be verified: a bug; see the log of the bot") from None
 
     async def _ask(self, source: Source, delivery: Delivery) -> None:
         """Where somebody has to be asked before a delivery can be trusted: on a thread, a few at a time."""
@@ -230,10 +235,17 @@ class Webhooks:
             check(delivery, self._mapping_of(delivery.route))
         except Unreadable as error:
             raise Answer(400, error.reason) from None
+        except Exception:
+            # It is proved, so it is kept: reading it later may go well, or it is put aside for somebody to look at.
+            log.exception("a bug while looking whether a delivery can be read", source=source.name, route=delivery.route)
 
     def _identity(self, source: Source, delivery: Delivery) -> str:
         """What tells this delivery from others. A body that is repeated on purpose counts anew after a while."""
-        identity = source.delivery_id(delivery)
+        try:
+            identity = source.delivery_id(delivery)
+        except Exception:
+            log.exception("a bug in what tells deliveries apart: its body does", source=source.name, route=delivery.route)
+            identity = content_id(delivery)
         window = source.identity_window_seconds
         if window is None:
             return identity

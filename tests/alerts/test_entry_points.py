@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -89,3 +90,74 @@ def test_what_holds_for_our_own_sources_holds_for_it(installed):
     )
 
     assert done.stdout.strip() == "all of it", done.stderr
+
+
+# --- packages that are broken -----------------------------------------------------------------
+
+
+def brings(folder: Path, package: str, module: str, code: str) -> None:
+    """Install a package whose module's SOURCE is to be a source, under the module's name."""
+    about = folder / f"{package}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[firstfive.sources]\n{module.removeprefix('its_')} = {module}:SOURCE\n")
+    (folder / f"{module}.py").write_text(code, encoding="utf-8")
+
+
+NAMED = "from bot.alerts.sources.generic import Generic\nclass Its(Generic):\n    name, title = {name!r}, {name!r}\nSOURCE = Its()\n"
+BROKEN = {
+    "its_away": "import nowhere\n",
+    "its_torn": "def (\n",
+    "its_gone": "raise SystemExit('not here')\n",
+    "its_empty": "OTHER = 1\n",
+    "its_half": "class Half:\n    name = 'half'\nSOURCE = Half()\n",
+    "its_odd": NAMED.format(name="a/b"),
+    "its_thief": NAMED.format(name="github"),
+    "its_twin": NAMED.format(name="buildbox"),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same folder, and beside the package that works others that do not."""
+    folder = tmp_path_factory.mktemp("broken")
+    shutil.copytree(installed, folder, dirs_exist_ok=True)
+    for module, code in BROKEN.items():
+        brings(folder, f"firstfive_{module.removeprefix('its_')}", module, code)
+    return folder
+
+
+def test_what_cannot_be_loaded_is_listed_with_why_and_the_others_go_on(broken):
+    listed = bot(broken, "sources")
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+    lines = {line.split()[0]: line for line in listed.stdout.splitlines()}
+    assert {"github", "buildbox", "alertmanager"} <= set(lines)
+    assert "NOT LOADED" not in lines["buildbox"] + lines["github"]
+    for name, why in {
+        "away": "ModuleNotFoundError: No module named 'nowhere'", "torn": "SyntaxError", "gone": "SystemExit: not here",
+        "empty": "AttributeError", "half": "it has no title, identity_window_seconds,", "odd": "'a/b' is no name for a source",
+        "thief": "github is a source of ours", "twin": "firstfive-buildbox 1.0 brings a source called buildbox, too",
+    }.items():  # fmt: skip
+        assert f"NOT LOADED: firstfive-{name} 1.0: " in lines[name], listed.stdout
+        assert why in lines[name], listed.stdout
+
+
+def test_the_check_says_so_of_each_and_how_to_mend_it(broken):
+    told = bot(broken, "check", "--offline", "--json")
+    found = [one for one in json.loads(told.stdout) if one["subject"] == "alert source"]
+
+    assert told.returncode == 1
+    assert [one["text"].split()[0] for one in found] == sorted(one.removeprefix("its_") for one in BROKEN)
+    assert all(not one["ok"] and "pip" in one["mend"] for one in found)
+
+
+def test_every_command_works_beside_it_and_a_policy_may_still_name_it(broken, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("routes:\n  - name: a\n    match: {source: away}\n    severity: SEV2\nlimits:\n  sources: {away: 5/m}\n")
+    checked = bot(broken, "policy", "check", str(policy))
+    asked = bot(broken, "sources", "away")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert asked.returncode == 2
+    assert asked.stderr.startswith("away cannot be used: firstfive-away 1.0: ModuleNotFoundError"), asked.stderr
