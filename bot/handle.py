@@ -20,7 +20,7 @@ from bot.incidents.decision import AlertRecord, Decision
 from bot.incidents.decisions.opening import severity_of, title_of
 from bot.incidents.decisions.splitting import left_behind, opens_one
 from bot.incidents.heartbeats import ENDPOINT as HEARTBEATS
-from bot.incidents.heartbeats import silence
+from bot.incidents.heartbeats import EXPECTED, HEARD, expected_rule, never_heard, silence
 from bot.incidents.incident import Incident, Severity
 from bot.incidents.inputs import (
     AlertReported,
@@ -30,6 +30,7 @@ from bot.incidents.inputs import (
     DigestDue,
     EffectParked,
     EndSilence,
+    HeartbeatExpected,
     HeartbeatMissed,
     Input,
     Merge,
@@ -216,6 +217,8 @@ class Door:
                 if silent is None:
                     return None, missed
                 return self._placed(work, AlertReported(silent, HEARTBEATS, missed=missed), now, policy)
+            case HeartbeatExpected():
+                return None, _as_expected(work, input, now, policy)
             case QuietPassed():
                 if not _is_kept(work, input):
                     return None, input
@@ -271,6 +274,18 @@ def _about_a_silence(work: Work, input: SilenceAlerts | ConfirmSilence | EndSile
     if isinstance(input, ConfirmSilence):
         return replace(input, silence=silence)
     return replace(input, silence=silence, kept=work.kept_by(silence))
+
+
+def _as_expected(work: Work, input: HeartbeatExpected, now: datetime, policy: Policy) -> HeartbeatExpected:
+    """A dead-man's switch that is expected, with what the record has of it."""
+    rule = expected_rule(input.name, policy)
+    if rule is None:
+        return input
+    missing = never_heard(rule, now, now)
+    is_told = work.alert_record(missing.fingerprint(HEARTBEATS)) is not None
+    is_in_hand = is_told or work.note(f"{HEARD}{rule.name}") is not None or work.is_timed(missing.identity)
+    since = work.note(f"{EXPECTED}{rule.name}")
+    return replace(input, since=None if since is None else datetime.fromisoformat(since), is_in_hand=is_in_hand)
 
 
 def _is_kept(work: Work, due: QuietPassed) -> bool:

@@ -57,6 +57,7 @@ from bot.web.webhooks import Webhooks
 from bot.worker.auditor import Auditor
 from bot.worker.deliveries import Deliveries, guarded
 from bot.worker.due import DueTimers
+from bot.worker.expecting import Expecting
 from bot.worker.heartbeat import Heartbeat
 from bot.worker.intake import Intake
 from bot.worker.leases import Leases
@@ -457,6 +458,7 @@ class Bot:
             Tick("webhooks of PagerDuty", WEBHOOK_SECONDS, self.subscriptions.run_once),
             Tick("strays in PagerDuty", STRAY_SECONDS, self.strays.run_once),
             self._changed_files(),
+            self._expected_heartbeats(),
             self._limited_senders(),
             Tick("people", PEOPLE_SECONDS, self._people_in_time),
             Tick("digest", 60.0, self.numbers.ensure_digest),
@@ -464,6 +466,9 @@ class Bot:
             Tick("audit", self.audit_every.total_seconds(), self.auditor.run_once),
             self._sign_of_life(),
         ]
+
+    def _expected_heartbeats(self) -> Tick:
+        return Tick("expected heartbeats", 15.0, Expecting(self.door).run_once)
 
     def _changed_files(self) -> Tick:
         return Tick("changed files", 15.0, self.choices.refresh)

@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
@@ -14,6 +15,7 @@ from bot.clock import wall_clock
 from bot.commands.output import print_json
 from bot.errors import Broken
 from bot.findings import Finding
+from bot.incidents.heartbeats import EXPECTED, HEARD
 from bot.incidents.policy import Policy, problems_in
 from bot.pagerduty import check as pagerduty
 from bot.pagerduty.client import Client
@@ -70,6 +72,8 @@ def findings(settings: Settings, *, online: bool = True) -> Iterator[Finding]:
     store, found = _store(settings)
     yield from found
     policy = _policy_or_none(settings) or Policy()
+    if all(one.is_ok for one in found if one.subject == "database"):
+        yield from _heartbeats(store, policy)
     if online:
         yield from _neighbours(settings, policy, store)
     store.close()
@@ -185,6 +189,24 @@ def _store(settings: Settings) -> tuple[Store, list[Finding]]:
         is_old = late.endswith("migrate`")
         return store, [Finding("database", False, late, "python -m bot migrate" if is_old else "run the newer version")]
     return store, [Finding("database", True, f"{store.engine.dialect.name}, schema up to date"), *aside]
+
+
+def _heartbeats(store: Store, policy: Policy) -> Iterator[Finding]:
+    """Dead-man's switches: one that was never heard is missed by nobody, unless it is expected."""
+    for rule in policy.heartbeats:
+        heard, since = store.note(f"{HEARD}{rule.name}"), store.note(f"{EXPECTED}{rule.name}")
+        if heard is not None:
+            yield Finding("heartbeat", True, f"{rule.name}: last heard at {_minute(heard)}")
+        elif rule.expect:
+            told = f"expected since {_minute(since)}" if since else "expected from when the bot runs"
+            mend = f"let its sender send here what fits {rule.matcher.said or 'it'}; `python -m bot explain` says how that is read"
+            yield Finding("heartbeat", False, f"{rule.name}: never heard, {told}", mend)
+        else:
+            yield Finding("heartbeat", True, f"{rule.name}: never heard, and so missed by nobody; `expect: true` would be an alert")
+
+
+def _minute(at: str) -> str:
+    return f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M} UTC"
 
 
 def _aside(store: Store) -> list[Finding]:

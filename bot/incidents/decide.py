@@ -21,7 +21,7 @@ from bot.incidents.decisions import (
     splitting,
 )
 from bot.incidents.effects import PostDigest, RaiseAlarm
-from bot.incidents.heartbeats import waited_for
+from bot.incidents.heartbeats import expected, waited_for
 from bot.incidents.incident import Incident
 from bot.incidents.inputs import (
     Acknowledge,
@@ -45,6 +45,7 @@ from bot.incidents.inputs import (
     EndSilence,
     Escalate,
     GivePageFeedback,
+    HeartbeatExpected,
     HeartbeatMissed,
     HoldPassed,
     Input,
@@ -99,6 +100,8 @@ def decide(incident: Incident | None, input: Input, now: datetime, policy: Polic
             return flapping.calm_passed(incident, input, now, policy)
         case HeartbeatMissed():
             return waited_for(input, now, policy)
+        case HeartbeatExpected():
+            return expected(input, now, policy)
         case SilenceAlerts():
             return silencing.silence(input, now, policy)
         case ConfirmSilence():

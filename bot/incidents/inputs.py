@@ -531,7 +531,8 @@ class RelatedLeft:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatMissed:
-    """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source and route.
+    """Somebody who is to be heard again and again was not, by `due_at`: `alert` says so. They are of that source and route, or of
+    none where they were never heard.
 
     `is_unread` (deliveries of theirs from before it wait to be read) is filled in by the door.
     """
@@ -542,6 +543,19 @@ class HeartbeatMissed:
     within: timedelta
     due_at: datetime
     is_unread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatExpected:
+    """A bot runs with a dead-man's switch of that name that is to be heard, whether or not it was ever.
+
+    `since` (when it was first expected) and `is_in_hand` (it was heard, is waited for, or is told as missing) are filled in by
+    the door.
+    """
+
+    name: str
+    since: datetime | None = None
+    is_in_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,6 +647,7 @@ Passed = (
     | CalmPassed
     | RelatedLeft
     | HeartbeatMissed
+    | HeartbeatExpected
     | SilenceExpired
     | QuietPassed
     | DigestDue

@@ -394,13 +394,17 @@ class RouteRule(Pages, Groups):
 
 
 class HeartbeatRule(Strict):
-    """A dead-man's switch: what fits `match` has to be heard again `within` that time, or it becomes an alert itself."""
+    """A dead-man's switch: what fits `match` has to be heard again `within` that time, or it becomes an alert itself.
+
+    One that is to be heard at all says `expect`: else nothing is missed that never came.
+    """
 
     name: str
     match: dict[str, Any] = Field(default_factory=lambda: {"kind": "heartbeat"})
     within: Span
     severity: AlertSeverity = AlertSeverity.HIGH
     service: str | None = None
+    expect: bool = False
 
     _known_fields = field_validator("match")(_known_fields)
     _patterns_only = field_validator("match")(_patterns_only)

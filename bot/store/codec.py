@@ -23,6 +23,7 @@ from bot.runbooks import Choice
 TRANSIENT = {"Merge": ("target",), "Split": ("number", "target", "records"), "RelatedLeft": ("number", "target", "records", "quiet"),
              "AlertReported": ("placement", "runbook", "record", "theirs", "missed"), "Reopen": ("records",),
              "Declare": ("record", "twin"), "CalmPassed": ("record",), "HeartbeatMissed": ("is_unread",),
+             "HeartbeatExpected": ("since", "is_in_hand"),
              "QuietPassed": ("is_unread",), "SilenceAlerts": ("worst",),
              "ConfirmSilence": ("silence",), "EndSilence": ("silence", "kept"), "SilenceExpired": ("silence", "kept")}  # fmt: skip
 """Fields that the door fills in for one decision; never stored."""

@@ -26,7 +26,7 @@ from bot.store import outbox as outbox_rows
 from bot.store import silences as silence_rows
 from bot.store.codec import decode, encode, encode_tagged
 from bot.store.database import OUTBOX_CHANNEL, Conflict, carry_out, in_one_trip, insert_all, notify, upsert
-from bot.store.tables import ALERT_HAS_ENDED, ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, timers
+from bot.store.tables import ALERT_HAS_ENDED, ALERT_IS_OPEN, alerts, entries, handled, inbox, incidents, notes, timers
 
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
 OPEN_ALERTS = select(alerts).where(alerts.c.fingerprint.in_(bindparam("fingerprints", expanding=True)), ALERT_IS_OPEN)
@@ -148,6 +148,8 @@ class Pending:
     """Alerts that would have been announced, but for how many their source has announced, by source."""
     ignored: Counter[str] = field(default_factory=Counter)
     """Deliveries in which their source found nothing to act on, by source."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """Single values, by their names."""
     storms: dict[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
     """The open incidents that gather what a source sends, private ones apart, as it is in the database."""
     opens_alone: bool = False
@@ -352,12 +354,13 @@ class Pending:
         logs.count_dropped(connection, self.dropped)
         logs.count_hushed(connection, self.hushed)
         logs.count_ignored(connection, self.ignored)
+        _write_notes(connection, self.notes)
         silence_rows.save_quieted(connection, self.quieted)
         logs.count_quieted(connection, self.quieted)
         insert_all(connection, handled, [{"key": key, "at": at} for key, at in self.keys.items()])
         _write_settled(connection, self.settled)
         for gathered in (
-            self.changes, self.findings, self.dropped, self.hushed, self.ignored, self.quieted, self.keys, self.settled,
+            self.changes, self.findings, self.dropped, self.hushed, self.ignored, self.notes, self.quieted, self.keys, self.settled,
         ):  # fmt: skip
             gathered.clear()
 
@@ -505,6 +508,13 @@ def _write_timers(connection: Connection, changed: dict[str, Timer | None]) -> N
     ]
     if rows:
         upsert(connection, timers, rows, ("key",))
+
+
+def _write_notes(connection: Connection, told: dict[str, str]) -> None:
+    # In the order of their names: two who tell of the same wait in one line.
+    rows = [{"name": name, "value": value} for name, value in sorted(told.items())]
+    if rows:
+        upsert(connection, notes, rows, ("name",))
 
 
 def _write_settled(connection: Connection, settled: Sequence[tuple[int, datetime, str]]) -> None:

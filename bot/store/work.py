@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, exists, false, func, insert, or_, select, update
 
 from bot.alerts.matching import Candidate, Ended, Known, Sought
 from bot.alerts.quiet import NOTHING_KEPT, Kept, Silence
 from bot.incidents.decision import AlertRecord, Decision, Timer
 from bot.incidents.decisions.writing import quiet_key
+from bot.incidents.heartbeats import EXPECTED, HEARD
 from bot.incidents.incident import Incident, Severity
 from bot.incidents.timeline import Entry
 from bot.store import inbox as inbox_rows
@@ -234,9 +235,20 @@ class Work:
         self.pending.look_up_incidents(self.connection, numbers)
 
     def is_unread(self, source: str, route: str, by: datetime) -> bool:
-        """Whether a delivery of that source and route that had come by then waits to be read."""
-        theirs = inbox.c.source == source, inbox.c.route == route, inbox.c.received_at <= by
+        """Whether a delivery of that source and route, or without a source any, that had come by then waits to be read."""
+        theirs: list[ColumnElement[bool]] = [inbox.c.received_at <= by]
+        theirs += [inbox.c.source == source, inbox.c.route == route] if source else []
         return self.connection.execute(select(inbox.c.id).where(inbox_rows.IS_NEW, *theirs).limit(1)).first() is not None
+
+    def note(self, name: str) -> Any:
+        """A single value by its name; None where there is none."""
+        return self.pending.notes.get(name) or self.connection.scalar(select(notes.c.value).where(notes.c.name == name))
+
+    def is_timed(self, key: str) -> bool:
+        """Whether a timer waits under that key."""
+        if key in self.pending.timers:
+            return self.pending.timers[key] is not None
+        return self.connection.execute(select(timers.c.key).where(timers.c.key == key)).first() is not None
 
     def was_handled(self, key: str) -> bool:
         """Whether an input with this key was handled before."""
@@ -304,6 +316,10 @@ class Work:
             pending.silences = None
         if decision.released:
             self._release(quiet_key(decision.released), now)
+        if decision.heard:
+            pending.notes[f"{HEARD}{decision.heard}"] = now.isoformat()
+        if decision.expected:
+            pending.notes[f"{EXPECTED}{decision.expected}"] = now.isoformat()
         if decision.dropped:
             pending.dropped[decision.dropped] += 1
         if decision.hushed:

@@ -287,6 +287,8 @@ class Intake:
                     # A sign of life ends the alert that there was none.
                     gone = heartbeats.back(alert, route, rule, self._door.clock())
                     yield f"{index}:heard", AlertReported(gone, heartbeats.ENDPOINT)
+                    if rule.expect:
+                        yield f"{index}:came", AlertReported(heartbeats.came(rule, self._door.clock()), heartbeats.ENDPOINT)
         for index, report in enumerate(reading.pager):
             found = self._report(report)
             if isinstance(found, str):

@@ -9,20 +9,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from bot.alerts.registry import sources
+from bot.incidents.heartbeats import EXPECTED, HEARD
 from bot.slack.manifest import SCOPES
+from bot.store import Store
 from sandbox.__main__ import settings_for
 from sandbox.app import Sandbox
 from sandbox.pagerduty.account import LEADS
 from sandbox.serving import running
 from sandbox.world import World
+from tests.builders import NOON
 from tests.commands.terminal import Terminal
 
+SWITCH = "Prometheus and its Alertmanager"
+TOP = Path(__file__).parents[2]
 CANARY = "c4n4ry-5ecret-that-nobody-may-see"
 
 
@@ -56,7 +62,8 @@ def test_where_all_is_well_every_thing_is_named_and_nothing_is_done(well, sandbo
     assert told.out.endswith("are well.\n")
     subjects = [line.removeprefix("ok    ").partition(":")[0] for line in told.out.splitlines()[:-2]]
     assert subjects == [
-        "settings", "policy", "post-mortem templates", "runbooks", *["alert endpoint"] * len(sources()), "database", "Slack token",
+        "settings", "policy", "post-mortem templates", "runbooks", *["alert endpoint"] * len(sources()), "database", "heartbeat",
+        "Slack token",
         "Slack scopes", "Slack channel #incidents", "Slack channel #firstfive-ops", "Slack requests", "PagerDuty keys",
         "PagerDuty REST", "PagerDuty user", "clock",
     ]  # fmt: skip
@@ -73,6 +80,24 @@ def test_what_is_wrong_is_a_line_and_how_to_mend_it_the_next_and_no_secret_is_in
     assert all(lines[number + 1].startswith("      → ") for number in failed)
     assert lines[-1] == f"{len(failed)} of {sum(line[:4] in ('ok  ', 'FAIL') for line in lines)} need mending."
     assert CANARY not in told.out + told.err
+
+
+def test_a_switch_says_when_it_was_last_heard_or_that_it_never_was(well):
+    policy = well.folder / "policy.yaml"
+    shipped = (TOP / "policy.yaml").read_text()
+    policy.write_text(shipped)
+    switch = [one for one in well("check", "--json", "--offline", policy_file=policy).json() if one["subject"] == "heartbeat"]
+    assert [(one["ok"], one["text"].partition(", ")[0]) for one in switch] == [(True, f"{SWITCH}: never heard")]
+
+    policy.write_text(shipped.replace("    within: 5h\n", "    within: 5h\n    expect: true\n"))
+    assert wrong(well, policy_file=policy)[-1][:2] == ("heartbeat", f"{SWITCH}: never heard, expected from when the bot runs")
+
+    store = Store.at(well.given["DATABASE_URL"])
+    store.set_note(f"{EXPECTED}{SWITCH}", NOON.isoformat())
+    assert wrong(well, policy_file=policy)[-1][1] == f"{SWITCH}: never heard, expected since 2026-06-10 12:00 UTC"
+    store.set_note(f"{HEARD}{SWITCH}", NOON.isoformat())
+    store.close()
+    assert wrong(well, policy_file=policy) == []
 
 
 def test_offline_nobody_is_asked(well):

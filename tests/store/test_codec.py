@@ -78,6 +78,7 @@ STORED_TIMERS = {
     "CalmPassed": "fingerprint",
     "RelatedLeft": "incident",
     "HeartbeatMissed": "alert source route within due_at",
+    "HeartbeatExpected": "name",
     "SilenceExpired": "number",
     "QuietPassed": "alert route key by",
     "DigestDue": "week due_at",

@@ -59,6 +59,8 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
         decision,
         alert=record,
         timers=(*decision.timers, *beat),
+        cancels=(*decision.cancels, *((heartbeats.expected_key(rule),) if rule is not None and rule.expect else ())),
+        heard="" if rule is None else rule.name,
         change=change_of(report.alert, placement.service, now, is_private=placement.route.private),
         finding=finding_of(report.alert, placement.fingerprint, placement.service, now, is_private=placement.route.private),
     )
