@@ -238,7 +238,8 @@ class SlackDeliverer:
             return None
         is_many = incident.alert_count > card.MOST_ALERTS
         shares = self._store.alert_shares(incident.number, card.MOST_SHARES) if is_many else ()
-        shown = card.card(incident, self._policy(), self._clock(), self._changes(incident), shares)
+        reports = self._store.alert_reports(incident.number, [one.fingerprint for one in card.listed(incident)])
+        shown = card.card(incident, self._policy(), self._clock(), self._changes(incident), shares, reports)
         is_closed = home is None and incident.channel is not None and post is not None and post.channel == incident.channel.id
         if post is not None and not is_closed and self._update(post, shown):
             return None

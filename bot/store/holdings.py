@@ -1,5 +1,7 @@
 """The alerts of an incident by their own rows: counted, and listed a page at a time, the worst first."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from bot.incidents.holdings import HeldAlert, Share
@@ -22,6 +24,13 @@ def shares(connection: Connection, incident: int, limit: int) -> tuple[Share, ..
         .limit(limit)
     )
     return tuple(Share(_graded(row.severity), row.service, row.number, int(row.firing)) for row in rows)
+
+
+def reports(connection: Connection, incident: int, fingerprints: Sequence[str]) -> dict[str, int]:
+    """How often these alerts of an incident were reported."""
+    theirs = alerts.c.incident == incident, alerts.c.fingerprint.in_(fingerprints)
+    rows = connection.execute(select(alerts.c.fingerprint, func.sum(alerts.c.reports)).where(*theirs).group_by(alerts.c.fingerprint))
+    return {fingerprint: int(number) for fingerprint, number in rows}
 
 
 def page(connection: Connection, incident: int, number: int, size: int) -> tuple[tuple[HeldAlert, ...], int]:

@@ -216,6 +216,11 @@ class Store:
         with reading(self.engine) as connection:
             return holdings.shares(connection, number, limit)
 
+    def alert_reports(self, number: int, fingerprints: Sequence[str]) -> dict[str, int]:
+        """How often these alerts of an incident were reported."""
+        with reading(self.engine) as connection:
+            return holdings.reports(connection, number, fingerprints)
+
     def alerts_page(self, number: int, page: int, size: int) -> tuple[tuple[HeldAlert, ...], int]:
         """`size` alerts of an incident, the worst of those that fire first, and how many it has; page 0 is the first."""
         with reading(self.engine) as connection:

@@ -24,12 +24,13 @@ from bot.incidents.effects import (
     ShowSummary,
     Topic,
 )
-from bot.incidents.inputs import ChannelOpened, DraftPosted, SummaryPosted
+from bot.incidents.inputs import AlertReported, ChannelOpened, DraftPosted, SummaryPosted
 from bot.incidents.policy import Service
 from bot.slack.client import Budget, Slack
 from bot.slack.deliver import SlackDeliverer
 from sandbox.misbehaviour import HTML
 from sandbox.slack.workspace import Channel
+from tests.builders import NOON, alert
 from tests.slack.office import ANA, BEN, EVE, Office, Unlimited
 
 HERE = "inc-1-checkout-is-slow"
@@ -362,3 +363,18 @@ def test_an_alert_of_ours_unfolds_no_page_of_anybodys(open_):
 def test_an_incident_that_is_not_there_is_given_up(office):
     with pytest.raises(GaveUp, match="there is no INC-9"):
         deliverer(office)[0].deliver(ShowSummary(9), first(office))
+
+
+def test_a_card_that_is_drawn_says_how_often_its_alert_was_reported_and_none_is_drawn_for_that(office):
+    def reported() -> str:
+        office.bot.door.handle(AlertReported(alert(started_at=NOON), "main"))
+        office.settle()
+        one = office.incident()
+        return str([post for post in office.space.channels[one.summary.channel].messages if post["ts"] == one.summary.ts])
+
+    drawn = reported()
+    assert "Checkout error rate high" in drawn
+    assert [reported() for _ in range(3)] == [drawn] * 3
+
+    deliverer(office)[0].deliver(ShowSummary(1), first(office))
+    assert "Checkout error rate high · reported 4 times · since" in reported()

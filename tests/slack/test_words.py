@@ -124,6 +124,25 @@ def test_the_card_says_that_a_sender_told_of_some_alerts_only(unlisted, firing, 
     assert said in shown(cut)
 
 
+@pytest.mark.parametrize(
+    ("fires", "reports", "firing", "said"),
+    [
+        (1, 1, True, ""), (1, 2, True, "Checkout error rate high · reported 2 times · since"),
+        (2, 40, True, "Checkout error rate high ×2 · reported 40 times · since"),
+        # Each fire but the last has its end.
+        (2, 3, True, ""), (1, 2, False, ""), (1, 3, False, "· reported 3 times ·"), (1, None, True, ""),
+    ],
+)  # fmt: skip
+def test_the_card_says_how_often_an_alert_was_reported_beyond_how_often_it_fired_and_cleared(fires, reports, firing, said):
+    one = incident()
+    state = replace(one.alerts[0], fires=fires, is_firing=firing)
+    counts = {} if reports is None else {state.fingerprint: reports}
+    text = str(card.card(replace(one, alerts=(state,)), POLICY, after(60), reports=counts).blocks)
+
+    assert ("reported" in text) is bool(said)
+    assert said in text
+
+
 # --- what was changed before ------------------------------------------------------------------
 
 

@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from bot.handle import Door
 from bot.incidents.decision import Decision
 from bot.incidents.incident import Severity, Status
+from bot.incidents.inputs import AlertReported
+from bot.incidents.policy import Policy, RouteRule
 from bot.incidents.timeline import Entry
 from bot.slack.views.text import fit
-from tests.builders import NOON, incident
+from tests.builders import NOON, alert, incident
 
 
 def saved(store, *decisions: Decision) -> None:
@@ -52,6 +55,18 @@ def test_the_worst_and_oldest_are_listed_first_and_all_that_are_open_are_counted
     assert [one.number for one in worst] == [2, 4, 3]
     assert worst[0] == store.incident(2)
     assert count == 5
+
+
+def test_how_often_the_alerts_of_an_incident_were_reported_is_counted_by_alert(store):
+    policy = Policy(routes=(RouteRule(name="all", severity="SEV2"),))
+    door = Door(store, lambda: NOON, lambda: policy, lambda: ())
+    for identity in ("a", "b", "a", "a"):
+        door.handle(AlertReported(alert(identity=identity), "main"))
+    door.handle(AlertReported(alert(identity="c", service="search"), "main"))
+    prints = [alert(identity=one).fingerprint("main") for one in "abcd"]
+
+    assert store.alert_reports(1, prints) == {prints[0]: 3, prints[1]: 1}
+    assert store.alert_reports(1, []) == {}
 
 
 def test_the_newest_of_the_open_ones_are_read_and_no_more(store):

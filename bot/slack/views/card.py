@@ -3,7 +3,7 @@
 Top to bottom: what is broken, how bad, whether anybody is on it, whether anybody was paged; then one big button.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from bot.alerts.flapping import MOST_KEPT
@@ -31,14 +31,21 @@ from bot.slack.views.text import clip, escape, filled_in, fit, moment, people, p
 ICONS = {"SEV1": "🔴", "SEV2": "🟠", "SEV3": "🟡", "SEV4": "🔵", "SEV5": "⚪"}
 MOST_ALERTS = 5
 MOST_SHARES = 6
+NONE_COUNTED: Mapping[str, int] = {}
 
 
 def card(
-    incident: Incident, policy: Policy, now: datetime, changes: Sequence[ChangeRecord] = (), shares: Sequence[Share] = ()
+    incident: Incident,
+    policy: Policy,
+    now: datetime,
+    changes: Sequence[ChangeRecord] = (),
+    shares: Sequence[Share] = (),
+    reports: Mapping[str, int] = NONE_COUNTED,
 ) -> Message:
     """The card. Drawn anew from the incident as it stands; says "paged" only of a page that PagerDuty took.
 
-    `changes` are those to show of what came before its start; `shares` say what its alerts are, where there are many.
+    `changes` are those to show of what came before its start; `shares` say what its alerts are, where there are many;
+    `reports` how often each that it lists was reported, by its fingerprint.
     """
     title = f"{ICONS[incident.severity.value]} {incident.ref} · {incident.title}"
     text = f"{incident.ref} {escape(incident.title, 200)}: {incident.severity.value}, {state_line(incident)}"
@@ -49,8 +56,8 @@ def card(
         section(clock_line(incident, now)) if incident.is_open or incident.episode.pages else None,
         section(fit([page_line(incident), *_other_pages(incident)], 2900)),
         _people(incident),
-        _alerts(incident, policy, now, shares),
-        _related(incident, policy, now),
+        _alerts(incident, policy, now, shares, reports),
+        _related(incident, policy, now, reports),
         _changes(incident, changes, now),
         _update(incident, now),
         _buttons(incident),
@@ -217,10 +224,16 @@ def _people(incident: Incident) -> Block | None:
     return fields(*held) if held else None
 
 
-def _alerts(incident: Incident, policy: Policy, now: datetime, shares: Sequence[Share]) -> Block | None:
+def listed(incident: Incident) -> list[AlertState]:
+    """The alerts that the card lists, each with a line of its own."""
+    own, related = ([one for one in incident.alerts if one.is_related is which] for which in (False, True))
+    return [*_worst(own)[:MOST_ALERTS], *_worst(related)[:MOST_ALERTS]]
+
+
+def _alerts(incident: Incident, policy: Policy, now: datetime, shares: Sequence[Share], reports: Mapping[str, int]) -> Block | None:
     own = [one for one in incident.alerts if not one.is_related]
     more, firing = incident.more - incident.more_related, incident.more_firing - incident.more_related_firing
-    lines = _listed(incident, own, more, firing, policy, now)
+    lines = _listed(incident, own, more, firing, policy, now, reports)
     if not lines:
         return None
     lines += [_shares(shares, incident.alert_count)] if shares else []
@@ -241,24 +254,31 @@ def _unlisted(incident: Incident) -> str:
     )
 
 
-def _related(incident: Incident, policy: Policy, now: datetime) -> Block | None:
+def _related(incident: Incident, policy: Policy, now: datetime, reports: Mapping[str, int]) -> Block | None:
     """What the incident explains: counted apart, and each with why it is here."""
     theirs = [one for one in incident.alerts if one.is_related]
     count = len(theirs) + incident.more_related
     if not count:
         return None
     head = f"🧩 *{count} related alert{'s' * (count != 1)}* (made nothing worse, paged nobody)"
-    return section(fit([head, *_listed(incident, theirs, incident.more_related, incident.more_related_firing, policy, now)], 2900))
+    more, firing = incident.more_related, incident.more_related_firing
+    return section(fit([head, *_listed(incident, theirs, more, firing, policy, now, reports)], 2900))
 
 
 def _listed(
-    incident: Incident, alerts: Sequence[AlertState], more: int, more_firing: int, policy: Policy, now: datetime
+    incident: Incident,
+    alerts: Sequence[AlertState],
+    more: int,
+    more_firing: int,
+    policy: Policy,
+    now: datetime,
+    reports: Mapping[str, int],
 ) -> list[str]:
-    worst = sorted(alerts, key=lambda one: (not one.is_firing, _rank(one.severity), -one.started_at.timestamp()))
+    worst = _worst(alerts)
     lines = []
     for one in worst[:MOST_ALERTS]:
         mark = "🔥" if one.is_firing else "✔️"
-        times = f" ×{one.fires}" if one.fires > 1 else ""
+        times = (f" ×{one.fires}" if one.fires > 1 else "") + _reported(one, reports.get(one.fingerprint, 0))
         leads = " ".join(filter(None, (link(one.url, "source"), link(one.trace, "trace"))))
         lines.append(f"{mark} {escape(one.title, 160)}{times} · since {moment(one.started_at, now)} {leads}".rstrip())
         lines += [filled_in(one.filled_in), _flapping(one, policy, now) if incident.is_open else ""]
@@ -268,6 +288,17 @@ def _listed(
         firing = sum(one.is_firing for one in rest) + more_firing
         lines.append(f"… and {len(rest) + more} more alerts, {firing} of them firing")
     return [line for line in lines if line]
+
+
+def _worst(alerts: Sequence[AlertState]) -> list[AlertState]:
+    """What fires first, then the worst, then the newest."""
+    return sorted(alerts, key=lambda one: (not one.is_firing, _rank(one.severity), -one.started_at.timestamp()))
+
+
+def _reported(alert: AlertState, reports: int) -> str:
+    """How often it was reported, where that is more than its fires and their ends: a sender without ends only repeats itself."""
+    accounted_for = 2 * alert.fires - alert.is_firing
+    return f" · reported {reports} times" if reports > accounted_for else ""
 
 
 def _rank(severity: Severity | None) -> int:
