@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.alerts.quiet import Once
-from bot.alerts.routing import Hours
+from bot.alerts.registry import source_named
+from bot.alerts.routing import Hours, choose_route
+from bot.alerts.source import Delivery
 from bot.errors import Broken
 from bot.incidents.incident import Severity
 from bot.incidents.policy import Policy, problems_in, read
@@ -364,3 +366,27 @@ def test_a_bot_does_not_start_with_a_broken_file_and_names_it(files, path, text,
 
 def test_the_policy_is_read_from_where_the_settings_say(files):
     assert read_policy(files) == read(SHIPPED)
+
+
+# --- the shipped one ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("example", "name", "route"),
+    [
+        ("workflow-failed", "Deploy", "critical"),
+        ("workflow-failed", "deploy-web", "critical"),
+        ("workflow-failed", "Lint", "a workflow or a check that deploys nothing"),
+        ("workflow-succeeded", "Lint", "a workflow or a check that deploys nothing"),
+        ("deployment-failed", "Deploy", "critical"),
+    ],
+)
+def test_of_github_only_what_deploys_wakes_somebody(example, name, route):
+    now = datetime(2026, 6, 10, 12, tzinfo=UTC)
+    github = source_named("github")
+    sent = next(one for one in github.examples if one.name == example)
+    body = sent.body_at(now).replace(b'"Deploy"', f'"{name}"'.encode())
+    (alert,) = github.parse(Delivery(body, {key.lower(): value for key, value in sent.headers.items()}, "main", now), {}).alerts
+    policy = read(SHIPPED)
+
+    assert choose_route(alert, "main", policy.built_routes(), now, policy.aliases())[0].name == route
