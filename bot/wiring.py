@@ -502,7 +502,7 @@ class Bot:
         webhooks = Webhooks(
             sources=sources(), secrets_of=self.settings.secrets_of, mapping_of=self._mapping, inbox=self._inbox,
             clock=self.clock, wall_clock=self.real_time, measures=self.measures, asks={"cloudwatch": self.sns},
-            limits=self.limits, refusals=self.refusals,
+            limits=self.limits, refusals=self.refusals, unusable=[one.name for one in unusable()],
         )  # fmt: skip
         health = Health(
             store=self.store, clock=self.clock, out_of_date=lambda: migrate.out_of_date(self.store.engine),

@@ -6,7 +6,7 @@ Read the bytes, verify them, see that they can be read at all, commit them, answ
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
@@ -71,10 +71,12 @@ class Webhooks:
         limits: Limits | None = None,
         refusals: Refusals | None = None,
         read_seconds: float = READ_SECONDS,
+        unusable: Collection[str] = (),
     ) -> None:
         """`asks` is who has to be asked before a source's deliveries can be trusted; see `asking.py`.
 
-        `limits` is how much may come in, and `refusals` where that is told of; without them, everything.
+        `limits` is how much may come in, and `refusals` where that is told of; without them, everything. `unusable` are the
+        names of sources that could not be loaded.
         """
         self._sources, self._secrets_of, self._mapping_of = sources, secrets_of, mapping_of
         self._inbox, self._clock, self._wall_clock = inbox, clock, wall_clock
@@ -82,6 +84,7 @@ class Webhooks:
         self._checks = {name: check for name, one in sources.items() if (check := _check_of(one)) is not None}
         self._without_proof = {name: one.without_proof for name, one in sources.items() if isinstance(one, ProvesInBody)}
         self._mailbox: Mailbox | None = None
+        self._unusable = frozenset(unusable)
         self._asks, self._asking, self._asked = asks, asyncio.Semaphore(ASKED_AT_ONCE), 0
         self._limits, self._refusals = limits or Limits(), refusals
 
@@ -178,6 +181,9 @@ class Webhooks:
 
     def _endpoint(self, scope: Scope, name: str, route: str) -> tuple[Source, tuple[str, ...]]:
         source = self._sources.get(name)
+        if source is None and name in self._unusable and self._secrets_of(name, route):
+            # Whoever is told 404 sends it to nobody again.
+            raise Answer(503, f"{name} could not be loaded; see the log of the bot, and try again later")
         if source is None:
             near = "".join(f"did you mean {one}? " for one in get_close_matches(name[:40], self._sources, n=1))
             raise Answer(

@@ -9,6 +9,7 @@ from bot.clock import wall_clock
 from bot.web.measures import Measures
 from bot.web.serving import Server
 from bot.web.webhooks import Webhooks
+from sandbox.__main__ import SECRET
 from tests.web.served import Served, dumped
 
 
@@ -37,8 +38,9 @@ def buggy(served) -> Iterator[Served]:
     bot = served.story.bot
     inbox = bot.store.inbox_writer(lambda: None)
     webhooks = Webhooks(
-        sources={"generic": Buggy()}, secrets_of=bot.settings.secrets_of, mapping_of=lambda route: {}, inbox=inbox,
-        clock=wall_clock, wall_clock=wall_clock, measures=Measures(),
+        sources={"generic": Buggy()}, secrets_of=lambda name, route: (SECRET,) if route == "main" else (),
+        mapping_of=lambda route: {}, inbox=inbox,
+        clock=wall_clock, wall_clock=wall_clock, measures=Measures(), unusable=("buildbox",),
     )  # fmt: skip
     server = Server(webhooks, "127.0.0.1", 0)
     server.start()
@@ -65,6 +67,13 @@ def test_what_is_verified_is_kept_whatever_bug_comes_after_that(buggy, word):
     assert buggy.post("generic", body_with(word)).taken()
 
     assert kept(buggy, word.encode()) == 1
+
+
+def test_whose_source_could_not_be_loaded_is_told_to_come_again_and_a_stranger_nothing(buggy):
+    told = buggy.post("buildbox", b"{}", {})
+    assert "buildbox could not be loaded" in told.refused(503)
+    assert int(told.headers["retry-after"]) > 0
+    buggy.post("buildbox", b"{}", {}, route="other").refused(404)
 
 
 def test_what_has_no_bug_is_refused_and_taken_as_ever(buggy):
