@@ -41,7 +41,8 @@ aws cloudwatch put-metric-alarm --alarm-name checkout-5xx … \\
 
 class CloudWatch:
     """Alarms in SNS' envelope, whose signature is Amazon's own, or as events of EventBridge, by token. An alarm has no
-    severity: write `severity=critical service=…` into its description. INSUFFICIENT_DATA is shown, and pages nobody.
+    severity: write `severity=critical service=…` into its description. INSUFFICIENT_DATA is recorded, and pages nobody unless a
+    route asks for it.
     """
 
     name = "cloudwatch"
