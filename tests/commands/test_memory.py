@@ -7,6 +7,29 @@ from pathlib import Path
 
 import pytest
 
+HELD = """
+import sys
+from bot.commands.running import share_memory
+
+if sys.argv[1:]:
+    share_memory()
+
+def held():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+# Once something large was given back, the library by itself takes the next from among what is small.
+before = held()
+large = b"x" * 20_000_000
+del large
+large, small = [], []
+for _ in range(20):
+    large.append(b"x" * 3_000_000)
+    small += [b"y" * 5_000 for _ in range(20)]
+large.clear()
+print(held() - before)
+"""
+
 COUNTED = """
 import ctypes, os, sys, threading
 from bot.commands.running import share_memory
@@ -54,3 +77,19 @@ def heaps(**given: str) -> int:
 def test_threads_share_two_places_for_their_memory_unless_told_otherwise():
     assert heaps() == 2
     assert heaps(MALLOC_ARENA_MAX="5") == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux's C library is told")
+def test_what_was_large_is_given_back():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+
+    def held(*arguments: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", HELD, *arguments], cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        return int(done.stdout)
+
+    assert held("shared") < 5_000_000
+    if held() < 20_000_000:
+        pytest.skip("no glibc here, or one that gives it back by itself")

@@ -126,8 +126,9 @@ class Bot:
         self.process = self._started([self.command, "--migrate"], given)
 
     def _started(self, arguments: Sequence[str], given: Mapping[str, str]) -> "subprocess.Popen[bytes] | Forked":
-        # A clock that is wrong has to be so before anybody takes it by its name.
-        if warm.is_possible() and not self.within and "FAULT_CLOCKS" not in given:
+        # A clock that is wrong has to be so before anybody takes it by its name, and what another package brings be found.
+        is_plain = "FAULT_CLOCKS" not in given and given.get("PYTHONPATH") == str(TOP)
+        if warm.is_possible() and not self.within and is_plain:
             with Path(os.devnull).open("rb") as nothing:
                 streams = nothing.fileno(), self.rig.log, self.rig.log
                 return warm.starter().start("tests.faults.launch", arguments, TOP, given, streams)

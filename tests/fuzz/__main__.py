@@ -22,6 +22,7 @@ import structlog
 
 from bot.alerts.registry import sources
 from bot.clock import wall_clock
+from bot.commands.running import share_memory
 from tests.alerts.test_corpus import FILES, delivered, source_of
 from tests.fuzz.bodies import BOMBS, SECRET, Request, made, pool, requests
 from tests.fuzz.flood import all_different, over_http_all_different
@@ -84,6 +85,8 @@ class Told:
 
 def main() -> int:
     """Send, tell, and keep."""
+    # As the bot does.
+    share_memory()
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--bodies", type=int, default=1_000_000, help="so many (default: a million)")
     parser.add_argument("--seconds", type=float, default=3_600, help="at most so long (default: an hour)")

@@ -25,6 +25,7 @@ with atheris.instrument_imports(include=["bot"]):
 
 import structlog
 
+from bot.commands.running import share_memory
 from tests.fuzz.bodies import Request, mistaken
 from tests.fuzz.found import SMALL, line_of
 from tests.fuzz.guided import LARGEST, packed, unpacked
@@ -120,6 +121,7 @@ def _starts(folder: Path) -> Mapping[str, Sequence[Request]]:
 
 def main() -> None:
     """Run until it has sent as many as it was asked for."""
+    share_memory()
     folder, seed, bodies, seconds = sys.argv[1:]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     guide = Guide(Path(folder), int(seed), int(bodies), float(seconds))
