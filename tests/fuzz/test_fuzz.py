@@ -119,6 +119,14 @@ def test_a_source_that_is_wrong_is_found_out(outgoing, does, says):
     outgoing.seen.clear()
 
 
+def test_a_bug_that_keeps_nothing_out_is_found_out_all_the_same():
+    class Broken(generic.Generic):
+        def delivery_id(self, delivery):
+            raise KeyError("id")
+
+    assert "KeyError" in Street({**sources(), "generic": Broken()}).wrong_with(STARTS["generic"][0])
+
+
 def test_what_is_found_is_made_small_and_can_be_kept():
     def is_wrong(request: Request) -> bool:
         return b'"alertname"' in request.body
