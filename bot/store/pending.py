@@ -271,6 +271,9 @@ class Pending:
             # Ends may come in any order, too: the newest counts.
             known = self.end_of(connection, record.fingerprint)
             record = replace(record, ended=known if known is not None and known.at > record.ended.at else record.ended)
+        elif line is not None and record.is_firing:
+            # What fires again has ended before: that end may come once more, and is no news then.
+            record = replace(record, ended=line.record.ended)
         self.ends[record.fingerprint] = record.ended
         if line is None:
             if not record.is_open and record.ended is None:

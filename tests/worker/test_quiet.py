@@ -176,3 +176,28 @@ EVERY = [("fires", 10.0), ("clears", 2.0)]
 )
 def test_the_same_on_both_databases(store, steps):
     plays(store, steps)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_end_that_comes_once_more_after_its_alert_fires_again_is_no_news(store, times):
+    now = NOON
+    door = Door(store, lambda: now, lambda: RULES, lambda: ())
+
+    def reported(status: Status, second: int, *, at: int) -> None:
+        nonlocal now
+        now, changed = NOON + timedelta(seconds=at), NOON + timedelta(seconds=second)
+        began = {Status.FIRING: changed, Status.RESOLVED: NOON}[status]
+        ended = changed if status is Status.RESOLVED else None
+        door.handle(AlertReported(alert(status=status, started_at=began, changed_at=changed, ended_at=ended), "main"))
+
+    reported(Status.FIRING, 0, at=1)
+    reported(Status.RESOLVED, 6, at=7)
+    reported(Status.FIRING, 30, at=31)
+    for number in range(times):
+        reported(Status.RESOLVED, 6, at=40 + number)
+
+    told = [(one.type, one.at) for one in store.timeline("INC-1") if one.type in ("alert_started", "alert_resolved")]
+    assert told == [
+        ("alert_started", NOON), ("alert_resolved", NOON + timedelta(seconds=6)), ("alert_started", NOON + timedelta(seconds=30)),
+    ]  # fmt: skip
+    assert store.incident(1).is_firing
