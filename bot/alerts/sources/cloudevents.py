@@ -34,6 +34,7 @@ from bot.alerts.reading import (
     links_from,
     list_at,
     object_at,
+    short,
     text_of,
 )
 from bot.alerts.source import Delivery, Example, Reading
@@ -192,7 +193,7 @@ def _require(attributes: Mapping[str, str], prefix: str) -> None:
     version = attributes.get("specversion", "1.0")
     # Others have attributes of other names and meanings.
     if version.partition(".")[0] != "1":
-        raise Unreadable(f"{prefix}specversion: {version[:20]} is not read, only 1.0")
+        raise Unreadable(f"{prefix}specversion: {short(version, 20)} is not read, only 1.0")
 
 
 def _header(value: str, name: str) -> str:
