@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from bot.alerts.registry import source_named, sources
 from bot.alerts.source import Checks
 from bot.clock import wall_clock
+from bot.web.measures import Measures
+from bot.web.serving import Server
+from bot.web.webhooks import Webhooks
 from sandbox.__main__ import SECRET
 from tests.stories.story import Story, telling
 
@@ -163,3 +166,16 @@ def serving(database_url: str, **settings: Any) -> Iterator[Served]:
     """A whole bot, for as long as the context lasts."""
     with telling(database_url, **settings) as story:
         yield Served(story)
+
+
+@contextmanager
+def beside(served: Served, **given: Any) -> Iterator[Served]:
+    """Another way in to the same bot; `given` is what its webhooks have that the bot's own have not."""
+    bot = served.story.bot
+    inbox = bot.store.inbox_writer(lambda: None)
+    usual = {"sources": sources(), "secrets_of": bot.settings.secrets_of, "mapping_of": lambda route: {}, "measures": Measures()}
+    server = Server(Webhooks(inbox=inbox, clock=wall_clock, wall_clock=wall_clock, **usual | given), "127.0.0.1", 0)
+    server.start()
+    yield Served(served.story, f"http://127.0.0.1:{server.port}")
+    server.stop()
+    inbox.close()

@@ -5,12 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from bot.alerts.sources.generic import Generic
-from bot.clock import wall_clock
-from bot.web.measures import Measures
-from bot.web.serving import Server
-from bot.web.webhooks import Webhooks
 from sandbox.__main__ import SECRET
-from tests.web.served import Served, dumped
+from tests.web.served import Served, beside, dumped
 
 
 class Buggy(Generic):
@@ -35,18 +31,9 @@ class Buggy(Generic):
 @pytest.fixture(scope="module")
 def buggy(served) -> Iterator[Served]:
     """The same way in, with that source."""
-    bot = served.story.bot
-    inbox = bot.store.inbox_writer(lambda: None)
-    webhooks = Webhooks(
-        sources={"generic": Buggy()}, secrets_of=lambda name, route: (SECRET,) if route == "main" else (),
-        mapping_of=lambda route: {}, inbox=inbox,
-        clock=wall_clock, wall_clock=wall_clock, measures=Measures(), unusable=("buildbox",),
-    )  # fmt: skip
-    server = Server(webhooks, "127.0.0.1", 0)
-    server.start()
-    yield Served(served.story, f"http://127.0.0.1:{server.port}")
-    server.stop()
-    inbox.close()
+    secrets = {"secrets_of": lambda name, route: (SECRET,) if route == "main" else ()}
+    with beside(served, sources={"generic": Buggy()}, unusable=("buildbox",), **secrets) as made:
+        yield made
 
 
 def kept(served: Served, word: bytes) -> int:

@@ -6,13 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.alerts.registry import sources
-from bot.clock import wall_clock
-from bot.web.measures import Measures
-from bot.web.serving import Server
-from bot.web.webhooks import Webhooks
 from sandbox.__main__ import SECRET
-from tests.web.served import Answer, Served
+from tests.web.served import Answer, Served, beside
 
 HEAD = f"Host: x\r\nAuthorization: Bearer {SECRET}\r\n"
 
@@ -20,17 +15,8 @@ HEAD = f"Host: x\r\nAuthorization: Bearer {SECRET}\r\n"
 @pytest.fixture(scope="module")
 def hurried(served) -> Iterator[Served]:
     """The same way in, which waits for a body as long as a test can."""
-    bot = served.story.bot
-    inbox = bot.store.inbox_writer(lambda: None)
-    webhooks = Webhooks(
-        sources=sources(), secrets_of=bot.settings.secrets_of, mapping_of=lambda route: {}, inbox=inbox,
-        clock=wall_clock, wall_clock=wall_clock, measures=Measures(), read_seconds=0.6,
-    )  # fmt: skip
-    server = Server(webhooks, "127.0.0.1", 0)
-    server.start()
-    yield Served(served.story, f"http://127.0.0.1:{server.port}")
-    server.stop()
-    inbox.close()
+    with beside(served, read_seconds=0.6) as made:
+        yield made
 
 
 @pytest.mark.parametrize(
