@@ -14,6 +14,7 @@ from bot.commands.running import set_up_logs
 from bot.settings import Settings
 from tests.faults import (
     asides,
+    crossed,
     inbound,
     machine,
     matrix,
@@ -85,6 +86,8 @@ def main() -> int:
     for one in done:
         if isinstance(one.plan, Plan) and one.hits < len(one.plan.kills):
             print(f"- not reached: {report.named(one.plan)}: {one.hits} of {len(one.plan.kills)}")
+        elif not one.hits:
+            print(f"- no fault came about: {report.named(one.plan)}")
     if given.write:
         planned = sum(1 for _ in _all(range(SEEDS), counts))
         commits = ledger.commits() if ledger else [commit_here()]
@@ -112,7 +115,7 @@ def _by_chance(bad: Sequence[Outcome], databases: Databases) -> list[Outcome]:
 
 TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
     migrations.trials, asides.trials, neighbours.trials, outages.trials, strangers.trials, inbound.trials, poisoned.trials,
-    orders.trials, machine.trials, versions.trials, scarce.trials, replicas.trials, watch.trials, storms.trials,
+    orders.trials, crossed.trials, machine.trials, versions.trials, scarce.trials, replicas.trials, watch.trials, storms.trials,
 )  # fmt: skip
 """The `trials` of each module that has some."""
 

@@ -11,7 +11,8 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -29,17 +30,22 @@ from bot.handle import Door
 from bot.incidents.incident import AlertState, Incident, incident_keyed
 from bot.incidents.inputs import PagerReported
 from bot.incidents.policy import Policy, RouteRule
-from bot.store import Store
+from bot.store import Store, migrate
 from bot.store.tables import metadata
 from bot.web.measures import Measures
 from bot.web.webhooks import Webhooks
 from bot.worker.due import DueTimers
 from bot.worker.intake import Intake
 from tests.builders import ANA, BEN, NOON
-from tests.faults.orders import record
+from tests.faults.matrix import KINDS
+from tests.faults.oracle import Wrong
+from tests.faults.orders import played_apart, record
+from tests.faults.trials import Stage, Trial
 
 SECRET = "crossed-canary-5"
 STEPS = 30
+TOLD = 60
+"""Stories of one trial."""
 HOLD = timedelta(minutes=10)
 AT_REST = HOLD + Flapping().within
 """After so long whatever is over is resolved: what flapped is watched until it is calm."""
@@ -512,11 +518,39 @@ def play(
     return machine.seen
 
 
+@contextmanager
+def at(url: str) -> Iterator[Store]:
+    """A record at an address where nothing is yet."""
+    store = Store.at(url)
+    try:
+        migrate.upgrade(store.engine)
+        yield store
+    finally:
+        store.close()
+
+
+def trials(seeds: range) -> Iterator[Trial]:
+    """So many stories on each database with each seed, in a process of its own."""
+    for seed_ in seeds:
+        for database in KINDS:
+            yield Trial("C2 deliveries of several senders, late, lost and twice", database, seed_, _played)
+
+
+def _played(stage: Stage) -> Iterator[Wrong]:
+    place = ("--database", stage.url) if stage.database == "postgresql" else ()
+    said = played_apart("tests.faults.crossed", "--seed", str(stage.seed), "--examples", str(TOLD), *place)
+    if isinstance(said, Wrong):
+        yield said
+    else:
+        stage.met(TOLD)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.faults.crossed", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--examples", type=int, default=500)
+    parser.add_argument("--database", help="an empty one, rather than one in memory")
     chosen = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    with record() as one:
+    with at(chosen.database) if chosen.database else record() as one:
         print(play(chosen.seed, chosen.examples, one))

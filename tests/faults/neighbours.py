@@ -151,6 +151,34 @@ def limited_once(method: str, kind: str) -> Callable[[Stage], Iterator[Wrong]]:
     return play
 
 
+def left_alone(method: str, kind: str) -> Callable[[Stage], Iterator[Wrong]]:
+    """A wait, watched to its end: everything else goes on, and what had to wait is done once it is over."""
+
+    def play(stage: Stage) -> Iterator[Wrong]:
+        with stage.rigged() as rig:
+            rig.world.answer_with("slack", method, retry_after(kind), 1)
+            rig.runs(COMMANDS["serve" if stage.database == "sqlite" else "apart"])
+            rig.fires("checkout-errors")
+            accepted_at = time.monotonic()
+            rig.until(lambda: story.status_of(rig) == "triggered", "the page is taken")
+            rig.types("ana", "/incident ack INC-1")
+            rig.types("ana", "/incident resolve INC-1 rolled back")
+            rig.until(lambda: story.status_of(rig) == "resolved", "PagerDuty knows that it is over")
+            [asked] = rig.until(lambda: [one for one in rig.world.calls_of("slack") if one.wrong is not None], f"a 429 to {method}")
+            stage.met()
+            over_at = asked.at + asked.seconds + WAITS[kind]
+            time.sleep(max(0.0, over_at - time.monotonic()))
+            rig.until(lambda: [one for one in rig.world.calls_of("slack", method) if one.at > over_at], f"{method} is called again")
+            rig.until(rig.is_quiet, "nothing waits")
+            yield from waits_kept(rig.world.calls_of("slack"), WAITS[kind])
+            yield from others_went_on(rig.world.calls_of("slack"))
+            yield from paged_in_time(rig.world.calls_of("pagerduty"), accepted_at)
+            if rig.store.outbox_depth().get("dead"):
+                yield Wrong("lost", "something was given up")
+
+    return play
+
+
 def waited_out(method: str, kind: str) -> Callable[[Stage], Iterator[Wrong]]:
     """The whole life of an incident with a wait in it."""
 
@@ -172,6 +200,14 @@ def _met(rig: Rig) -> int:
 
 def trials(seeds: range) -> Iterator[Trial]:
     """Each way to fail at each call, dealt over `SPREAD` seeds; each call on both databases within them."""
+    # First: it takes a quarter of an hour, beside whatever else is run.
+    for database in KINDS:
+        yield Trial(
+            "B1 429 Retry-After 900 to chat.postMessage, watched to its end",
+            database,
+            seeds.start,
+            left_alone("chat.postMessage", "900"),
+        )
     for seed in seeds:
         yield from _limits(seed)
         for place, neighbour, calls, ways in FAILURES:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from sandbox.cast import BOT_USER
 from tests.faults.rig import Outage, Rig
-from tests.faults.story import SILENCED, TYPED, channel_of, drafts, escalations, pages
+from tests.faults.story import GARBLED, SILENCED, TYPED, channel_of, drafts, escalations, pages
 
 WITHIN = timedelta(seconds=3)
 REMINDED_AFTER = timedelta(seconds=1)
@@ -24,6 +24,8 @@ HOLD = timedelta(seconds=1)
 """As the policy of `rig.py` has it."""
 LATE = timedelta(seconds=10)
 """I7: so long after something was due, or after the bot was back."""
+KNOWN_WITHIN = timedelta(seconds=60)
+"""I6: so long after it was acknowledged here, there."""
 PAGED_WITHIN = timedelta(seconds=5)
 """I8: so long after the 2xx, where nothing was away."""
 
@@ -67,7 +69,7 @@ def deliveries(rig: Rig) -> Iterator[Wrong]:
     """I1, I2."""
     with rig.store.engine.connect() as connection:
         states = dict(
-            connection.execute(text("SELECT state, count(*) FROM inbox WHERE source = 'alertmanager' GROUP BY state")).all()
+            connection.execute(text("SELECT state, count(*) FROM inbox WHERE body <> :none GROUP BY state"), {"none": GARBLED}).all()
         )
         kept = {bytes(row[0]) for row in connection.execute(text("SELECT body FROM inbox"))}
         incidents = connection.scalar(text("SELECT count(*) FROM incidents"))
@@ -185,6 +187,15 @@ def acknowledged(rig: Rig) -> Iterator[Wrong]:
         theirs = [one for page in pages(rig) for one in page.log if one["type"] == "acknowledge_log_entry"]
     if not theirs:
         yield Wrong("lost", "PagerDuty never heard of the acknowledgement")
+    elif not pagerduty_failed(rig):
+        heard = min(moment_of(one["created_at"]) for one in theirs)
+        yield from known_soon(incident.episode.acknowledged_at, heard, rig.outages)
+
+
+def known_soon(at: datetime, heard: datetime, outages: Iterable[Outage]) -> Iterator[Wrong]:
+    """I6: the other side knew of the acknowledgement in time, or as soon as the bot was back."""
+    if heard > back_after(outages, at, heard) + KNOWN_WITHIN:
+        yield Wrong("late", f"PagerDuty heard of the acknowledgement {seconds(heard - at)} s after it")
 
 
 def documents(rig: Rig) -> Iterator[Wrong]:

@@ -530,13 +530,21 @@ def trials(seeds: range) -> Iterator[Trial]:
         yield Trial("C2 order shuffled", "sqlite", seeds.start * PARTS + part, _played)
 
 
-def _played(stage: Stage) -> Iterator[Wrong]:
-    command = [sys.executable, "-m", "tests.faults.orders", "--seed", str(stage.seed), "--examples", str(PART * 3 // 2)]
+def played_apart(module: str, *arguments: str) -> Wrong | str:
+    """Play in a process of its own; what it says, or the order in which it goes wrong."""
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=900, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
-        yield Wrong("lost", f"an order in which it goes wrong ({done.returncode}): {' '.join(done.stderr.split())[-1500:]}")
+        return Wrong("lost", f"an order in which it goes wrong ({done.returncode}): {' '.join(done.stderr.split())[-1500:]}")
+    return done.stdout
+
+
+def _played(stage: Stage) -> Iterator[Wrong]:
+    said = played_apart("tests.faults.orders", "--seed", str(stage.seed), "--examples", str(PART * 3 // 2))
+    if isinstance(said, Wrong):
+        yield said
         return
-    count = int(done.stdout)
+    count = int(said)
     stage.met(count)
     if count < PART:
         yield Wrong("lost", f"only {count} different interleavings were played")

@@ -61,11 +61,11 @@ PUT_ASIDE_WITHIN = 240.0
 
 
 def trials(seeds: range) -> Iterator[Trial]:
-    """Every fault of this module, on both databases; every second time a process is killed in the midst of a full inbox."""
+    """Every fault of this module, on both databases; a full inbox twice, and once a process is killed in the midst of it."""
     for seed in seeds:
         for database in ("sqlite", "postgresql"):
-            killed = ", and killed" if seed % 2 else ""
-            yield Trial(f"C8 the inbox is full{killed}", database, seed, full)
+            if seed in seeds[:2]:
+                yield Trial(f"C8 the inbox is full{', and killed' if seed % 2 else ''}", database, seed, full)
             yield Trial("C9 rows that always fail, under load, and killed", database, seed, poisoned)
 
 

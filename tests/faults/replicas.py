@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,8 +39,10 @@ from tests.faults.rig import TEAM_ZONE, Bot, Kill, NeverSeen, Rig
 from tests.faults.trials import Stage, Trial
 from tests.ports import free_port
 
-DELIVERIES = 1000
-SECONDS = 20.0
+DELIVERIES, SECONDS = 1000, 20.0
+"""Of a storm that is disturbed once."""
+MANY, MINUTE = 10_000, 60.0
+"""Of one in which somebody dies each five seconds."""
 FINGERPRINTS = 100
 SERVICES = 10
 SENDERS = 16
@@ -47,6 +50,7 @@ SENDER_WAITS = 5.0
 FAILOVER_SECONDS = 15.0
 RECOVERY_SECONDS = 10.0
 QUIET_SECONDS = 120.0
+LOCKED_SECONDS = 30.0
 HIGHEST_LEVEL = 3
 DISTURBER = "disturber"
 ENDS_OTHERS = (
@@ -291,6 +295,7 @@ class Storm:
     place: Place
     seed: int
     total: int = DELIVERIES
+    seconds: float = SECONDS
     answers: list[tuple[float, int, int]] = field(default_factory=list)
     accepted: list[bytes] = field(default_factory=list)
     began_at: float = field(default_factory=time.monotonic)
@@ -304,7 +309,7 @@ class Storm:
 
     def _send(self, one: tuple[int, int]) -> None:
         place, number = one
-        time.sleep(max(0.0, self.began_at + SECONDS * place / self.total - time.monotonic()))
+        time.sleep(max(0.0, self.began_at + self.seconds * place / self.total - time.monotonic()))
         body = alert(number)
         chance = random.Random(f"{self.seed}/{number}")
         end = time.monotonic() + QUIET_SECONDS
@@ -350,9 +355,11 @@ def alert(number: int, prints: int = FINGERPRINTS, services: int = SERVICES) -> 
     return json.dumps(body).encode()
 
 
-def weathered(place: Place, stage: Stage, disturb: Callable[[Storm], None]) -> Storm:
+def weathered(
+    place: Place, stage: Stage, disturb: Callable[[Storm], None], total: int = DELIVERIES, seconds: float = SECONDS
+) -> Storm:
     """A storm with a disturbance in the midst of it, until everything is said and done. Raises `NeverSeen`."""
-    storm = Storm(place, stage.seed)
+    storm = Storm(place, stage.seed, total, seconds)
     with ThreadPoolExecutor(1) as other:
         disturbed = other.submit(disturb, storm)
         storm.blows()
@@ -475,6 +482,16 @@ def _messages(rig: Rig) -> Iterator[Wrong]:
         yield Wrong("message" if digests else "lost", f"{len(digests)} digests")
 
 
+def paged_soon(rig: Rig) -> Iterator[Wrong]:
+    """Whoever had a page when it died, another one has sent it soon enough."""
+    with rig.world.lock:
+        taken = {one.key: one.created_at for one in reversed(rig.sandbox.account.incidents)}
+    for one in rig.store.incidents():
+        late = taken[one.episode.dedup_key] - one.episode.opened_at if one.episode.dedup_key in taken else timedelta(0)
+        if late.total_seconds() > FAILOVER_SECONDS:
+            yield Wrong("late", f"the page of {one.ref} was taken {late.total_seconds():.1f} s after it was opened")
+
+
 def recovered(storm: Storm, since: float, what: str) -> Iterator[Wrong]:
     """Whether somebody was let in soon enough after the database was back."""
     after = storm.first_taken(since)
@@ -486,19 +503,28 @@ def recovered(storm: Storm, since: float, what: str) -> Iterator[Wrong]:
 
 
 def one_dies_each_five_seconds(count: int) -> Callable[[Stage], Iterator[Wrong]]:
-    """E3: one replica after the other is killed, all its processes at once, and started again."""
+    """E3: one replica after the other is killed, all its processes at once, and started again; the leases are as they are
+    by default.
+    """
 
     def play(stage: Stage) -> Iterator[Wrong]:
         commands = ("web", "worker") if count == 2 else ("serve",)
-        with placed(stage, count, commands) as place:
+        with placed(stage, count, commands, lease_seconds=10) as place:
+            died: list[float] = []
 
             def disturb(storm: Storm) -> None:
-                for number in range(int(SECONDS // 5)):
+                for number in range(int(MINUTE // 5)):
                     time.sleep(max(0.0, storm.began_at + 5 * number + 2.5 - time.monotonic()))
                     place.replicas[number % count].dies()
+                    died.append(time.monotonic())
+                    stage.met()
 
-            storm = weathered(place, stage, disturb)
+            storm = weathered(place, stage, disturb, MANY, MINUTE)
             yield from judged(place.rig, storm.accepted)
+            for at in died:
+                if (after := storm.first_taken(at)) > FAILOVER_SECONDS:
+                    yield Wrong("lost", f"after a replica died nothing was taken for {after:.1f} s")
+            yield from paged_soon(place.rig)
 
     return play
 
@@ -628,7 +654,7 @@ def closed(storm: Storm, replica: int, since: float, until: float) -> Iterator[W
 
 
 def rows_are_locked(stage: Stage) -> Iterator[Wrong]:
-    """D1: somebody holds the lock on every incident and the counter for ten seconds. A person is answered all the same."""
+    """D1: somebody holds the lock on every incident and the counter for half a minute. A person is answered all the same."""
     with placed(stage, 2) as place:
         waits: list[float] = []
         over = [0.0]
@@ -638,7 +664,7 @@ def rows_are_locked(stage: Stage) -> Iterator[Wrong]:
             with place.admin() as admin, admin.transaction():
                 admin.execute("SELECT number FROM incidents FOR UPDATE")
                 admin.execute("SELECT name FROM notes WHERE name = 'last incident number' FOR UPDATE")
-                end = time.monotonic() + 10
+                end = time.monotonic() + LOCKED_SECONDS
                 time.sleep(1)
                 asked_at = time.monotonic()
                 place.rig.sandbox.people.slash({"person": "ana", "channel": "incidents", "text": "/incident note INC-1 seen"})
@@ -756,7 +782,7 @@ def trials(seeds: range) -> Iterator[Trial]:
         "D1 the database restarts, fast": database_restarts("fast"),
         "D1 the database restarts, immediate": database_restarts("immediate"),
         "D1 the database's postmaster is killed": database_restarts("kill -9"),
-        "D1 rows are locked for ten seconds": rows_are_locked,
+        "D1 rows are locked for half a minute": rows_are_locked,
         "D1 no connection is left": connections_run_out,
         "D1 every transaction is serializable": everything_conflicts,
     }  # fmt: skip

@@ -40,7 +40,7 @@ class Simulated:
         """The one lane that is carried out, where a story is about no other."""
         self._polled_at = self._listed_at = self.now
         steady = lambda: self.now.timestamp()  # noqa: E731
-        self.bot.slack._budget = MethodBudget(steady)
+        self.bot.slack.budget = MethodBudget(steady)
         pager: Any = self.bot.worker()._deliveries[Lane.PAGER]._deliver
         pager.__self__._budget = EventBudget(steady)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -122,8 +122,9 @@ def a_crowd(stage: Stage) -> Iterator[Wrong]:
         rig.until(rig.is_quiet, "nothing waits")
         yield from _counts(rig, incidents=1, pages=1)
         people = ("ana", "ben", "chloe")
-        _at_once(lambda number: rig.sandbox.people.slash(_typed(people[number % 3], "/incident ack INC-1")))
+        seen = _at_once(lambda number: rig.sandbox.people.slash(_typed(people[number % 3], "/incident ack INC-1")))
         rig.until(rig.is_quiet, "nothing waits")
+        yield from but_for_one("already acknowledged", [str(one) for one in seen])
         acks = [one for one in rig.store.timeline("INC-1") if one.type == "ack"]
         incident = rig.store.incident(1)
         if len(acks) != 1 or incident is None or incident.episode.acknowledged_at != acks[0].at:
@@ -138,6 +139,13 @@ def a_crowd(stage: Stage) -> Iterator[Wrong]:
             yield Wrong(
                 "lost" if opened < 4 else "channel", f"{opened} incidents for four that forty declared; errors: {dict(failed)}"
             )
+
+
+def but_for_one(words: str, said: Sequence[str]) -> Iterator[Wrong]:
+    """Each but one of those who did the same heard these words."""
+    heard = sum(words in one for one in said)
+    if heard != len(said) - 1:
+        yield Wrong("message" if heard < len(said) - 1 else "lost", f"{heard} of {len(said)} heard “{words}”, and not all but one")
 
 
 def _typed(person: str, words: str) -> dict[str, str]:
@@ -237,10 +245,10 @@ def _most_in_a_minute(moments: list[float]) -> int:
 
 
 def trials(seeds: range) -> Iterator[Trial]:
-    """The storms once a database, the crowd with every seed."""
+    """The storms once a database, the crowd twice: how threads run is all the chance it has."""
     for database in KINDS:
         yield Trial("E1 10,000 deliveries of 100 alerts in a minute", database, seeds.start, hundred_prints, is_alone=True)
         yield Trial("E2 10,000 different alerts in a minute", database, seeds.start, all_different, is_alone=True)
         yield Trial("E2 the same, of four teams", database, seeds.start, of_several_teams, is_alone=True)
-        for seed in seeds:
+        for seed in seeds[:2]:
             yield Trial("E4 forty at once", database, seed, a_crowd)

@@ -71,9 +71,12 @@ def _presses(rig: Rig, channel: str) -> None:
         rig.sandbox.people.press({**given, "action_id": ids.TIMELINE})
 
 
+GARBLED = b"\xff not what it should be"
+
+
 def garbled(rig: Rig) -> None:
     """A signed webhook of PagerDuty's that nobody can read: kept, and an alarm."""
-    body = b"\xff not what it should be"
+    body = GARBLED
     mac = hmac.new(rig.world.webhook_secret.encode(), body, sha256).hexdigest()
     headers = {"X-PagerDuty-Signature": f"v1={mac}", "X-Webhook-Id": "garbled-1"}
     rig.sends("/hooks/pagerduty/main", body, headers, "what nobody can read")

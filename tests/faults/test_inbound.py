@@ -14,7 +14,7 @@ from tests.faults import inbound
 from tests.faults.inbound import Sent
 from tests.faults.runs import Databases, carried_out
 
-WORST = ("C6 the database is away while things come in · sqlite",)
+WORST = ("C6 the database is away while things come in, 5 × 60 s · sqlite",)
 
 
 @pytest.fixture(scope="module")

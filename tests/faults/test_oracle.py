@@ -92,6 +92,17 @@ def test_a_timeline_that_was_tampered_with_is_seen(told, does, said):
     assert any(said in one for one in wrong), wrong
 
 
+# --- I6 -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heard", "outages", "is_late"),
+    [(59, (), False), (61, (), True), (110, (Outage(after(1), after(50)),), False), (111, (Outage(after(1), after(50)),), True)],
+)
+def test_an_acknowledgement_that_the_other_side_hears_of_late_is_seen(heard, outages, is_late):
+    assert bool(list(oracle.known_soon(after(0), after(heard), outages))) == is_late
+
+
 # --- I7 -------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,9 @@
 """That the judges of a storm over several replicas can say no. The storms take too long for every day: `make faults`."""
 
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
 import pytest
 
 from sandbox.pagerduty.account import Incident
@@ -42,3 +46,19 @@ def test_one_replica_can_be_cut_off_for_real_or_it_is_said_why_not():
         pytest.skip(why)
     faults = {one.fault for one in replicas.trials(range(1))}
     assert "E5 the link of one replica to the database is pulled" in faults
+
+
+def test_a_page_that_is_taken_long_after_its_incident_was_opened_is_seen():
+    opened = datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
+    found = [
+        SimpleNamespace(ref=f"INC-{number}", episode=SimpleNamespace(dedup_key=f"k{number}", opened_at=opened)) for number in (1, 2)
+    ]
+    pages = [SimpleNamespace(key=f"k{number}", created_at=opened + timedelta(seconds=14 + number)) for number in (1, 2)]
+    account = SimpleNamespace(incidents=pages)
+    rig = SimpleNamespace(
+        world=SimpleNamespace(lock=nullcontext()),
+        sandbox=SimpleNamespace(account=account),
+        store=SimpleNamespace(incidents=lambda: found),
+    )
+
+    assert [one.what for one in replicas.paged_soon(rig)] == ["the page of INC-2 was taken 16.0 s after it was opened"]

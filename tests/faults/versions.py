@@ -52,8 +52,8 @@ UPDATE = "The newer version wrote this"
 
 
 def trials(seeds: range) -> Iterator[Trial]:
-    """On both databases."""
-    for seed in seeds:
+    """On both databases, twice."""
+    for seed in seeds[:2]:
         for database in ("sqlite", "postgresql"):
             yield Trial("D8 upgraded at work, taken back at work, upgraded again", database, seed, upgraded)
 
