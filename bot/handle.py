@@ -299,21 +299,28 @@ def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: dateti
     reports = [one for one in inputs if isinstance(one, AlertReported | QuietPassed)]
     fingerprints = [one.alert.fingerprint(one.route) for one in reports]
     work.look_up(fingerprints)
+    # Before anybody asks for them one by one: four reads in five of a storm's repeats.
+    _look_up_theirs(work, inputs, fingerprints)
     is_due = any(isinstance(one, HeartbeatMissed | QuietPassed | RelatedLeft) for one in inputs)
     if is_due or any(_may_open(work, one, policy, now) for one in reports if isinstance(one, AlertReported)):
         # Before anything is written: whoever waits here has nothing that another waits for.
         work.openings_alone()
         work.look_up(fingerprints)
     work.look_up_ends(one.alert.fingerprint(one.route) for one in reports if _may_be_late(one))
-    numbers = (getattr(one, "incident", None) for one in inputs)
-    known = map(work.alert_record, fingerprints)
-    theirs = (record.incident for record in known if record is not None)
-    work.look_up_incidents(number for number in (*numbers, *theirs) if number is not None)
+    _look_up_theirs(work, inputs, fingerprints)
     new = [one for one in reports if not _is_in_hand(work, one)]
     if len(new) > 1:
         # Else each of a flood of new alerts asks by itself: half a millisecond on PostgreSQL.
         given = policy.built_routes(), policy.aliases(), policy.grouping_rule(), now
         work.look_up_candidates(sought_by(one.alert, one.route, *given) for one in new)
+
+
+def _look_up_theirs(work: Work, inputs: Sequence[Input], fingerprints: Iterable[str]) -> None:
+    """Read the incidents that these inputs and alerts are about."""
+    numbers = (getattr(one, "incident", None) for one in inputs)
+    known = map(work.alert_record, fingerprints)
+    theirs = (record.incident for record in known if record is not None)
+    work.look_up_incidents(number for number in (*numbers, *theirs) if number is not None)
 
 
 def _may_open(work: Work, report: AlertReported, policy: Policy, now: datetime) -> bool:
@@ -388,7 +395,10 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     if not opens or (before is not None and (not placement.opens_again or before.storm)):
         return placement
     flood, source, route = policy.flood(), report.alert.source, placement.route
-    why = flood.reached(source, *work.opened_by(source, now - flood.within))
+    opened, in_all = work.opened_by(source, now - flood.within)
+    why = flood.reached(source, opened, in_all)
+    if not why and in_all >= flood.in_a_minute:
+        why = flood.reached_at_once(*work.opened_by(source, now - timedelta(minutes=1)))
     if not why:
         return placement
     # Whoever is woken for it must be those who would have been.
