@@ -343,6 +343,21 @@ class Numbers:
         return [(week, at - timedelta(weeks=len(between) - index)) for index, week in enumerate(between)]
 
 
+def _is_gone(process: str) -> bool:
+    """Whether a process of this machine's is dead: its last sign of life may be of a moment ago, for all that."""
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        # Somebody else's, and alive.
+        return False
+    return False
+
+
 class Bot:
     """Everything, put together. `clock` may be moved by a sandbox; signatures are checked against `real_time`, whatever it says."""
 
@@ -392,6 +407,7 @@ class Bot:
             send=Heartbeat(settings.heartbeat_url).send if settings.heartbeat_url.get_secret_value() else None,
         )  # fmt: skip
         self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._pager_budget = Budget(time.monotonic)
         self._does: list[str] = []
         self._worker: Worker | None = None
         self._works = False
@@ -416,7 +432,7 @@ class Bot:
         if self._worker is None:
             pager = PagerDeliverer(
                 client=self.client, store=self.store, clock=self.clock, key_named=self.settings.pager_key,
-                budget=Budget(time.monotonic), reports=self.reports,
+                budget=self._pager_budget, reports=self.reports,
             )  # fmt: skip
             slack = SlackDeliverer(
                 slack=self.slack, store=self.store, clock=self.clock, policy=self.choices.policy,
@@ -484,7 +500,13 @@ class Bot:
         return Tick("sign of life", self.audit_every.total_seconds() / 3, self._sign)
 
     def _sign(self, *, is_stopped: bool = False) -> int:
-        audits.sign(self.store.engine, self._process, self._does, self.auditor.found, is_stopped=is_stopped)
+        engine = self.store.engine
+        audits.sign(engine, self._process, self._does, self.auditor.found, is_stopped=is_stopped)
+        # Both count what all who do the same ask of them together.
+        does = "worker" if "worker" in self._does else "web"
+        sharers = sum(not _is_gone(one) for one in audits.at_work(engine, does, self.audit_every))
+        self._pager_budget.share(sharers)
+        self.slack.budget.share(sharers)
         return 1
 
     def learn_people(self) -> int:

@@ -17,20 +17,28 @@ MINUTE = 60.0
 
 
 class Budget:
-    """The calls of the last minute, for each key. `now` gives seconds that never go back."""
+    """The calls of the last minute, for each key. `now` gives seconds that never go back.
+
+    PagerDuty counts what all workers send with a key: each has its share of it, which `share` sets.
+    """
 
     def __init__(self, now: Callable[[], float], per_minute: int = PER_MINUTE, kept_free: int = KEPT_FREE) -> None:
         self._now, self._most, self._kept_free = now, per_minute, kept_free
+        self._sharers = 1
         self._spent: dict[str, deque[float]] = {}
         self._blocked: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def share(self, workers: int) -> None:
+        """So many workers send with the same keys from now on."""
+        self._sharers = max(1, workers)
 
     def spend(self, key: str, rank: int = 5) -> None:
         """Take one call out of the budget of `key`, for something that bad: 1 for SEV1. Raises `OverBudget` with the wait
         where there is none left for that.
         """
         kept = {1: 0, 2: min(KEPT_FOR_THE_WORST, self._kept_free)}.get(rank, self._kept_free)
-        most = self._most - kept
+        most = max(1, (self._most - kept) // self._sharers)
         with self._lock:
             now = self._now()
             spent = self._spent.setdefault(key, deque())

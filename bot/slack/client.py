@@ -199,13 +199,21 @@ def _was_never_sent(error: BaseException) -> bool:
 
 
 class Budget:
-    """Token buckets for methods and channels: a call that Slack would refuse is not made. `now` never goes back."""
+    """Token buckets for methods and channels: a call that Slack would refuse is not made. `now` never goes back.
+
+    Slack counts what all workers ask of a method: each has its share of it, which `share` sets.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
+        self._sharers = 1
         self._left: dict[str, tuple[float, float]] = {}
         self._blocked: dict[str, float] = {}
         self._lock = threading.Lock()
+
+    def share(self, workers: int) -> None:
+        """So many workers ask Slack from now on."""
+        self._sharers = max(1, workers)
 
     def spend(self, method: str, channel: str) -> None:
         """Take a call out of the budgets. Raises `OverBudget` with the wait."""
@@ -213,7 +221,7 @@ class Budget:
             now = self._now()
             if self._blocked.get(method, now) > now:
                 raise OverBudget(f"{method} is limited", timedelta(seconds=self._blocked[method] - now), is_alike=True)
-            size = float(PER_MINUTE.get(method, 100))
+            size = max(1.0, PER_MINUTE.get(method, 100) / self._sharers)
             waits = {method: self._wait(method, size / 60 * SHARE, size, now)}
             if method == "chat.postMessage":
                 waits[f"{method} in {channel}"] = self._wait(f"{method} {channel}", 1.0, CHANNEL_BURST, now)
@@ -265,14 +273,14 @@ class Slack:
             token=token.get_secret_value(), base_url=url, timeout=timeout_seconds, retry_handlers=[], logger=_silent()
         )
         self.web.connected = self._connected = connected
-        self._budget, self._about_to = budget or Budget(), about_to
+        self.budget, self._about_to = budget or Budget(), about_to
         self._bot_user = ""
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """One call. Raises TryLater, Ambiguous or GaveUp; `GaveUp.reason` ends with Slack's own error string."""
         if not self.has_token:
             raise TryLater("there is no Slack token", after=timedelta(seconds=60), mend=MEND_TOKEN)
-        self._budget.spend(method, str(arguments.get("channel", "")))
+        self.budget.spend(method, str(arguments.get("channel", "")))
         given = {name: value for name, value in arguments.items() if value is not None}
         self._about_to(method)
         try:
@@ -290,7 +298,7 @@ class Slack:
         word = _word(self._without_token(str(body.get("error") or "")))
         problem = judged(response.status_code, word, str(headers.get("retry-after") or ""), method)
         if isinstance(problem, TryLater) and problem.after and not problem.mend:
-            self._budget.block(method, problem.after)
+            self.budget.block(method, problem.after)
         details = body.get("response_metadata", {}).get("messages") if isinstance(body.get("response_metadata"), dict) else None
         if isinstance(problem, GaveUp) and isinstance(details, list):
             said = " ".join(self._without_token("; ".join(map(str, details[:5]))).split())[:300]

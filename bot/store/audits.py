@@ -156,6 +156,11 @@ def signs(engine: Engine) -> list[Sign]:
     return sorted((_sign(row.name, row.value, now) for row in rows), key=lambda one: one.age)
 
 
+def at_work(engine: Engine, does: str, limit: timedelta) -> list[str]:
+    """The processes that do this, have been seen of late, and were not stopped."""
+    return [one.process for one in signs(engine) if does in one.does and one.age <= limit and not one.is_stopped]
+
+
 def _sign(name: str, value: dict[str, Any], now: datetime) -> Sign:
     return Sign(
         process=name.removeprefix(PROCESS),

@@ -49,6 +49,22 @@ def test_what_is_over_budget_has_room_when_its_wait_is_over():
         budget.spend("key", 1)
 
 
+@pytest.mark.parametrize("workers", [1, 2, 3, 40, 500])
+def test_so_many_workers_together_send_no_more_than_pagerduty_takes_and_each_can_send_one(workers):
+    budgets = [Budget(Ticking()) for _ in range(workers)]
+    taken = 0
+    for one in budgets:
+        one.share(workers)
+        for rank in (5, 1) * PER_MINUTE:
+            try:
+                one.spend("key", rank)
+            except OverBudget:
+                continue
+            taken += 1
+
+    assert workers <= taken <= max(PER_MINUTE, workers)
+
+
 def test_a_flood_of_lesser_pages_leaves_room_for_what_is_critical_and_for_other_keys():
     budget = Budget(Ticking())
     for _ in range(PER_MINUTE - KEPT_FREE):

@@ -40,7 +40,7 @@ class Office:
         assert demo.bot is not None
         self.demo, self.world, self.space, self.bot = demo, demo.world, demo.sandbox.space, demo.bot
         self.store, self.slack_app = demo.bot.store, demo.bot.slack_app
-        self.bot.slack._budget = Unlimited()
+        self.bot.slack.budget = Unlimited()
 
     # --- requests -----------------------------------------------------------------------------
 

@@ -323,6 +323,18 @@ def test_a_method_is_not_asked_more_often_than_its_tier_allows(method, calls):
     assert raised.value.is_alike
 
 
+def test_workers_share_what_a_method_takes():
+    budgets = [Budget(Ticking()) for _ in range(4)]
+    for one in budgets:
+        one.share(4)
+        for _ in range(5):
+            one.spend("conversations.create", "")
+
+        with pytest.raises(OverBudget) as raised:
+            one.spend("conversations.create", "")
+        assert timedelta(seconds=12) < raised.value.wait < timedelta(seconds=13.2)
+
+
 def test_a_channel_gets_a_message_a_second_after_a_short_burst_and_others_do_not_wait_for_it():
     clock = Ticking()
     budget = Budget(clock)

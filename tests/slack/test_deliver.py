@@ -107,7 +107,7 @@ def test_a_service_channel_that_is_not_there_is_given_up_and_holds_nothing_up(op
 
 def test_which_budget_is_used_up_is_said_and_is_the_same_for_all_that_it_holds_up(open_):
     made, line = deliverer(open_)
-    line._budget = Budget()
+    line.budget = Budget()
     said = set()
     for effect in (announce(open_), RaiseAlarm(1, "x"), note("canary")):
         with pytest.raises(OverBudget) as raised:

@@ -217,6 +217,16 @@ def test_what_a_worker_finds_wrong_with_itself_is_on_the_health_page_of_the_web(
     assert told(store) == ["it does not come round"]
 
 
+def test_those_at_work_are_the_workers_that_were_seen_of_late_and_not_stopped(store):
+    audits.sign(store.engine, "a:1", ["web", "worker"], [])
+    audits.sign(store.engine, "b:2", ["web"], [])
+    audits.sign(store.engine, "c:3", ["worker"], [], is_stopped=True)
+    audits.sign(store.engine, "d:4", ["worker"], [])
+    goes_back(store, "d:4", seconds=65)
+
+    assert audits.at_work(store.engine, "worker", MINUTE) == ["a:1"]
+
+
 def test_processes_long_gone_are_forgotten_but_not_the_last_of_its_kind(store):
     for process, does in (("a:1", "worker"), ("b:2", "worker"), ("c:3", "web")):
         audits.sign(store.engine, process, [does], [])
