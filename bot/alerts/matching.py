@@ -34,18 +34,22 @@ class Grouping:
 
 
 LOUDEST = (Severity.CRITICAL, Severity.HIGH)
+LEAST = 5
+"""What is only announced asks for no more than a SEV5 does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flood:
     """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest.
 
-    Four short of twenty: a SEV1 that comes after all is gathered apart from what is not, and so is what is private.
+    Four short of twenty: a SEV1 that comes after all is gathered apart from what is not, and so is what is private. Where
+    several sources storm at once, each that has opened one already opens no more beyond `in_a_minute` of all of them.
     """
 
     most: int = 16
     within: timedelta = timedelta(hours=1)
     in_all: int = 60
+    in_a_minute: int = 16
     announced: int = 30
     """So many alerts of one source are announced within that time; any more are recorded only."""
 
@@ -55,6 +59,12 @@ class Flood:
             return f"{source} has opened {opened} incidents in {_minutes(self.within)}"
         if opened_by_all >= self.in_all:
             return f"all sources have opened {opened_by_all} incidents in {_minutes(self.within)}"
+        return ""
+
+    def reached_at_once(self, opened: int, opened_by_all: int) -> str:
+        """The same, of the last minute. Whoever has opened none in it has no part in that storm."""
+        if opened and opened_by_all >= self.in_a_minute:
+            return f"all sources have opened {opened_by_all} incidents in a minute"
         return ""
 
     def announced_after(self, placement: "Placement", alert: Alert, announced: int) -> "Placement":
@@ -136,7 +146,11 @@ def was_overtaken(alert: Alert, ended: Ended | None, now: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An open incident that an alert might join. `severity` is 1 for the worst; `is_firing` says that an alert of its own is."""
+    """An open incident that an alert might join. `severity` is 1 for the worst.
+
+    `is_firing` says that an alert of its own is, and `last_alert_at` when one last changed. One that a person declared, and
+    that has had no alert yet, counts as one that fires since then; a drill does not.
+    """
 
     number: int
     service: str | None
@@ -241,6 +255,14 @@ def place(
     quiet = None if route.outcome is Outcome.DROP else quiet_under(alert, endpoint, service, quieting, now)
     if quiet is not None:
         return _kept_quiet(route, service, fingerprint, None if over else known, quiet, why_route)
+    if route.outcome is Outcome.ANNOUNCE and service is not None and alert.status is Status.FIRING:
+        held = _held_back(service, LEAST, _fitting(fingerprint, route, candidates), now)
+        if held is not None:
+            reason = f"{why_route}; {held.reason}"
+            return Placement(
+                route, Outcome.OPEN, service, fingerprint, held.incident, False, reason, earlier=over,
+                group=group_of(alert, route, service, grouping), why=held.why, is_related=True,
+            )  # fmt: skip
     if route.outcome is not Outcome.OPEN:
         # What begins to fire is another thing than what was only information.
         seen = None if over or (known is not None and alert.status is Status.FIRING and not known.is_firing) else known
@@ -377,7 +399,7 @@ def _join(
 ) -> Join:
     """The first rule that finds an incident: held back, grouped, of the same service, explained by what it depends on."""
     there = [one for one in candidates if one.private == route.private and not one.is_apart]
-    fit = [one for one in there if fingerprint not in one.split_off]
+    fit = _fitting(fingerprint, route, candidates)
     left = sorted(one.number for one in there if fingerprint in one.split_off)
     notes = [f"people took it out of {', '.join(f'INC-{one}' for one in left)}"] if left else []
     near = [one for one in fit if grouping.window and _is_within(one, grouping.window, now)]
@@ -400,6 +422,11 @@ def _join(
         return Join(None, "; ".join(("grouping is off, so it opens an incident of its own", *milder, *notes)))
     none = f"no open incident of {service} had an alert in the last {_minutes(grouping.window)}"
     return Join(None, "; ".join((none, *milder, *notes)))
+
+
+def _fitting(fingerprint: str, route: Route, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that take in what comes by that route, and that nobody took this very alert out of."""
+    return [one for one in candidates if one.private == route.private and not one.is_apart and fingerprint not in one.split_off]
 
 
 def _held_back(service: str, asked: int, fit: Sequence[Candidate], now: datetime) -> Join | None:

@@ -348,6 +348,21 @@ class Incident:
         return self.last_alert_at or max((one.changed_at for one in self.alerts), default=None)
 
     @property
+    def is_declared_alone(self) -> bool:
+        """Whether a person declared it, and no alert was ever part of it. A drill says nothing of what really fires."""
+        return self.source is None and not self.alert_count and not self.drill
+
+    @property
+    def last_sign_at(self) -> datetime | None:
+        """When an alert of it last changed; where there was none, when somebody declared it, or opened it again."""
+        return self.episode.opened_at if self.is_declared_alone else self.newest_alert_at
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether an alert of its own fires, or somebody says that it is there, and no alert ever did."""
+        return self.is_firing or (self.is_open and self.is_declared_alone)
+
+    @property
     def alert_count(self) -> int:
         """How many alerts it has had."""
         return len(self.alerts) + self.more

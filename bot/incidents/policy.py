@@ -522,8 +522,8 @@ class GroupingRule(Groups):
 
 
 class StormRule(Strict):
-    """One source opens `most` incidents `within` a time, and all sources `in_all`; what else one sends then goes to one more
-    incident of its own, which pages everybody once whom its alerts page.
+    """One source opens `most` incidents `within` a time, and all sources `in_all`, and `in_a_minute` of it; what else one sends
+    then goes to one more incident of its own, which pages everybody once whom its alerts page.
 
     Four short of twenty channels: a SEV1 is gathered by one that is a SEV1, and what is private apart from what is not.
     What routes only announce is announced `announced` times for one source, and then recorded and counted.
@@ -531,6 +531,7 @@ class StormRule(Strict):
 
     most: int = Field(default=16, ge=1, le=1000)
     in_all: int = Field(default=60, ge=1, le=10_000)
+    in_a_minute: int = Field(default=16, ge=1, le=1000)
     announced: int = Field(default=30, ge=1, le=1000)
     within: Span = Field(default=timedelta(hours=1), ge=timedelta(minutes=1), le=timedelta(days=1))
 
@@ -866,7 +867,8 @@ class Policy(Strict):
     def flood(self) -> Flood:
         """How many incidents one source may open, and all of them, and how many alerts it may announce."""
         storm = self.storm
-        return Flood(storm.most, storm.within, max(storm.most, storm.in_all), storm.announced)
+        in_all, in_a_minute = max(storm.most, storm.in_all), max(storm.most, storm.in_a_minute)
+        return Flood(storm.most, storm.within, in_all, in_a_minute, storm.announced)
 
     def as_taken(self, alert: Alert, endpoint: str, now: datetime) -> Alert:
         """The alert as its route takes it: information as firing, where that says so."""

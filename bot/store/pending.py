@@ -136,8 +136,8 @@ class Pending:
     number: int | None = None
     """The last incident's number, once it was asked for; and as it is in the database."""
     written_number: int = 0
-    openings: dict[str, tuple[datetime, int, int]] = field(default_factory=dict)
-    """How many incidents each source, and all of them, have opened since a moment, as it is in the database."""
+    openings: dict[tuple[str, datetime], tuple[int, int]] = field(default_factory=dict)
+    """How many incidents a source, and all of them, have opened since a moment, as it is in the database."""
     announced: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     """How many alerts of each source were announced since a moment, as it is in the database."""
     announced_now: Counter[str] = field(default_factory=Counter)
@@ -420,8 +420,8 @@ def _incident_values(saved: Incident) -> dict[str, Any]:
         "severity": saved.severity.value, "service": saved.service,
         "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
         "private": saved.private, "opened_at": saved.opened_at, "begun_at": saved.episode.opened_at,
-        "last_alert_at": saved.newest_alert_at,
-        "source": saved.source, "storm": saved.storm, "is_firing": saved.is_firing, "split_from": saved.split_from,
+        "last_alert_at": saved.last_sign_at,
+        "source": saved.source, "storm": saved.storm, "is_firing": saved.is_going_on, "split_from": saved.split_from,
         "split_off": list(saved.split_off) or None, "body": encode(saved),
     }  # fmt: skip
 

@@ -138,12 +138,12 @@ class Work:
 
     def opened_by(self, source: str, since: datetime) -> tuple[int, int]:
         """How many incidents of one source have begun since then, anew or again, and those of all sources."""
-        seen = self.pending.openings.get(source)
-        if seen is None or seen[0] != since:
+        seen = self.pending.openings.get((source, since))
+        if seen is None:
             in_all, its = self.connection.execute(OPENED_BY, {"source": source, "since": since}).one()
-            seen = self.pending.openings[source] = since, its, in_all
+            seen = self.pending.openings[source, since] = its, in_all
         new = [one.source for one in self.pending.begun_incidents() if one.source is not None]
-        return seen[1] + new.count(source), seen[2] + len(new)
+        return seen[0] + new.count(source), seen[1] + len(new)
 
     def announced_by(self, source: str, since: datetime) -> int:
         """How many alerts of a source were announced since then."""
@@ -423,6 +423,6 @@ def _candidate(row: Row[Any]) -> Candidate:
 def _candidate_of(one: Incident, *, has_group: bool) -> Candidate:
     """The same, of an incident as this transaction leaves it."""
     return Candidate(
-        one.number, one.service, one.newest_alert_at, one.private, one.severity.rank, one.is_firing, has_group, one.split_off,
+        one.number, one.service, one.last_sign_at, one.private, one.severity.rank, one.is_going_on, has_group, one.split_off,
         one.split_from is not None,
     )  # fmt: skip

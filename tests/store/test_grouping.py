@@ -101,6 +101,86 @@ def bot(store):
     return Bot(store)
 
 
+# --- what a person declared -------------------------------------------------------------------
+
+
+def declares(bot, severity=Severity.SEV1, service="payments", **given):
+    return bot.asks(Declare(title="Payments is down", severity=severity, service=service, by=ANA, **given))
+
+
+@pytest.mark.parametrize("severity", ["critical", "high"])
+def test_an_alert_joins_what_somebody_just_declared_of_its_service_and_pages_nobody_again(bot, severity):
+    declares(bot)
+    bot.passes(5)
+    bot.fires("PaymentsDown", severity=severity)
+
+    assert bot.home("PaymentsDown") == 1
+    assert len(bot.store.incidents()) == 1
+    assert bot.pages() == [1]
+
+
+def test_what_is_worse_than_what_was_declared_makes_it_worse(bot):
+    declares(bot, Severity.SEV4)
+    assert bot.pages() == []
+    bot.fires("PaymentsDown", severity="critical")
+
+    assert bot.store.incident(1).severity is Severity.SEV1
+    assert bot.pages() == [1]
+
+
+def test_a_sev1_that_was_declared_holds_back_what_is_milder_for_as_long_as_it_is_open(bot):
+    declares(bot)
+    bot.passes(50)
+    bot.fires("Slow", severity="high")
+    assert bot.home("Slow") == 1
+    assert bot.pages() == [1]
+
+    bot.asks(Resolve(1, ANA))
+    bot.fires("Other", severity="high")
+    assert bot.home("Other") == 2
+
+
+def test_what_was_declared_of_an_upstream_explains_what_depends_on_it(bot):
+    declares(bot)
+    bot.passes(30)
+    bot.fires("CheckoutErrors", "checkout", "medium")
+
+    assert bot.home("CheckoutErrors") == 1
+    assert bot.store.incident(1).alerts[0].is_related
+
+
+def test_while_a_sev1_fires_what_would_only_be_announced_of_its_service_is_related(store):
+    routes = (RouteRule(name="told", match={"severity": "low"}, outcome="announce"), *ROUTES)
+    bot = Bot(store, routes=routes)
+    bot.fires("PaymentsDown", severity="critical")
+    bot.passes(50)
+    bot.fires("Slow", severity="low")
+    bot.fires("Other", "search", severity="low")
+    bot.clears("PaymentsDown")
+    bot.fires("Slower", severity="low")
+
+    assert {one.title: one.is_related for one in bot.store.incident(1).alerts} == {"PaymentsDown": False, "Slow": True}
+    assert [bot.home(one) for one in ("Slow", "Other", "Slower")] == [1, None, None]
+    assert bot.pages() == [1]
+
+
+def test_a_drill_takes_no_alert_in(bot):
+    declares(bot, drill=True)
+    bot.fires("PaymentsDown", severity="critical")
+
+    assert bot.home("PaymentsDown") == 2
+
+
+def test_once_an_alert_of_it_has_cleared_it_counts_like_any_other(bot):
+    declares(bot)
+    bot.fires("PaymentsDown", severity="critical")
+    bot.clears("PaymentsDown")
+    bot.passes(15)
+    bot.fires("Slow", severity="high")
+
+    assert bot.home("Slow") == 2
+
+
 # --- related ----------------------------------------------------------------------------------
 
 

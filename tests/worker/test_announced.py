@@ -72,6 +72,18 @@ def test_one_that_ended_in_between_is_new_and_says_nothing_of_before(store):
     assert told(bot) == ["route “told” takes it (it takes everything)"]
 
 
+@pytest.mark.parametrize("status", [Status.ACKNOWLEDGED, Status.SUPPRESSED])
+def test_one_that_is_acknowledged_or_muted_at_its_sender_is_no_news_when_it_fires_still(store, status):
+    bot = bot_with(store)
+    bot.gets("Disk")
+    bot.gets("Disk", status=status)
+    told(bot)
+    bot.now += timedelta(minutes=10)
+    bot.gets("Disk")
+
+    assert told(bot) == []
+
+
 def test_what_was_announced_again_counts_for_its_source_as_of_then(store):
     bot = Bot(store, 50)
     bot.gets(*(f"Disk {number}" for number in range(5)))

@@ -147,6 +147,34 @@ def test_all_sources_together_open_only_so_many(store):
     assert storm.pages() == 5
 
 
+def grafana(*names):
+    firing = [
+        {"status": "firing", "labels": {"alertname": one, "service": one, "severity": "critical"}, "startsAt": "2026-06-10T12:00:00Z",
+         "fingerprint": one} for one in names
+    ]  # fmt: skip
+    return dumped({"version": "1", "status": "firing", "orgId": 1, "state": "alerting", "title": "x", "alerts": firing})
+
+
+def test_several_sources_that_storm_at_once_open_few_and_whoever_has_no_part_in_it_opens_its_own(store):
+    storm = Storm(store, RULES.model_copy(update={"storm": StormRule(most=4, in_a_minute=4)}))
+    storm.gets(*((f"a{number}", f"service {number}") for number in range(3)))
+    storm.arrives_as("grafana", grafana("g0", "g1", "g2"))
+    storm.reads()
+    assert [(one.source, one.storm, one.alert_count) for one in reversed(store.incidents())][3:] == [
+        ("grafana", False, 1), ("grafana", True, 2),
+    ]  # fmt: skip
+
+    firing = [{"labels": {"alertname": "b", "service": "b", "severity": "critical"}, "status": "firing", "fingerprint": "b"}]
+    storm.arrives_as("alertmanager", dumped({"version": "4", "status": "firing", "alerts": firing}))
+    storm.reads()
+    assert (store.incidents()[0].source, store.incidents()[0].storm) == ("alertmanager", False)
+
+    storm.now += timedelta(minutes=2)
+    storm.arrives_as("grafana", grafana("g3"))
+    storm.reads()
+    assert not store.incidents()[0].storm
+
+
 PLAIN = Policy(routes=(RouteRule(name="all"),), storm=StormRule(most=3, within=timedelta(hours=1)))
 
 

@@ -112,7 +112,16 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
         record = replace(_record(alert, placement, None, now), is_announced=True, announced_at=now)
         return Decision(effects=(_announcement(alert, placement, now),), alert=record, reason=placement.reason)
     remembered = _remembered(alert, placement, None, now)
+    if report.record is not None and alert.status in (Status.ACKNOWLEDGED, Status.SUPPRESSED):
+        return replace(remembered, alert=_still(_record(alert, placement, None, now), report.record))
     return _hushed(report, placement, remembered, policy) if placement.hushed_after else remembered
+
+
+def _still(record: AlertRecord, known: AlertRecord) -> AlertRecord:
+    """An alert that somebody acknowledged, or muted, where it comes from: it fires as it did, and is no news when it says so."""
+    return replace(
+        record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at, fires=known.fires, ended=known.ended
+    )
 
 
 def _hushed(report: AlertReported, placement: Placement, remembered: Decision, policy: Policy) -> Decision:
