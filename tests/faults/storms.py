@@ -124,7 +124,7 @@ def a_crowd(stage: Stage) -> Iterator[Wrong]:
         people = ("ana", "ben", "chloe")
         seen = _at_once(lambda number: rig.sandbox.people.slash(_typed(people[number % 3], "/incident ack INC-1")))
         rig.until(rig.is_quiet, "nothing waits")
-        yield from but_for_one("already acknowledged", [str(one) for one in seen])
+        yield from but_for_one("INC-1 was acknowledged", [str(one) for one in seen])
         acks = [one for one in rig.store.timeline("INC-1") if one.type == "ack"]
         incident = rig.store.incident(1)
         if len(acks) != 1 or incident is None or incident.episode.acknowledged_at != acks[0].at:
