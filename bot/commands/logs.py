@@ -109,7 +109,7 @@ def _change_line(one: ChangeRecord) -> str:
         f"by {one.by}" if one.by else "",
         one.url or "",
     )
-    return f"{_moment(one.first_at)}  {'  '.join(clean(fact, 300, lines=False) for fact in facts if fact)}"
+    return f"{_moment(one.at)}  {'  '.join(clean(fact, 300, lines=False) for fact in facts if fact)}"
 
 
 def _finding_line(one: FindingRecord, now: datetime) -> str:

@@ -47,6 +47,16 @@ class ChangeRecord:
             return f"{word}, how far is not known"
         return word if self.state is ChangeState.SUCCEEDED else f"{word}, {self.state.value}"
 
+    def what_by(self, start: datetime) -> str:
+        """The same as it stood at an incident's start: what was done only afterwards says so."""
+        if self.at <= start or self.state in (ChangeState.STARTED, ChangeState.UNKNOWN):
+            return self.what
+        return f"{WORDS[self.kind]}, {'done' if self.state is ChangeState.SUCCEEDED else self.state.value} after the start"
+
+    def moved_by(self, start: datetime) -> datetime:
+        """When it had last moved at a start; of what is further by now than it was then, only when it began is known."""
+        return self.at if self.at <= start else self.first_at
+
     @property
     def which(self) -> str:
         """The version, else the commit as people write it, else the branch; empty where it has none."""
@@ -169,10 +179,10 @@ def before_the_start(
 ) -> tuple[ChangeRecord, ...]:
     """The changes to look at first: of its own service in a day, then of others in an hour; the newest first. None after.
 
-    They are not causes: only what there was.
+    They count from when they last moved: a deployment may wait for days to be approved. They are not causes: only what there was.
     """
-    mine = [one for one in changes if one.service is not None and one.service == service and start - OF_THE_SERVICE <= one.first_at]
-    others = [one for one in changes if one not in mine and start - OF_OTHERS <= one.first_at]
+    mine = [one for one in changes if one.service is not None and one.service == service and start - OF_THE_SERVICE <= one.at]
+    others = [one for one in changes if one not in mine and start - OF_OTHERS <= one.at]
     before = [one for one in (*mine, *others) if one.first_at <= start]
     # Its own come first: however many others there are, they push none of these out.
-    return tuple(sorted(before, key=lambda one: (one not in mine, start - one.first_at))[:most])
+    return tuple(sorted(before, key=lambda one: (one not in mine, start - one.moved_by(start)))[:most])

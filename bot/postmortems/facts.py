@@ -123,9 +123,10 @@ def service_and_start(entries: Sequence[Entry]) -> tuple[str | None, datetime]:
 
 
 def _change_row(change: ChangeRecord, start: datetime, said: Callable[[object], str]) -> dict[str, str]:
+    moved = change.moved_by(start)
     return {
-        "day": day(change.first_at), "at": clock(change.first_at), "before": length((start - change.first_at).total_seconds()),
-        "what": change.what, "service": said(change.service or "MISSING"), "which": said(change.which or "MISSING"),
+        "day": day(moved), "at": clock(moved), "before": length((start - moved).total_seconds()),
+        "what": change.what_by(start), "service": said(change.service or "MISSING"), "which": said(change.which or "MISSING"),
         "who": said(change.by or "MISSING"), "title": said(change.title),
         "link": change.url if change.url and WEB.fullmatch(change.url) else "",
     }  # fmt: skip

@@ -62,28 +62,28 @@ def save_finding(connection: Connection, told: FindingRecord) -> None:
 def changes_before(connection: Connection, service: str | None, at: datetime) -> tuple[ChangeRecord, ...]:
     """The changes that may have to be shown for an incident of that time, newest first: see `before_the_start`.
 
-    What began a little later is among them: when the incident began may still be moved.
+    What began a little later is among them: when the incident began may still be moved. So is what has moved since.
     """
     # Two lists, each with its limit: however many others there are, they push out none of its own.
-    its_own = changes.c.service == service, changes.c.first_at >= at - OF_THE_SERVICE - MOVED
+    its_own = changes.c.service == service, changes.c.at >= at - OF_THE_SERVICE - MOVED
     is_other = true() if service is None else or_(changes.c.service.is_(None), changes.c.service != service)
-    others = is_other, changes.c.first_at >= at - OF_OTHERS - MOVED
+    others = is_other, changes.c.at >= at - OF_OTHERS - MOVED
     found: list[ChangeRecord] = []
     for wanted in (its_own, others) if service is not None else (others,):
         near = select(changes).where(*wanted, changes.c.first_at <= at + MOVED)
-        rows = connection.execute(near.order_by(changes.c.first_at.desc()).limit(MOST_READ))
+        rows = connection.execute(near.order_by(changes.c.at.desc()).limit(MOST_READ))
         found += [_change(row) for row in rows]
-    return tuple(sorted(found, key=lambda one: one.first_at, reverse=True))
+    return tuple(sorted(found, key=lambda one: one.at, reverse=True))
 
 
 def changes_since(
     connection: Connection, since: datetime, service: str | None, limit: int, states: Sequence[ChangeState] = ()
 ) -> tuple[tuple[ChangeRecord, ...], int]:
-    """At most `limit` changes since then, the newest first, and how many there are; only of what is named."""
-    wanted: list[ColumnElement[bool]] = [changes.c.first_at >= since]
+    """At most `limit` changes that moved since then, the newest first, and how many there are; only of what is named."""
+    wanted: list[ColumnElement[bool]] = [changes.c.at >= since]
     wanted += [changes.c.service == service] if service is not None else []
     wanted += [changes.c.state.in_([one.value for one in states])] if states else []
-    rows = connection.execute(select(changes).where(*wanted).order_by(changes.c.first_at.desc(), changes.c.id.desc()).limit(limit))
+    rows = connection.execute(select(changes).where(*wanted).order_by(changes.c.at.desc(), changes.c.id.desc()).limit(limit))
     total = connection.scalar(select(func.count()).select_from(changes).where(*wanted)) or 0
     return tuple(_change(row) for row in rows), total
 

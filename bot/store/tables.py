@@ -262,7 +262,7 @@ class ChangeRow(SQLModel, table=True):
     by: str | None
     url: str | None = long_text(nullable=True)
     description: str = long_text()
-    at: datetime = moment()
+    at: datetime = moment(index=True)
     first_at: datetime = moment(index=True)
 
 

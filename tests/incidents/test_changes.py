@@ -62,6 +62,22 @@ def test_its_own_changes_come_first_however_many_others_there_are():
     assert len(shown) == MOST
 
 
+def test_a_change_counts_from_when_it_last_moved_however_long_it_waited_for_approval():
+    waited = replace(deployed(-5), first_at=after(-48 * 60))
+
+    assert before_the_start([waited, deployed(-60, identity="6")], "checkout", NOON)[0] == waited
+    assert waited.moved_by(NOON) == after(-5)
+
+
+def test_what_was_done_after_the_start_counts_from_when_it_began_and_says_so():
+    went_on = replace(deployed(5), first_at=after(-5))
+
+    assert before_the_start([went_on], "checkout", NOON) == (went_on,)
+    assert (went_on.moved_by(NOON), went_on.what_by(NOON)) == (after(-5), "deployment, done after the start")
+    assert replace(went_on, state=ChangeState.FAILED).what_by(NOON) == "deployment, failed after the start"
+    assert replace(went_on, state=ChangeState.STARTED).what_by(NOON) == "deployment, started"
+
+
 def test_an_incident_without_a_service_has_no_changes_of_its_own():
     assert [one.service for one in before_the_start([deployed(-90, None), deployed(-5, None)], None, NOON)] == [None]
 

@@ -173,6 +173,14 @@ def test_the_card_says_what_was_changed_before_the_start_and_that_it_need_not_be
     assert second.endswith(", 12 min before: push, failed `main`")
 
 
+def test_a_change_that_waited_for_days_is_shown_when_it_was_done():
+    said = changes_on_the_card(change(first_at=after(-3 * 24 * 60)), change(at=after(1)))
+
+    _, waited, went_on = said.splitlines()
+    assert ", 12 min before: deployment *checkout*" in waited
+    assert ", 12 min before: deployment, done after the start *checkout*" in went_on
+
+
 def test_where_nothing_was_changed_the_card_says_nothing():
     assert changes_on_the_card() == ""
 

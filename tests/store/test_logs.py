@@ -101,6 +101,17 @@ def test_what_may_have_to_be_shown_is_its_own_of_a_day_and_all_others_of_an_hour
     assert sorted(found[:-2]) == sorted(near)
 
 
+def test_what_waited_for_days_is_found_by_when_it_was_done(store):
+    waiting, done = (replace(CHANGE, state=state, at=NOON + timedelta(days=days), first_at=NOON + timedelta(days=days))
+                     for state, days in ((ChangeState.STARTED, 0), (ChangeState.SUCCEEDED, 2)))  # fmt: skip
+    save(store, change=waiting)
+    save(store, change=done)
+    moved = replace(done, first_at=NOON)
+
+    assert store.changes_before("checkout", done.at + timedelta(minutes=5)) == (moved,)
+    assert store.changes_since(done.at - timedelta(hours=1), "checkout", 9) == ((moved,), 1)
+
+
 def test_whether_anybody_tells_of_changes_is_known(store):
     assert not store.is_told_of_changes(NOON)
     save(store, change=CHANGE)

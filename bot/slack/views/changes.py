@@ -21,8 +21,11 @@ def line(one: ChangeRecord, now: datetime, start: datetime | None = None) -> str
     which = f" `{escape(one.which, 60)}`" if one.which else f" {escape(one.title, 120)}"
     service = f" *{escape(one.service, 80)}*" if one.service else ""
     by = f" by {escape(one.by, 60)}" if one.by else ""
-    before = f", {since(one.first_at, start)} before" if start is not None else ""
-    return f"• {moment(one.first_at, now)}{before}: {one.what}{service}{which}{by} {link(one.url, 'open')}".rstrip()
+    moved, what, before = one.at, one.what, ""
+    if start is not None:
+        moved, what = one.moved_by(start), one.what_by(start)
+        before = f", {since(moved, start)} before"
+    return f"• {moment(moved, now)}{before}: {what}{service}{which}{by} {link(one.url, 'open')}".rstrip()
 
 
 def before(incident: Incident, changes: Sequence[ChangeRecord], start: datetime, now: datetime, *, is_told: bool) -> Message:
