@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from bot.alerts.alert import Alert, Change, ChangeKind, ChangeState, FindingState, Kind, Link, SecurityFinding, Status
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.matching import group_of
-from bot.alerts.quiet import MAINTENANCE
+from bot.alerts.quiet import MAINTENANCE, called
 from bot.alerts.reading import label_hash
 from bot.alerts.registry import names as source_names
 from bot.alerts.registry import source_named
@@ -35,6 +35,7 @@ from bot.store import Store
 MAIN = "main"
 NAMED = "alertname"
 """The label that has the name of an alert's rule."""
+DONE = {Outcome.ANNOUNCE: "announced", Outcome.RECORD: "recorded", Outcome.DROP: "dropped"}
 
 
 def _known_source(name: str) -> str:
@@ -192,8 +193,9 @@ class Open(Strict):
 class Expected(Strict):
     """What has to come of it; what is left out may be anything. `incident` is the one it joins; 0 stands for one of its own.
 
-    `pages`, `roles` and `channel` are of what would be decided: an alert that joins opens no channel. `channel` is a pattern,
-    as in a route: the number of an incident is known when it is opened.
+    `pages`, `roles` and `channel` are of what would be decided: an alert that joins opens no channel. What opens and joins
+    nothing has no `severity` and no `pager`. `channel` is a pattern, as in a route: the number of an incident is known when it
+    is opened.
     """
 
     route: str | None = None
@@ -317,10 +319,10 @@ def _became(outlook: Outlook) -> dict[str, Any]:
     return {
         "route": found.route.name,
         "outcome": found.outcome.value,
-        "severity": policy.severity_for(found.route, outlook.alert.severity).value,
+        "severity": policy.severity_for(found.route, outlook.alert.severity).value if _has_incident(outlook) else None,
         "service": found.service,
         "pages": bool(outlook.pages),
-        "pager": pager_of(found, policy),
+        "pager": pager_of(found, policy) if _has_incident(outlook) else None,
         "runbook": found.route.runbook or policy.service(found.service).runbook,
         "roles": dict(outlook.roles),
         "channel": outlook.channel,
@@ -332,6 +334,20 @@ def _became(outlook: Outlook) -> dict[str, Any]:
     }
 
 
+def _has_incident(outlook: Outlook) -> bool:
+    """Whether it opens an incident, or belongs to one: else it has no severity of ours, and would page nobody."""
+    return outlook.after is not None
+
+
+def _why_none(outlook: Outlook) -> str:
+    found = outlook.placement
+    if found.quiet is not None:
+        return f"kept quiet by {called(found.quiet.key)}; it opens nothing"
+    if found.outcome is not found.route.outcome:
+        return "only recorded; it opens nothing"
+    return f"{DONE[found.outcome]} by route “{found.route.name}”; it opens nothing"
+
+
 def _is_as(key: str, became: Any, wanted: Any) -> bool:
     return fits(became or "", (wanted,)) if key == "channel" else bool(became == wanted)
 
@@ -341,6 +357,8 @@ def _said(key: str, became: Any, wanted: Any, outlook: Outlook) -> str:
     text = f"{key} is {_word(became)}, not {_word(wanted)}"
     if key == "pages" and not became and outlook.after is not None and (why := outlook.why_nobody(outlook.after.ref)):
         return f"{text}: {why}"
+    if key in ("severity", "pager") and not _has_incident(outlook):
+        return f"{text}: {_why_none(outlook)}"
     known = _names(key, outlook.policy)
     if not known or wanted in known:
         return text

@@ -112,12 +112,14 @@ def test_a_maintenance_window_is_tried_too(bot, table):
 maintenance:
   - {name: move, match: {service: checkout}, reason: planned, from: "2026-06-10 11:00", until: "2026-06-10 13:00"}
 """)  # fmt: skip
-    text = TABLE.replace("expect: {route: critical, outcome: open", "expect: {maintenance: move, outcome: record")
+    quiet = "{route: critical, maintenance: move, outcome: record, severity: null, service: checkout, pager: null}"
+    text = TABLE.replace("{route: critical, outcome: open, severity: SEV2, service: checkout, pager: checkout}", quiet)
     assert bot.here("policy", "test", table(text), policy_file=policy).code == 0
 
     told = bot.here("policy", "test", table(), policy_file=policy)
     assert told.code == 1
     assert "outcome is record, not open" in told.out
+    assert "severity is nothing, not SEV2: kept quiet by maintenance “move”; it opens nothing\n" in told.out
     when = "2026-06-10 11:00 to 2026-06-10 13:00 Europe/Lisbon"
     assert f"because under maintenance “move” (service=checkout; {when}): planned; else" in told.out
 
@@ -217,6 +219,14 @@ def test_a_table_says_who_is_woken_who_has_which_role_and_what_the_channel_is_ca
         ("pager: checkout", "pager: payments",
          "pager is checkout, not payments; the policy has no pager payments: it has checkout, default"),
         ("outcome: announce, pages", "service: checkout, pages", "service is nothing, not checkout"),
+        ("outcome: announce, pages", "severity: SEV5, pages",
+         "severity is nothing, not SEV5: announced by route “quiet”; it opens nothing"),
+        ("outcome: announce, pages", "pager: default, pages",
+         "pager is nothing, not default: announced by route “quiet”; it opens nothing"),
+        ("alert: {severity: info}\n    expect: {outcome: announce,",
+         "alert: {severity: low, status: resolved}\n    expect: {severity: SEV4,",
+         "severity is nothing, not SEV4: only recorded; it opens nothing"),
+        ("pages: true, pager: checkout", "severity: null, pager: checkout", "severity is SEV2, not nothing"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_what_may_have_been_meant(bot, table, was, instead, wrong):
