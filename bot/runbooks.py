@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from bot.alerts.alert import Alert
+from bot.alerts.routing import is_like
 from bot.errors import Broken
 
 SECTIONS = ("Meaning", "Impact", "First 60 seconds", "Diagnosis", "Mitigation", "Verify", "Escalation")
@@ -116,12 +116,12 @@ def _fit(book: Runbook, name: str, alert: Alert) -> tuple[int, str]:
         # A service or severity may be written as the sender says it, or as we do.
         said_by_sender = alert.labels.get(label, "")
         values = {said_by_sender, ours.get(label, said_by_sender)}
-        if not any(fnmatchcase(value, pattern) for pattern in patterns for value in values):
+        if not any(is_like(value, pattern) for pattern in patterns for value in values):
             return 0, ""
     said = "".join(f", {label} {'|'.join(patterns)}" for label, patterns in book.match.items())
     if name in book.alerts:
         return 1000 + len(book.match), f"it is for the alert {name}{said}"
-    pattern = next((one for one in book.alerts if fnmatchcase(name, one)), None)
+    pattern = next((one for one in book.alerts if is_like(name, one)), None)
     if pattern is not None:
         return 100 + len(book.match), f"it is for alerts like {pattern}{said}"
     return 0, ""

@@ -211,6 +211,13 @@ def test_a_pattern_comes_before_a_file_name_and_a_default():
     assert (choice.runbook.path, choice.reason) == ("z.md", "it is for alerts like Checkout*")
 
 
+def test_in_a_pattern_brackets_are_brackets():
+    books = [book("a.md", "[FIRING:1] Disk*"), book("b.md", "[a-z]isk*")]
+
+    assert choose(named("[FIRING:1] DiskFull"), books, None, TODAY).runbook.path == "a.md"
+    assert choose(named("diskFull"), books, None, TODAY).runbook is None
+
+
 def test_among_equals_more_labels_come_first_and_then_the_first_path():
     exact = "CheckoutErrorRateHigh"
     loose, tight = book("a.md", exact), book("z.md", exact, match={"service": ("checkout",)})

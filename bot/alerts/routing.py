@@ -380,12 +380,17 @@ def _compiled(pattern: str) -> Any:
 
 def is_plain(pattern: str) -> bool:
     """Whether a pattern is a word, which fits itself and nothing else."""
-    return not pattern.startswith(REGEX) and not set(pattern) & set("*?[")
+    return not pattern.startswith(REGEX) and not set(pattern) & set("*?")
+
+
+def is_like(value: str, glob: str) -> bool:
+    """Whether a value fits a glob, in which `*` and `?` are wild and nothing else is: senders write [FIRING:1] into their titles."""
+    return fnmatchcase(value, glob.replace("[", "[[]"))
 
 
 def fits(value: str, patterns: Sequence[str]) -> bool:
     """Whether a value fits one of the patterns."""
-    return any(_compiled(one).search(value) is not None if one.startswith(REGEX) else fnmatchcase(value, one) for one in patterns)
+    return any(_compiled(one).search(value) is not None if one.startswith(REGEX) else is_like(value, one) for one in patterns)
 
 
 def _past_quarter(at: time) -> timedelta:

@@ -38,6 +38,18 @@ def test_a_field_fits_by_word_by_glob_or_by_expression(name, pattern, fits):
     assert (Matcher({name: (pattern,)}).misfit(alert(), "main") == "") is fits
 
 
+@pytest.mark.parametrize(
+    ("pattern", "title", "fits"),
+    [
+        ("[FIRING:1] Disk*", "[FIRING:1] Disk full", True), ("[FIRING:1] Disk*", "F Disk full", False),
+        ("[FIRING:?] Disk full", "[FIRING:2] Disk full", True), ("[!]*", "[!] Disk full", True), ("[a-z]", "[a-z]", True),
+        ("[[]]", "[[]]", True), ("*]", "web [1]", True), ("web[12]", "web1", False),
+    ],
+)  # fmt: skip
+def test_nothing_is_wild_but_the_star_and_the_question_mark(pattern, title, fits):
+    assert (Matcher({"title": (pattern,)}).misfit(alert(title=title), "main") == "") is fits
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_field_can_be_asked_for_and_is_text(name):
     assert isinstance(field_of(alert(), "main", name), str)
