@@ -1,5 +1,6 @@
 """Which route of the policy takes an alert, and why. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta, tzinfo
@@ -17,6 +18,8 @@ OPTIONS.log_errors = False
 """What is wrong with an expression is told with its line in the policy, and not on stderr as well."""
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
+MEANT = re.compile(r"^\^|[^\s\d]\$$|^\.\*|\.\*[\w\s(]")
+"""What is surely meant as one, and would be looked for as it stands: `^Disk`, `full$`, `Disk.*full`; not `disk.*`, nor `100 $`."""
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MIDNIGHT = time(0)
 QUARTER = timedelta(minutes=15)
@@ -364,7 +367,7 @@ def name_of(alert: Alert) -> str:
 def wrong_with(pattern: str) -> str:
     """Why a pattern is none; empty where it is one."""
     if not pattern.startswith(REGEX):
-        return ""
+        return f"{pattern!r} is no glob: write {REGEX + pattern!r} for a regular expression" if MEANT.search(pattern) else ""
     try:
         _compiled(pattern)
     except re2.error as error:

@@ -68,6 +68,24 @@ def test_what_is_no_expression_is_named_with_its_line(pattern):
         read(f"routes:\n  - name: x\n    match: {{service: '{pattern}'}}")
 
 
+@pytest.mark.parametrize("pattern", ["^Disk.*full$", "^Disk", "full$", "Disk.*full", ".*full", "Disk.* full", "(a|b).*(c|d)"])
+def test_an_expression_without_its_mark_is_told_how_it_is_written(pattern):
+    told = f"'{pattern}' is no glob: write 're:{pattern}' for a regular expression"
+
+    assert wrong_with(pattern) == told
+    assert wrong_with(f"re:{pattern}") == ""
+    with pytest.raises(Broken) as broken:
+        read(f"routes:\n  - name: x\n    match: {{labels: {{disk: '{pattern}'}}}}")
+    assert told in str(broken.value)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["disk.*", "*.example.com", "10.*.3", "app.*-prod", "acme.*/7", "100 $", "50$", "a^b", "$HOME", "*"]
+)
+def test_what_may_be_meant_as_a_glob_is_one(pattern):
+    assert wrong_with(pattern) == ""
+
+
 # --- what only some alerts have ----------------------------------------------------------------
 
 
