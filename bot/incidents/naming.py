@@ -5,7 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from re import IGNORECASE, fullmatch
 
-from bot.alerts.routing import WORDS, Matcher, Route, is_plain
+from bot.alerts.alert import Kind
+from bot.alerts.routing import REGEX, WORDS, Matcher, Route, fits, is_like, is_plain
+
+ANY = ("*",)
 
 
 def wrong_service(name: str, aliases: Mapping[str, str]) -> str:
@@ -36,21 +39,61 @@ def _meant(name: str, pattern: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"it is one of {', '.join(sorted(known) if name == 'source' else known)}"
 
 
-def wrong_routes(routes: Sequence[Route]) -> Iterator[tuple[int, str, str]]:
+def wrong_routes(routes: Sequence[Route], aliases: Mapping[str, str]) -> Iterator[tuple[int, str, str]]:
     """The routes that cannot be told apart, or that no alert gets to: which one, what of it, and why."""
     counts = Counter(one.name for one in routes)
     seen = set[str]()
-    taking: Route | None = None
+    taking: list[Route] = []
     for number, route in enumerate(routes):
         if counts[route.name] > 1 and route.name in seen:
             yield number, "name", f"two are called “{route.name}”: what each takes is told and counted under its name"
         seen.add(route.name)
-        if taking is not None and not _gets_findings(route, taking):
-            yield number, "", f"no alert gets here: “{taking.name}” before it takes everything; put this one before that"
-        elif taking is None and not route.goes_on and not route.match.said and route.unless is None and route.hours is None:
-            taking = route
+        before = next((one for one in taking if _takes_all(one, route, aliases)), None)
+        if before is not None:
+            all_ = "all that fits this one" if before.match.said else "everything"
+            yield number, "", f"no alert gets here: “{before.name}” before it takes {all_}; put this one before that"
+        elif not route.goes_on and route.unless is None and route.hours is None:
+            taking.append(route)
 
 
-def _gets_findings(route: Route, taking: Route) -> bool:
-    """Whether a route asks for the security findings that one before it, which opens incidents for the rest, leaves."""
-    return taking.leaves_findings and route.asks_for_findings
+def _takes_all(before: Route, route: Route, aliases: Mapping[str, str]) -> bool:
+    """Whether an earlier route surely takes whatever fits a later one; False where that cannot be told."""
+    if _gets_findings(route, before):
+        return False
+    maps = ((before.match.labels, route.match.labels), (before.match.annotations, route.match.annotations))
+    return all(
+        _is_implied(name, patterns, route.match.fields.get(name, ANY), aliases) for name, patterns in before.match.fields.items()
+    ) and all(_is_within(given.get(name, ANY), patterns) for asked, given in maps for name, patterns in asked.items())
+
+
+def _is_implied(name: str, wanted: Sequence[str], given: Sequence[str], aliases: Mapping[str, str]) -> bool:
+    """Whether a field of which one of the patterns `given` fits has one of those `wanted`, too."""
+    if name in WORDS:
+        # Whatever there can be is looked at; and of a finding or a change nothing, where there is none.
+        known = (*WORDS[name], *([""] if "." in name else []))
+        return all(fits(one, wanted) for one in known if fits(one, given))
+    if name == "service":
+        # One that fits a name of a service fits its own name, too.
+        given = [one for one in given if not (is_plain(one) and fits(aliases.get(one.lower(), one), wanted))]
+    return _is_within(given, wanted)
+
+
+def _is_within(given: Sequence[str], wanted: Sequence[str]) -> bool:
+    return all(any(_covers(other, one) for other in wanted) for one in given)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Whether whatever fits one pattern fits another, as far as words can tell."""
+    if wide == narrow or set(wide) == {"*"}:
+        return True
+    if is_plain(narrow):
+        return fits(narrow, (wide,))
+    if narrow.startswith(REGEX) or wide.startswith(REGEX):
+        return False
+    # The stars of one swallow those of the other; a question mark swallows no star.
+    return not ("?" in wide and "*" in narrow) and is_like(narrow, wide)
+
+
+def _gets_findings(route: Route, before: Route) -> bool:
+    """Whether a route takes security findings that one before it, which opens incidents for the rest, leaves."""
+    return before.leaves_findings and not route.leaves_findings and fits(Kind.SECURITY_FINDING, route.match.fields.get("kind", ANY))

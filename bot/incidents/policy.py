@@ -764,7 +764,7 @@ class Policy(Strict):
             if service is not None and (problem := wrong_service(service, self._aliases)):
                 wrong.append(_mistake(problem, part, place, "service"))
         zone = self.team.zoneinfo
-        for place, key, problem in wrong_routes([one.built(zone) for one in self.routes]):
+        for place, key, problem in wrong_routes([one.built(zone) for one in self.routes], self._aliases):
             wrong.append(_mistake(problem, "routes", place, *filter(None, [key])))
         if wrong:
             raise ValidationError.from_exception_data("Policy", wrong)

@@ -176,6 +176,70 @@ def test_what_may_be_meant_is_no_mistake(text):
     assert list(problems_in(text)) == []
 
 
+CATALOGUE = "services: {checkout: {aliases: [cart, shop]}, web: {}}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("match: {service: checkout}, outcome: announce", "match: {service: checkout, severity: critical}"),
+        ("match: {service: checkout}", "match: {service: cart}"),
+        ("match: {service: checkout}", "match: {service: [Cart, shop]}"),
+        ("match: {service: [cart, web]}", "match: {service: web}"),
+        ("match: {severity: [critical, high]}", "match: {severity: high, service: web}"),
+        ("match: {severity: 're:^(critical|high)$'}", "match: {severity: '*i*h', kind: alert}"),
+        ("match: {name: 'Disk*'}", "match: {name: DiskFull}, hours: {days: [sat]}, unless: {service: web}"),
+        ("match: {name: 'Disk*'}", "match: {name: ['Disk?ull', 'DiskWill*', 'Disk*']}, severity: SEV1"),
+        ("match: {name: '*?full'}", "match: {name: 'Disk?full'}"),
+        ("match: {name: 're:^Disk'}", "match: {name: DiskFull}"),
+        ("match: {name: 're:^Disk'}", "match: {name: 're:^Disk', title: a}"),
+        ("match: {labels: {team: 'a*'}}", "match: {labels: {team: ab, tier: '1'}}"),
+        ("match: {annotations: {team: '*'}}, outcome: record", "match: {title: x}, outcome: announce"),
+        ("match: {severity: [critical, high, medium, low, info, unknown]}", "match: {title: x}"),
+        ("match: {links: '*wiki*'}", "match: {links: 'https://wiki/a'}"),
+        ("match: {finding.state: open}", "match: {finding.state: 'o*', kind: security_finding}"),
+        ("outcome: announce", "continue: true, service: web"),
+    ],
+)  # fmt: skip
+def test_a_route_that_no_alert_gets_to_is_told_which_one_takes_all(before, after):
+    (problem,) = problems_in(f"{CATALOGUE}routes:\n  - {{name: first, {before}}}\n  - {{name: second, {after}}}")
+
+    assert ":4: " in str(problem)
+    takes = "all that fits this one" if "match" in before else "everything"
+    assert f"no alert gets here: “first” before it takes {takes}; put this one before that" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("match: {service: checkout, severity: critical}", "match: {service: checkout}"),
+        ("match: {service: checkout}, continue: true, severity: SEV1", "match: {service: checkout}"),
+        ("match: {service: checkout}, hours: {days: [sat]}", "match: {service: checkout}"),
+        ("match: {service: checkout}, unless: {severity: low}", "match: {service: checkout, severity: critical}"),
+        # What its sender calls cart is checkout's, but one that it calls checkout need not be called cart.
+        ("match: {service: cart}", "match: {service: checkout}"),
+        ("match: {service: checkout}", "match: {service: [cart, web]}"),
+        ("match: {service: checkout}", "match: {service: 'c*'}"),
+        ("match: {severity: [critical, high]}", "match: {severity: [high, medium]}"),
+        ("match: {name: 'Disk?'}", "match: {name: 'Disk*'}"),
+        ("match: {name: '?isk*'}", "match: {name: '*isk*'}"),
+        ("match: {name: 'Disk*'}", "match: {name: 're:^Disk'}"),
+        ("match: {name: 're:^Disk'}", "match: {name: 'Disk*'}"),
+        ("match: {name: 'disk*'}", "match: {name: Disk}"),
+        ("match: {labels: {team: a}}", "match: {annotations: {team: a}}"),
+        ("match: {labels: {team: a}}", "match: {title: x}"),
+        ("match: {finding.state: [open, fixed, dismissed]}", "match: {severity: high}"),
+        # It opens incidents: findings pass it by, and get to those that tell of them.
+        ("match: {service: web}", "match: {service: web}, outcome: announce"),
+        ("match: {service: web}", "match: {service: web}, continue: true, service: web"),
+        ("match: {service: web}", "match: {service: web, kind: security_finding}"),
+        ("severity: SEV2", "match: {severity: low}, outcome: record"),
+    ],
+)  # fmt: skip
+def test_a_route_that_an_alert_may_get_to_is_taken(before, after):
+    assert list(problems_in(f"{CATALOGUE}routes:\n  - {{name: first, {before}}}\n  - {{name: second, {after}}}")) == []
+
+
 def test_every_mistake_of_the_whole_is_told_at_once():
     text = "services: {pay: {}}\nroutes:\n  - {name: x, match: {title: a}, service: pya}\n  - {name: x, service: pey}\n  - name: y"
 
