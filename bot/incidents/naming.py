@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from re import IGNORECASE, fullmatch
 
 from bot.alerts.alert import Kind
@@ -30,6 +31,35 @@ def wrong_words(match: Matcher, sources: Collection[str]) -> str:
             if is_plain(pattern) and pattern not in known:
                 return f"{name} is never {pattern!r}; {_meant(name, pattern, known)}"
     return ""
+
+
+def misspelt_service(match: Matcher, aliases: Mapping[str, str]) -> str:
+    """Which service of a match is one of the catalogue with a letter wrong; empty where none surely is. Any other may be asked
+    for: a sender may name services that no catalogue has."""
+    for word in match.fields.get("service", ()):
+        if is_plain(word) and word.lower() not in aliases:
+            near = next((name for name in aliases if _is_a_slip(word.lower(), name)), None)
+            if near is not None:
+                own = aliases[near]
+                meant = own if near == own.lower() else f"{near}, another name of {own}"
+                return f"no service is called {word!r}; did you mean {meant}? If there is one, add it to `services`"
+    return ""
+
+
+def _is_a_slip(word: str, name: str) -> bool:
+    """Whether one letter is missing, too much or another, or two are changed round. Of short words each is a word of its own;
+    a number is no slip."""
+    if min(len(word), len(name)) < 5:
+        return False
+    start = _begin_alike(word, name)
+    end = _begin_alike(word[start:][::-1], name[start:][::-1])
+    one, other = word[start : len(word) - end], name[start : len(name) - end]
+    is_short = max(len(one), len(other)) < 2 or (len(one) == 2 and one == other[::-1])
+    return is_short and f"{one}{other}".isalpha()
+
+
+def _begin_alike(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _meant(name: str, pattern: str, known: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ from bot.alerts.sources import generic
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
-from bot.incidents.naming import wrong_routes, wrong_service, wrong_words
+from bot.incidents.naming import misspelt_service, wrong_routes, wrong_service, wrong_words
 from bot.incidents.pagers import ID, ByPolicy
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -763,12 +763,24 @@ class Policy(Strict):
         for part, place, service in named:
             if service is not None and (problem := wrong_service(service, self._aliases)):
                 wrong.append(_mistake(problem, part, place, "service"))
+        wrong += self._misspelt()
         zone = self.team.zoneinfo
         for place, key, problem in wrong_routes([one.built(zone) for one in self.routes], self._aliases):
             wrong.append(_mistake(problem, "routes", place, *filter(None, [key])))
         if wrong:
             raise ValidationError.from_exception_data("Policy", wrong)
         return self
+
+    def _misspelt(self) -> Iterator[InitErrorDetails]:
+        """The services of the catalogue that a match asks for with a letter wrong."""
+        matches = [(("routes", place, part), match) for place, one in enumerate(self.routes)
+                   for part, match in (("match", one.match), ("unless", one.unless))]  # fmt: skip
+        matches += [(("heartbeats", place, "match"), one.match) for place, one in enumerate(self.heartbeats)]
+        matches += [(("maintenance", place, part), match) for place, one in enumerate(self.maintenance)
+                    for part, match in (("match", one.match), ("unless", one.unless))]  # fmt: skip
+        for loc, match in matches:
+            if match and (problem := misspelt_service(_matcher(match), self._aliases)):
+                yield _mistake(problem, *loc, "service")
 
     def _wrong_with(self, name: str, needs: str, aliases: Mapping[str, str]) -> str:
         """Why a service cannot depend on another; empty where it can."""

@@ -176,6 +176,33 @@ def test_what_may_be_meant_is_no_mistake(text):
     assert list(problems_in(text)) == []
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("chekout", "checkout"), ("checkoutt", "checkout"), ("chekcout", "checkout"), ("Checkaut", "checkout"),
+     ("payment-api", "payments-api, another name of payments"), ("[web, searhc]", "search")],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("part", "where"),
+    [("routes", "match"), ("routes", "unless"), ("heartbeats", "match"), ("maintenance", "match"), ("maintenance", "unless")],
+)
+def test_a_service_that_is_asked_for_with_a_letter_wrong_says_which_was_meant(word, meant, part, where):
+    catalogue = "services: {checkout: {}, payments: {aliases: [payments-api]}, search: {}, web: {}}\n"
+    more = {"heartbeats": "within: 5m, ", "maintenance": "reason: y, days: [sat], "}.get(part, "")
+    more += "" if where == "match" else "match: {title: x}, "
+    (problem,) = problems_in(f"{catalogue}{part}:\n  - {{name: x, {more}{where}: {{service: {word}}}}}")
+
+    assert f":3: {part}.0.{where}.service: no service is called" in str(problem)
+    assert f"did you mean {meant}? If there is one, add it to `services`" in str(problem)
+
+
+@pytest.mark.parametrize("word", ["billing", "checkout-eu", "wbe", "web2", "host-13", "node2", "'chekout*'", "'re:chekout'", "CART"])
+def test_a_service_that_no_catalogue_has_may_be_asked_for(word):
+    catalogue = "services: {checkout: {aliases: [cart]}, web: {}, host-12: {}, node1: {}}\n"
+
+    assert list(problems_in(f"{catalogue}routes: [{{name: x, match: {{service: {word}}}}}]")) == []
+    assert list(problems_in("routes: [{name: x, match: {service: chekout}}]")) == []
+
+
 CATALOGUE = "services: {checkout: {aliases: [cart, shop]}, web: {}}\n"
 
 
