@@ -22,6 +22,8 @@ KEYS = frozenset({
     "title", "alerts", "match", "owner", "last_reviewed", "review_every", "severity_hint", "dashboards",
 })  # fmt: skip
 LINES_SHOWN = 5
+ELSEWHERE = ("https://", "http://")
+"""What an address of a runbook begins with that is in no folder."""
 SECRET = re.compile(
     r"(?:xox[abeprs]|xapp)-\w[\w-]{7,}|AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY|(?i:password|token)\s*[:=]\s*\S{8,}"
 )
@@ -101,12 +103,17 @@ def _named(url: str, runbooks: Sequence[Runbook], today: date) -> Choice:
 
 
 def _default(default: str | None, runbooks: Sequence[Runbook], name: str, today: date) -> Choice:
-    if default and default.startswith(("https://", "http://")):
+    if default and default.startswith(ELSEWHERE):
         return Choice(None, default, "the policy names it for this service")
-    found = next((one for one in runbooks if default in (one.path, f"runbooks/{one.path}")), None) if default else None
+    found = next((one for one in runbooks if is_called(one.path, default)), None) if default else None
     if found is not None:
         return Choice(found, None, "the policy names it for this service", found.stale_days(today))
     return Choice(None, None, f"no runbook matches {name}; docs/how-to/write-a-runbook.md says how to write one")
+
+
+def is_called(path: str, name: str) -> bool:
+    """Whether a policy that names a runbook means the one at that path in the folder."""
+    return name in (path, f"runbooks/{path}")
 
 
 def _fit(book: Runbook, name: str, alert: Alert) -> tuple[int, str]:
@@ -142,6 +149,13 @@ def read_folder(folder: Path) -> tuple[Runbook, ...]:
         parse(path.relative_to(folder).as_posix(), _text(path), str(path))
         for path in _files(folder) if _is_inside(path, folder)
     )  # fmt: skip
+
+
+def paths_in(folder: Path) -> tuple[str, ...] | None:
+    """Where each runbook of a folder is in it, whatever is in them; None where there is no such folder."""
+    if not folder.is_dir():
+        return None
+    return tuple(path.relative_to(folder).as_posix() for path in _files(folder) if _is_inside(path, folder))
 
 
 def _files(folder: Path) -> Iterator[Path]:

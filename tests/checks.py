@@ -13,10 +13,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from bot import commands
-from bot.incidents.policy import problems_in, read
+from bot.incidents.policy import problems_in, read, runbooks_missing
 from bot.postmortems import read_templates
 from bot.postmortems.trying import tried
-from bot.runbooks import lint_folder
+from bot.runbooks import lint_folder, paths_in
 from tests.documents import TOP, generated
 
 Problems = Iterator[str]
@@ -129,14 +129,12 @@ def policy() -> Problems:
     yield from problems
     if problems:
         return
-    made = read(path.read_text(encoding="utf-8"), "policy.yaml")
+    text = path.read_text(encoding="utf-8")
+    made = read(text, "policy.yaml")
     drafts = set(read_templates(TOP / "postmortem_templates").names())
     for name in sorted({one.template for one in made.severities.values()} - drafts):
         yield f"policy.yaml: names the template {name}; there is no postmortem_templates/{name}.md.j2"
-    known = {path.name for path in (TOP / "runbooks").glob("*.md")}
-    for name in sorted({one.runbook for one in (*made.routes, *made.services.values()) if one.runbook}):
-        if "://" not in name and f"{name.removesuffix('.md')}.md" not in known:
-            yield f"policy.yaml: names the runbook {name}; there is no runbooks/{name.removesuffix('.md')}.md"
+    yield from map(str, runbooks_missing(made, text, paths_in(TOP / "runbooks") or ()))
 
 
 def templates() -> Problems:

@@ -16,13 +16,13 @@ from bot.commands.output import print_json
 from bot.errors import Broken
 from bot.findings import Finding
 from bot.incidents.heartbeats import EXPECTED, HEARD
-from bot.incidents.policy import Policy, problems_in
+from bot.incidents.policy import Policy, problems_in, runbooks_missing
 from bot.pagerduty import check as pagerduty
 from bot.pagerduty.client import Client
 from bot.pagerduty.reports import Reports
 from bot.postmortems import read_templates
 from bot.postmortems.trying import tried
-from bot.runbooks import lint_folder, read_folder
+from bot.runbooks import lint_folder, paths_in, read_folder
 from bot.settings import Settings, misspelt
 from bot.slack import check as slack
 from bot.slack.client import Slack
@@ -101,6 +101,11 @@ def _policy(settings: Settings) -> Iterator[Finding]:
         yield Finding("policy", False, str(one), "mend that line; a running bot keeps its last good policy")
     if not problems:
         policy = read_policy(settings)
+        text, paths = path.read_text(encoding="utf-8"), paths_in(settings.runbooks_dir)
+        problems = [] if paths is None else list(runbooks_missing(policy, text, paths, str(path)))
+        for one in problems:
+            yield Finding("policy", False, str(one), f"mend that line, or write that file into {settings.runbooks_dir}")
+    if not problems:
         yield Finding("policy", True, f"{path}: {len(policy.routes)} routes, {len(policy.services)} services")
 
 

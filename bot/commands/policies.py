@@ -8,7 +8,8 @@ from typing import Any
 from bot.commands.output import print_json, read_bytes
 from bot.commands.routing_tests import Table, tried
 from bot.errors import Broken, Refused
-from bot.incidents.policy import Policy, problems_in, read, read_as
+from bot.incidents.policy import Policy, problems_in, read, read_as, runbooks_missing
+from bot.runbooks import paths_in
 from bot.settings import Settings
 from bot.store import Store
 
@@ -39,7 +40,10 @@ def add_to(commands: Any) -> None:
         description="Looks after the team's policy.",
     )  # fmt: skip
     actions = policy.add_subparsers(dest="action", metavar="ACTION", required=True)
-    about = "Every problem of a policy, each with its line. Exit 0: it can be used; 1: it cannot."
+    about = (
+        "Every problem of a policy, each with its line; where it has no other, the runbooks that it names and that RUNBOOKS_DIR "
+        "has not. Exit 0: there is none; 1: there is."
+    )
     check = actions.add_parser("check", help="every problem of a policy, with its line", description=about)
     check.add_argument("file", nargs="?", help="the policy (default: POLICY_FILE)")
     check.add_argument("--policy", metavar="FILE", help="the same, as `policy test` has it")
@@ -59,7 +63,10 @@ def run_check(given: argparse.Namespace, settings: Settings) -> int:
     if given.file and given.policy:
         raise Refused("name one policy to check: FILE, or --policy FILE")
     file = given.file or given.policy or str(settings.policy_file)
-    problems = list(problems_in(_text(file), file))
+    text, paths = _text(file), paths_in(settings.runbooks_dir)
+    problems = list(problems_in(text, file))
+    if not problems and paths is not None:
+        problems = list(runbooks_missing(read(text, file), text, paths, file))
     for one in problems:
         print(one)
     if not problems:

@@ -1,7 +1,7 @@
 """The team's choices, from `policy.yaml`: routes, severities, services, channels. Checked, with line numbers."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -39,6 +39,7 @@ from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
 from bot.incidents.naming import misspelt_service, wrong_routes, wrong_service, wrong_words
 from bot.incidents.pagers import ID, ByPolicy
+from bot.runbooks import ELSEWHERE, is_called
 
 Model = TypeVar("Model", bound=BaseModel)
 OURS = "firstfive"
@@ -922,6 +923,19 @@ def problems_in(text: str, file: str = "policy.yaml", model: type[BaseModel] = P
     return _made(model, text, file)[1]
 
 
+def runbooks_missing(policy: Policy, text: str, paths: Collection[str], file: str = "policy.yaml") -> Iterator[Broken]:
+    """The runbooks that a policy names and that are not at one of these paths of the folder, each with its line."""
+    node, _ = _composed(text)
+    named: list[tuple[tuple[str | int, ...], str | None]] = []
+    named += [(("services", name, "runbook"), one.runbook) for name, one in policy.services.items()]
+    named += [(("routes", place, "runbook"), one.runbook) for place, one in enumerate(policy.routes)]
+    for loc, name in named:
+        if name and not name.startswith(ELSEWHERE) and not any(is_called(path, name) for path in paths):
+            near = get_close_matches(name.removeprefix("runbooks/"), paths, n=1)
+            meant = f"did you mean {near[0]}?" if near else "write the name of its file, or an address"
+            yield Broken(file, _line(node, loc), f"{_where(loc)}: there is no runbook {name!r}; {meant}")
+
+
 def _made(model: type[Model], text: str, file: str) -> tuple[Model | None, Sequence[Broken]]:
     """What is written there, or what is wrong with it."""
     try:
@@ -958,13 +972,17 @@ def _composed(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _problem(error: Any, model: type[BaseModel]) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    where = _where(error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{where}: this key is unknown here; {_suggestion(error['loc'], model)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] in ("bool_parsing", "bool_type"):
         message = f"expected true or false, not {error['input']!r}"
     return f"{where}: {message}" if where else message
+
+
+def _where(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc if part != "[key]")
 
 
 def _suggestion(path: tuple[int | str, ...], model: type[BaseModel]) -> str:

@@ -177,6 +177,15 @@ def test_every_problem_of_a_file_is_told_not_only_the_first(well):
     assert [said.rpartition("policy.yaml:")[2][0] for _, said, _ in found] == ["2", "4"]
 
 
+def test_a_runbook_that_the_policy_names_and_that_is_not_there_is_told(well):
+    found = wrong(well, policy_file=well.file("services: {checkout: {runbook: nope.md}}\n", "policy.yaml"))
+
+    assert [(subject, said.rpartition("policy.yaml:")[2]) for subject, said, _ in found] == [
+        ("policy", "1: services.checkout.runbook: there is no runbook 'nope.md'; write the name of its file, or an address")
+    ]
+    assert found[0][2].startswith("mend that line, or write that file into ")
+
+
 def test_a_name_in_the_dotenv_file_that_is_nearly_a_setting_is_named(well):
     well.file("SLACK_BOT_TOKN=xoxb-1\nPAGERDUTY_KEY=x\nPOSTGRES_PASSWORD=y\nSLACK_APP_TOKEN_FILE=\nPAGER_POLL_SECONDS=30\n", ".env")
 

@@ -308,6 +308,33 @@ def test_every_problem_of_a_policy_is_listed(bot):
     assert [line.partition(": ")[0].rpartition(":")[2] for line in told.out.splitlines()] == ["2", "3"]
 
 
+NAMES_RUNBOOKS = """
+services:
+  checkout: {runbook: disk.md}
+  payments: {runbook: runbooks/team/queue.md}
+  search: {runbook: https://wiki.example.com/search}
+  web: {runbook: disc.md}
+routes:
+  - {name: night, match: {severity: high}, runbook: queue.md}
+  - {name: all, runbook: nope}
+"""
+
+
+def test_a_runbook_that_a_policy_names_and_that_is_not_there_is_told_with_its_line(bot):
+    for path in ("books/disk.md", "books/team/queue.md"):
+        bot.file("# A runbook\n", path)
+    file = bot.file(NAMES_RUNBOOKS, "policy.yaml")
+    told = bot.here("policy", "check", file, runbooks_dir="books")
+
+    assert told.code == 1
+    assert told.out.splitlines() == [
+        f"{file}:6: services.web.runbook: there is no runbook 'disc.md'; did you mean disk.md?",
+        f"{file}:8: routes.0.runbook: there is no runbook 'queue.md'; did you mean team/queue.md?",
+        f"{file}:9: routes.1.runbook: there is no runbook 'nope'; write the name of its file, or an address",
+    ]
+    assert bot.here("policy", "check", file, runbooks_dir="nowhere").code == 0
+
+
 def test_a_policy_without_problems_is_said_to_have_none(bot):
     file = bot.file(POLICY)
 
