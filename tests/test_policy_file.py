@@ -32,7 +32,7 @@ SHIPPED = (TOP / "policy.yaml").read_text(encoding="utf-8")
         # keys
         ("team:\n  name: x\n  zne: UTC", ":3: team.zne: this key is unknown here; did you mean zone?"),
         ("# routes\nrouts: []", ":2: routs: this key is unknown here; did you mean routes?"),
-        ("routes:\n  - name: x\n    outcom: drop", ":3: routes.0.outcom: this key is unknown here; did you mean outcome?"),
+        ("routes:\n  - name: x\n    outcom: drop", ":3: route “x”: outcom: this key is unknown here; did you mean outcome?"),
         ("services:\n  web:\n    alias: [x]", ":3: services.web.alias: this key is unknown here; did you mean aliases?"),
         ("severities:\n  SEV1:\n    means: x\n    pages: true\n    page: no", ":5: severities.SEV1.page: this key"),
         ("xyzzy: 1", ":1: xyzzy: this key is unknown here; known are channels, digest, flapping, generic, grouping"),
@@ -40,24 +40,24 @@ SHIPPED = (TOP / "policy.yaml").read_text(encoding="utf-8")
         ("services:\n  web: {}\n  search: {}\n  web: {}", ":4: web: stands here twice, first on line 2"),
         ("1: x", ":1: 1: "),
         # values
-        ("team:\n  name: [x]", ":2: team.name: Input should be a valid string"),
+        ("team:\n  name: [x]", ":2: team.name: expected text, not a list"),
         ("team: null", ":1: team: "),
-        ("digest:\n  weekday: mon", ":2: digest.weekday: Input should be 'monday', 'tuesday'"),
+        ("digest:\n  weekday: mon", ":2: digest.weekday: expected monday, tuesday"),
         ("digest:\n  at: '25:00'", ":2: digest.at: "),
         ("digest:\n  at: 25:00", ":2: digest.at: "),
         ("severities:\n  SEV7:\n    means: x", ":2: severities.SEV7"),
-        ("severities:\n  SEV1:\n    pages: true", ":2: severities.SEV1.means: Field required"),
+        ("severities:\n  SEV1:\n    pages: true", ":2: severities.SEV1.means: this key is missing"),
         ("severities:\n  SEV1:\n    means: x\n    pages: true\n    update_every: 5", ":5: severities.SEV1.update_every: expected"),
         ("severities:\n  SEV1:\n    means: x\n    pages: true\n    postmortem: maybe", ":5: severities.SEV1.postmortem: "),
         ("severity_map:\n  bad: SEV1", ":2: severity_map.bad"),
         ("severity_map:\n  critical: 1", ":2: severity_map.critical: "),
         ("services:\n  web:\n    people: {a: b}", ":3: services.web.people: "),
-        ("routes:\n  - name: x\n    outcome: page", ":3: routes.0.outcome: Input should be 'open', 'announce', 'record' or 'drop'"),
-        ("routes:\n  - name: x\n    match: {labels: team}", ":3: routes.0.match: labels must be a map of label to pattern"),
-        ("routes:\n  - name: x\n    match:\n      service: {a: b}", ":3: routes.0.match: service: expected a pattern or a list"),
-        ("routes:\n  - name: x\n    match:\n      labels: {team: [[a]]}", ":3: routes.0.match: team: expected a pattern or a list"),
-        ("routes:\n  - name: x\n    match:\n      service: null", ":3: routes.0.match: service: expected a pattern or a list"),
-        ("routes:\n  - name: x\n    match: {service: &a [*a]}", ":3: routes.0.match: service: expected a pattern or a list"),
+        ("routes:\n  - name: x\n    outcome: page", ":3: route “x”: outcome: expected open, announce, record or drop"),
+        ("routes:\n  - name: x\n    match: {labels: team}", ":3: route “x”: match: labels must be a map of label to pattern"),
+        ("routes:\n  - name: x\n    match:\n      service: {a: b}", ":3: route “x”: match: service: expected a pattern or a list"),
+        ("routes:\n  - name: x\n    match:\n      labels: {team: [[a]]}", ":3: route “x”: match: team: expected a pattern or a list"),
+        ("routes:\n  - name: x\n    match:\n      service: null", ":3: route “x”: match: service: expected a pattern or a list"),
+        ("routes:\n  - name: x\n    match: {service: &a [*a]}", ":3: route “x”: match: service: expected a pattern or a list"),
         ("routes: {name: x}", ":1: routes: "),
         ("routes:\n  - x", ":2: routes.0: "),
         ("paging:\n  highest_level: 0", ":2: paging.highest_level: "),
@@ -72,14 +72,14 @@ SHIPPED = (TOP / "policy.yaml").read_text(encoding="utf-8")
         ("services:\n  web:\n    pagerduty_service: PT20YPA", ":2: services.web: pagerduty_service is for an `escalation_policy`"),
         ("services:\n  web:\n    escalation_policy: Everybody\n", ":3: services.web.escalation_policy: write the id that stands in"),
         ("routes:\n  - name: x\n    pager: web\n    escalation_policy: PT20YPA\n    pagerduty_service: PWIXJZS",
-         ":2: routes.0: name a `pager` (a key) or an `escalation_policy`, not both"),
+         ":2: route “x”: name a `pager` (a key) or an `escalation_policy`, not both"),
         ("services:\n  web:\n    escalation_polcy: PT20YPA", ":3: services.web.escalation_polcy: this key is unknown"),
         ("generic:\n  ci:\n    titel: a", ":2: generic.ci: an alert has no field 'titel' to map; did you mean title?"),
         ("generic:\n  ci:\n    xyzzy: a", ":2: generic.ci: an alert has no field 'xyzzy' to map; known are alerts, title, status"),
         ("generic:\n  ci:\n    title: ''", ":2: generic.ci: title: write where it stands in the body"),
         ("generic:\n  ci:\n    kind: a.b || =deplyment", ":2: generic.ci: kind: 'deplyment' is no kind of change; it is one of"),
         ("maintenance:\n  - name: x\n    reason: y\n    days: [mon]\n    match: {service: a}\n    unless: {}",
-         ":6: maintenance.0.unless: an empty `unless` leaves everything out"),
+         ":6: maintenance “x”: unless: an empty `unless` leaves everything out"),
         # YAML
         ("team:\n\tname: x", ":2: not YAML: "),
         ("team: {name: x", ":1: not YAML: "),
@@ -184,7 +184,7 @@ def test_a_window_is_once_or_each_week_by_the_clock_of_its_zone_or_of_the_team()
         ("{name: x, match: {}, reason: y, days: [sat]}", "an empty match would keep every alert quiet"),
         ("{name: x, match: {servce: a}, reason: y, days: [sat]}", "cannot match on servce"),
         ("{name: x, match: {title: 're:('}, reason: y, days: [sat]}", "is no regular expression"),
-        ("{name: x, match: {service: a}, days: [sat]}", "reason: Field required"),
+        ("{name: x, match: {service: a}, days: [sat]}", "reason: this key is missing"),
         (f"{WORK}, days: [sat]}}\n  - {WORK}, days: [sun]}}", "two are called “move”"),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_window_that_cannot_be_is_named_with_its_line(window, problem):
     (found,) = problems_in(f"maintenance:\n  - {window}\n")
 
     assert problem in str(found)
-    assert str(found).startswith(("policy.yaml:2: maintenance.", "policy.yaml:1: maintenance: two"))
+    assert str(found).startswith(("policy.yaml:2: maintenance “", "policy.yaml:1: maintenance: two"))
 
 
 def test_a_copy_works_its_rules_out_anew():

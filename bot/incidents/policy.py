@@ -47,6 +47,8 @@ OURS = "firstfive"
 NOT_URGENT = 6
 MOST_STEPS = 3
 """How far along `depends_on` an incident is looked for that explains an alert."""
+CALLED = {"routes": "route", "heartbeats": "heartbeat", "maintenance": "maintenance", "tests": "test"}
+"""Parts of a file whose entries have names of their own."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -463,9 +465,11 @@ class MaintenanceRule(Strict):
     @field_validator("start", "until", mode="before")
     @classmethod
     def _by_the_clock(cls, at: object) -> object:
-        if not isinstance(at, str):
+        if at is None or isinstance(at, datetime | time):
             return at
         try:
+            if not isinstance(at, str):
+                raise ValueError
             found = time.fromisoformat(str(_two_digits(at))) if len(at) <= len("22:00") else datetime.fromisoformat(at)
         except ValueError:
             raise ValueError(f"expected an hour like 22:00, or a day and an hour like 2026-06-13 22:00, not {at!r}") from None
@@ -925,7 +929,7 @@ def problems_in(text: str, file: str = "policy.yaml", model: type[BaseModel] = P
 
 def runbooks_missing(policy: Policy, text: str, paths: Collection[str], file: str = "policy.yaml") -> Iterator[Broken]:
     """The runbooks that a policy names and that are not at one of these paths of the folder, each with its line."""
-    node, _ = _composed(text)
+    node, content = _composed(text)
     named: list[tuple[tuple[str | int, ...], str | None]] = []
     named += [(("services", name, "runbook"), one.runbook) for name, one in policy.services.items()]
     named += [(("routes", place, "runbook"), one.runbook) for place, one in enumerate(policy.routes)]
@@ -933,7 +937,7 @@ def runbooks_missing(policy: Policy, text: str, paths: Collection[str], file: st
         if name and not name.startswith(ELSEWHERE) and not any(is_called(path, name) for path in paths):
             near = get_close_matches(name.removeprefix("runbooks/"), paths, n=1)
             meant = f"did you mean {near[0]}?" if near else "write the name of its file, or an address"
-            yield Broken(file, _line(node, loc), f"{_where(loc)}: there is no runbook {name!r}; {meant}")
+            yield Broken(file, _line(node, loc), f"{_where(loc, content)}: there is no runbook {name!r}; {meant}")
 
 
 def _made(model: type[Model], text: str, file: str) -> tuple[Model | None, Sequence[Broken]]:
@@ -956,7 +960,7 @@ def _made(model: type[Model], text: str, file: str) -> tuple[Model | None, Seque
     try:
         made = model.model_validate(content or {})
     except ValidationError as error:
-        return None, [*problems, *(Broken(file, _line(node, one["loc"]), _problem(one, model)) for one in error.errors())]
+        return None, [*problems, *(Broken(file, _line(node, one["loc"]), _problem(one, model, content)) for one in error.errors())]
     return (None if problems else made), problems
 
 
@@ -971,24 +975,97 @@ def _composed(text: str) -> tuple[yaml.Node | None, Any]:
         loader.dispose()
 
 
-def _problem(error: Any, model: type[BaseModel]) -> str:
-    where = _where(error["loc"])
+def _problem(error: Any, model: type[BaseModel], content: Any) -> str:
+    where = _where(error["loc"], content)
     if error["type"] == "extra_forbidden":
         return f"{where}: this key is unknown here; {_suggestion(error['loc'], model)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] in ("bool_parsing", "bool_type"):
-        message = f"expected true or false, not {error['input']!r}"
+    said = _expected(error, model)
+    message = f"expected {said}, not {_given(error['input'])}" if said else _in_our_words(error)
     return f"{where}: {message}" if where else message
 
 
-def _where(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc if part != "[key]")
+def _expected(error: Any, model: type[BaseModel]) -> str:
+    """What has to stand there, where something of another kind does; empty where it is not that."""
+    match error["type"]:
+        case "enum" | "literal_error":
+            return str(error["ctx"]["expected"]).replace("'", "")
+        case "model_type":
+            return f"a map of {', '.join(_known(error['loc'], model))}"
+        case "dict_type":
+            return "a map, with `name: value` on each line"
+        case "tuple_type":
+            return "a list, with `- ` before each"
+        case "string_type":
+            return "text in quotes" if isinstance(error["input"], int | float) else "text"
+        case "bool_parsing" | "bool_type":
+            return "true or false"
+        case "datetime_type" | "datetime_parsing" | "datetime_from_date_parsing":
+            return "a day and an hour, like 2026-06-13T03:00:00+01:00"
+        case "time_type" | "time_parsing":
+            return "an hour like 09:00"
+        case kind:
+            return "a whole number" if kind.startswith("int_") else ""
+
+
+def _in_our_words(error: Any) -> str:
+    match error["type"]:
+        case "missing":
+            return "this key is missing; it has no default"
+        case "greater_than_equal":
+            return f"write at least {_number(error['ctx']['ge'])}"
+        case "less_than_equal":
+            return f"write at most {_number(error['ctx']['le'])}"
+        case "string_too_short":
+            return "may not be empty"
+        case "string_too_long":
+            return f"write at most {error['ctx']['max_length']} characters"
+        case "string_pattern_mismatch":
+            return f"has to fit the expression {error['ctx']['pattern']}"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _given(value: Any) -> str:
+    """What stands there instead. Of lists and maps only that: one may hold itself."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "a map"
+        case list():
+            return "a list"
+        case _:
+            return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]} …"
+
+
+def _number(limit: Any) -> str:
+    return f"{limit // timedelta(minutes=1)}m" if isinstance(limit, timedelta) else str(limit)
+
+
+def _where(loc: tuple[int | str, ...], content: Any) -> str:
+    """Where in the file that is: a route by its name, where it has one."""
+    parts = [str(part) for part in loc if part != "[key]"]
+    if len(loc) > 1 and loc[0] in CALLED and isinstance(loc[1], int):
+        name = content[loc[0]][loc[1]].get("name") if isinstance(content[loc[0]][loc[1]], dict) else None
+        if isinstance(name, str) and name.strip():
+            called = f"{CALLED[str(loc[0])]} “{' '.join(name.split())[:100]}”"
+            return f"{called}: {'.'.join(parts[2:])}" if parts[2:] else called
+    return ".".join(parts)
 
 
 def _suggestion(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
     """What may have been meant by the last key of `path`."""
+    known = sorted(_known(path[:-1], model))
+    close = get_close_matches(str(path[-1]).lower(), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+
+
+def _known(path: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """The keys that there may be at a place, those first that have to be."""
     kind: Any = model
-    for part in path[:-1]:
+    for part in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             fields = {one.alias or name: one for name, one in kind.model_fields.items()}
             kind = fields[str(part)].annotation
@@ -996,9 +1073,8 @@ def _suggestion(path: tuple[int | str, ...], model: type[BaseModel]) -> str:
             kind = [one for one in get_args(kind) if one is not Ellipsis][-1]
         # One that may be left out.
         kind = next((one for one in get_args(kind) if one is not NoneType), kind) if NoneType in get_args(kind) else kind
-    known = sorted(one.alias or name for name, one in kind.model_fields.items())
-    close = get_close_matches(str(path[-1]).lower(), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    given = sorted(kind.model_fields.items(), key=lambda pair: not pair[1].is_required())
+    return [one.alias or name for name, one in given]
 
 
 def _twice(node: yaml.Node | None, file: str, seen: set[int]) -> Iterator[Broken]:

@@ -64,7 +64,7 @@ def test_no_expression_takes_longer_the_more_there_is_to_look_at():
 @pytest.mark.parametrize("pattern", ["re:(", "re:[", "re:*", "re:(?P<", r"re:(a)\1"])
 def test_what_is_no_expression_is_named_with_its_line(pattern):
     assert wrong_with(pattern)
-    with pytest.raises(Broken, match=r":3: routes\.0\.match: .*is no regular expression"):
+    with pytest.raises(Broken, match=r":3: route “x”: match: .*is no regular expression"):
         read(f"routes:\n  - name: x\n    match: {{service: '{pattern}'}}")
 
 

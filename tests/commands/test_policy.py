@@ -127,28 +127,28 @@ maintenance:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (one("expect: {outcome: open}"), ":2: tests.0: give an `alert`, or a `payload`"),
-        (one("alert: {colour: red}, expect: {outcome: open}"), ":2: tests.0.alert.colour: this key is unknown here"),
-        (one("alert: {}, expect: {outcme: open}"), ":2: tests.0.expect.outcme: this key is unknown"),
+        (one("expect: {outcome: open}"), ":2: test “x”: give an `alert`, or a `payload`"),
+        (one("alert: {colour: red}, expect: {outcome: open}"), ":2: test “x”: alert.colour: this key is unknown here"),
+        (one("alert: {}, expect: {outcme: open}"), ":2: test “x”: expect.outcme: this key is unknown"),
         (one("alert: {}, at: '2026-06-10T12:00:00', expect: {outcome: open}"), "needs its offset"),
         ("tests: 7", ":1: tests: "),
         ("tests: []", ":1: tests: there is no test here; `bot policy test --help` shows"),
         ("{}", "tests: there is no test here"),
         ("", "tests: there is no test here"),
-        (one("alert: {}, expect: {}"), ":2: tests.0.expect: expects nothing, and so can never fail: name some of route, "),
-        (one("alert: {}, expect: {pages: maybe}"), "tests.0.expect.pages: expected true or false, not 'maybe'"),
-        (one("alert: {}, expect: {outcome: join}"), "tests.0.expect.outcome: Input should be 'open', 'announce', 'record' or"),
-        (one("alert: {}, expect: {severity: high}"), "tests.0.expect.severity: Input should be 'SEV1', 'SEV2',"),
-        (one("alert: {}, expect: {roles: {boss: U1}}"), "Input should be 'commander', 'deputy',"),
-        (one("alert: {}, expect: {channel: 're:('}"), "tests.0.expect.channel: 're:(' is no regular expression"),
-        (one("alert: {source: grafna}, expect: {pages: true}"), "tests.0.alert.source: no source is called 'grafna'; did you mean"),
+        (one("alert: {}, expect: {}"), ":2: test “x”: expect: expects nothing, and so can never fail: name some of route, "),
+        (one("alert: {}, expect: {pages: maybe}"), "test “x”: expect.pages: expected true or false, not 'maybe'"),
+        (one("alert: {}, expect: {outcome: join}"), "test “x”: expect.outcome: expected open, announce, record or"),
+        (one("alert: {}, expect: {severity: high}"), "test “x”: expect.severity: expected SEV1, SEV2,"),
+        (one("alert: {}, expect: {roles: {boss: U1}}"), "expected commander, deputy,"),
+        (one("alert: {}, expect: {channel: 're:('}"), "test “x”: expect.channel: 're:(' is no regular expression"),
+        (one("alert: {source: grafna}, expect: {pages: true}"), "test “x”: alert.source: no source is called 'grafna'; did you mean"),
         (one("alert: {name: a, labels: {alertname: b}}, expect: {pages: true}"), "`name` is the label alertname, which is 'b'"),
         (one("endpoint: a, alert: {route: b}, expect: {pages: true}"), "`endpoint` is the alert's `route`: leave one of them"),
-        (one("alert: {}, open: [{incident: 1}, {incident: 1}], expect: {pages: true}"), "tests.0.open: two of these are INC-1"),
+        (one("alert: {}, open: [{incident: 1}, {incident: 1}], expect: {pages: true}"), "test “x”: open: two of these are INC-1"),
         ("[]", ":1: expected a map of tests"),
         (one("payload: nowhere.json, expect: {outcome: open}"), "nowhere.json: No such file"),
         (one("payload: PAYLOAD, source: grafna, expect: {outcome: open}"),
-         ":2: tests.0.source: no source is called 'grafna'; did you mean grafana?"),
+         ":2: test “x”: source: no source is called 'grafna'; did you mean grafana?"),
         (one("payload: PAYLOAD, source: alertmanager, expect: {outcome: open}"), "cannot be read"),
     ],
 )  # fmt: skip
@@ -296,7 +296,7 @@ def test_a_policy_that_is_broken_says_where_and_what_lists_the_rest(bot, table):
     broken = bot.file("routes:\n  - {name: x, match: {colour: red}}\n", "broken.yaml")
     said = bot.here("policy", "test", table(), "--policy", broken).refused()
 
-    assert said.startswith(f"{broken}:2: routes.0.match: cannot match on colour")
+    assert said.startswith(f"{broken}:2: route “x”: match: cannot match on colour")
     assert said.endswith(f"(`python -m bot policy check {broken}` lists everything that is wrong)")
 
 
@@ -329,8 +329,8 @@ def test_a_runbook_that_a_policy_names_and_that_is_not_there_is_told_with_its_li
     assert told.code == 1
     assert told.out.splitlines() == [
         f"{file}:6: services.web.runbook: there is no runbook 'disc.md'; did you mean disk.md?",
-        f"{file}:8: routes.0.runbook: there is no runbook 'queue.md'; did you mean team/queue.md?",
-        f"{file}:9: routes.1.runbook: there is no runbook 'nope'; write the name of its file, or an address",
+        f"{file}:8: route “night”: runbook: there is no runbook 'queue.md'; did you mean team/queue.md?",
+        f"{file}:9: route “all”: runbook: there is no runbook 'nope'; write the name of its file, or an address",
     ]
     assert bot.here("policy", "check", file, runbooks_dir="nowhere").code == 0
 

@@ -1,5 +1,6 @@
 """The policy file: what it may say, and what is said of it when it is wrong."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,26 @@ from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.routing import Matcher, Outcome, Route
 from bot.errors import Broken
 from bot.incidents.incident import Severity
-from bot.incidents.policy import Policy, problems_in, read, span
+from bot.incidents.policy import (
+    Channels,
+    DigestTime,
+    FlappingRule,
+    GroupingRule,
+    HeartbeatRule,
+    HoursRule,
+    LimitsRule,
+    MaintenanceRule,
+    PagingRule,
+    Policy,
+    RouteRule,
+    Service,
+    SeverityRule,
+    StormRule,
+    Team,
+    problems_in,
+    read,
+    span,
+)  # fmt: skip
 
 SHIPPED = Path(__file__).parents[2] / "policy.yaml"
 
@@ -30,9 +50,9 @@ def test_an_empty_file_is_the_default_policy():
     [
         ("team: {zone: Mars}", "policy.yaml:1: team.zone: 'Mars' is not an IANA time zone"),
         ("team:\n  name: x\n  zon: UTC", "policy.yaml:3: team.zon: this key is unknown here"),
-        ("routes:\n  - name: x\n    severity: SEV9", "policy.yaml:3: routes.0.severity:"),
-        ("routes:\n  - name: x\n    match:\n      labls: {}", "policy.yaml:3: routes.0.match: cannot match on labls"),
-        ("routes:\n  - match: {}", "policy.yaml:2: routes.0.name: Field required"),
+        ("routes:\n  - name: x\n    severity: SEV9", "policy.yaml:3: route “x”: severity:"),
+        ("routes:\n  - name: x\n    match:\n      labls: {}", "policy.yaml:3: route “x”: match: cannot match on labls"),
+        ("routes:\n  - match: {}", "policy.yaml:2: routes.0.name: this key is missing; it has no default"),
         ("grouping: {window: 10 minutes}", "expected a length of time like 90s, 5m, 2h or 1d"),
         ("severities:\n  SEV1:\n    means: x\n    pages: true\n    reminders: [5m]", "must come before"),
         ("services:\n  a: {aliases: [x]}\n  b: {aliases: [X]}", "services a and b are both called X"),
@@ -47,56 +67,65 @@ def test_an_empty_file_is_the_default_policy():
             "policy.yaml:6: services.b.depends_on.1: a service cannot depend on itself: b → c → d → b; leave out",
         ),
         ("grouping: {across_services: true}", "`across_services` says how far `group_by` goes"),
-        ("routes:\n  - name: x\n    across_services: true", "policy.yaml:2: routes.0: `across_services` says"),
+        ("routes:\n  - name: x\n    across_services: true", "policy.yaml:2: route “x”: `across_services` says"),
         # names
         (
             "services:\n  pay: {}\nroutes:\n  - name: x\n    service: pya",
-            ":5: routes.0.service: no service is called 'pya'; did you mean pay?",
+            ":5: route “x”: service: no service is called 'pya'; did you mean pay?",
         ),
-        ("services: {pay: {aliases: [p]}}\nroutes:\n  - name: x\n    service: p", ":4: routes.0.service: 'p' is another name of pay"),
+        (
+            "services: {pay: {aliases: [p]}}\nroutes:\n  - name: x\n    service: p",
+            ":4: route “x”: service: 'p' is another name of pay",
+        ),
         (
             "services: {pay: {}}\nroutes:\n  - name: x\n    service: Pay",
-            ":4: routes.0.service: 'Pay' is another name of pay; write pay",
+            ":4: route “x”: service: 'Pay' is another name of pay; write pay",
         ),
         (
             "services: {pay: {}}\nheartbeats:\n  - name: x\n    within: 5m\n    service: zz",
-            ":5: heartbeats.0.service: no service is called",
+            ":5: heartbeat “x”: service: no service is called",
         ),
         (
             "routes:\n  - name: x\n    match: {severity: SEV1}",
-            ":3: routes.0.match: severity is never 'SEV1'; senders say critical, high,",
+            ":3: route “x”: match: severity is never 'SEV1'; senders say critical, high,",
         ),
         (
             "routes:\n  - name: x\n    match: {severity: [high, Critical]}",
-            ":3: routes.0.match: severity is never 'Critical'; did you mean crit",
+            ":3: route “x”: match: severity is never 'Critical'; did you mean crit",
         ),
         (
             "routes:\n  - name: x\n    unless: {kind: heartbeats}",
-            ":3: routes.0.unless: kind is never 'heartbeats'; did you mean heartbeat?",
+            ":3: route “x”: unless: kind is never 'heartbeats'; did you mean heartbeat?",
         ),
-        ("routes:\n  - name: x\n    match: {status: fireing}", ":3: routes.0.match: status is never 'fireing'; did you mean firing?"),
-        ("routes:\n  - name: x\n    match: {no_data: no}", ":3: routes.0.match: no_data is never 'no'; it is one of true, false"),
-        ("routes:\n  - name: x\n    match: {source: grafna}", ":3: routes.0.match: source is never 'grafna'; did you mean grafana?"),
+        (
+            "routes:\n  - name: x\n    match: {status: fireing}",
+            ":3: route “x”: match: status is never 'fireing'; did you mean firing?",
+        ),
+        ("routes:\n  - name: x\n    match: {no_data: no}", ":3: route “x”: match: no_data is never 'no'; it is one of true, false"),
+        (
+            "routes:\n  - name: x\n    match: {source: grafna}",
+            ":3: route “x”: match: source is never 'grafna'; did you mean grafana?",
+        ),
         (
             "heartbeats:\n  - name: x\n    within: 5m\n    match: {kind: beat}",
-            ":4: heartbeats.0.match: kind is never 'beat'; did you",
+            ":4: heartbeat “x”: match: kind is never 'beat'; did you",
         ),
         (
             "maintenance:\n  - name: x\n    reason: y\n    days: [mon]\n    match: {severity: sev2}",
-            ":5: maintenance.0.match: severity is",
+            ":5: maintenance “x”: match: severity is",
         ),
-        ("routes:\n  - name: x\n    match: {severity: low}\n  - name: x", ":4: routes.1.name: two are called “x”"),
+        ("routes:\n  - name: x\n    match: {severity: low}\n  - name: x", ":4: route “x”: name: two are called “x”"),
         (
             "routes:\n  - name: all\n  - name: x\n    match: {severity: low}",
-            ":3: routes.1: no alert gets here: “all” before it takes everything",
+            ":3: route “x”: no alert gets here: “all” before it takes everything",
         ),
         (
             "routes:\n  - name: x\n    hours: {from: '10:00', to: '10:00'}",
-            ":3: routes.0.hours: `from` and `to` are both 10:00: leave both",
+            ":3: route “x”: hours: `from` and `to` are both 10:00: leave both",
         ),
         (
             "maintenance:\n  - {name: x, reason: y, match: {title: z}, from: '9:00', to: '09:00'}",
-            ":2: maintenance.0: `from` and `to` are both",
+            ":2: maintenance “x”: `from` and `to` are both",
         ),
         ("a: [1", "policy.yaml:"),
         ("- a", "policy.yaml:1: expected a map"),
@@ -108,6 +137,46 @@ def test_a_broken_policy_names_file_line_and_key(text, problem):
         read(text)
 
     assert problem in str(broken.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("routes: {critical: {severity: SEV1}}", ":1: routes: expected a list, with `- ` before each, not a map"),
+        ("routes:\n  -\n", ":2: routes.0: expected a map of name, "),
+        ("routes:\n  - {name: at night, hours: nights}",
+         ":2: route “at night”: hours: expected a map of days, from, to, not 'nights'"),
+        ("routes:\n  - {name: a, group_by: {cluster: eu}}",
+         ":2: route “a”: group_by: expected a list, with `- ` before each, not a map"),
+        ("routes:\n  - {name: a, match: critical}", ":2: route “a”: match: expected a map, with `name: value` on each line, not 'cr"),
+        ("routes:\n  - {name: a, labels: x}", ":2: route “a”: labels: this key is unknown here"),
+        ("routes:\n  - {name: 7}", ":2: routes.0.name: expected text in quotes, not 7"),
+        ("services: {checkout: payments}", ":1: services.checkout: expected a map of pager, escalation_policy, "),
+        ("storm: {most: many}", ":1: storm.most: expected a whole number, not 'many'"),
+        ("storm: {most: 0, within: 0}", ":1: storm.most: write at least 1"),
+        ("digest: {at: noon}", ":1: digest.at: expected an hour like 09:00, not 'noon'"),
+        ("channels: {prefix: 'Big Prefix'}", "channels.prefix: has to fit the expression ^[a-z0-9]"),
+    ],
+)  # fmt: skip
+def test_what_is_of_another_kind_is_told_what_to_write(text, problem):
+    assert problem in str(problems_in(text)[0])
+
+
+def test_no_mistake_is_told_in_words_of_a_library_s():
+    bad = ("7", "-1", "x", "1.5", "true", "", "[a]", "[[a]]", "{a: b}", f"'{'x' * 200}'")
+    within = {
+        "{}": Policy, "team: {{{}}}": Team, "channels: {{{}}}": Channels, "digest: {{{}}}": DigestTime, "storm: {{{}}}": StormRule,
+        "severities: {{SEV1: {{{}}}}}": SeverityRule, "services: {{a: {{{}}}}}": Service, "routes: [{{{}}}]": RouteRule,
+        "routes: [{{name: x, hours: {{{}}}}}]": HoursRule, "heartbeats: [{{{}}}]": HeartbeatRule, "limits: {{{}}}": LimitsRule,
+        "maintenance: [{{{}}}]": MaintenanceRule, "grouping: {{{}}}": GroupingRule, "paging: {{{}}}": PagingRule,
+        "flapping: {{{}}}": FlappingRule,
+    }  # fmt: skip
+    texts = [around.format(f"{one.alias or name}: {value}") for around, model in within.items()
+             for name, one in model.model_fields.items() for value in bad]  # fmt: skip
+    told = [str(one) for text in texts for one in problems_in(text)]
+
+    assert len(told) > 500
+    assert [one for one in told if re.search("Input |Field |String |instance|valid |Rule\\b", one)] == []
 
 
 def test_every_problem_is_named_at_once():
@@ -191,7 +260,8 @@ def test_a_service_that_is_asked_for_with_a_letter_wrong_says_which_was_meant(wo
     more += "" if where == "match" else "match: {title: x}, "
     (problem,) = problems_in(f"{catalogue}{part}:\n  - {{name: x, {more}{where}: {{service: {word}}}}}")
 
-    assert f":3: {part}.0.{where}.service: no service is called" in str(problem)
+    called = {"routes": "route", "heartbeats": "heartbeat"}.get(part, part)
+    assert f":3: {called} “x”: {where}.service: no service is called" in str(problem)
     assert f"did you mean {meant}? If there is one, add it to `services`" in str(problem)
 
 
