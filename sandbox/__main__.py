@@ -20,7 +20,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module="pdpyras")
 from bot.alerts.registry import source_named, sources  # noqa: E402
 from bot.alerts.source import Delivery, Source  # noqa: E402
 from bot.clock import Clock, wall_clock  # noqa: E402
-from bot.commands.explanation import Explained, explanation  # noqa: E402
+from bot.commands.explanation import Explained, News, explanation  # noqa: E402
 from bot.commands.running import set_up_logs  # noqa: E402
 from bot.commands.stopping import asked_to_stop  # noqa: E402
 from bot.errors import Refused, Unreadable, Unverified  # noqa: E402
@@ -182,7 +182,7 @@ def settings_for(sandbox: Sandbox, origin: str, database_url: str) -> dict[str, 
     }
 
 
-def shown(one: Explained) -> dict[str, Any]:
+def shown(one: Explained | News) -> dict[str, Any]:
     """What the page shows of an alert: each fact in the words of the command line, and those that it gives a colour."""
     return {
         "title": one.alert.title, "status": one.alert.status.value, "severity": one.alert.severity.value,

@@ -17,7 +17,8 @@ from bot.errors import Unverified
 from bot.handle import Door
 from bot.incidents.effects import PageService
 from bot.incidents.inputs import AlertReported
-from bot.incidents.policy import Policy
+from bot.incidents.policy import PAGER_SOURCE, Policy
+from bot.pagerduty.reports import NOT_OURS, paged_for
 from bot.runbooks import Runbook
 from bot.settings import Settings
 from bot.slack.views.text import clean
@@ -101,16 +102,8 @@ class Explained:
     @property
     def facts(self) -> Mapping[str, str]:
         """What is known of it, a line each, safe to be shown anywhere."""
-        alert, placement = self.alert, self.placement
-        known = {
-            "status": "info, taken as firing" if alert.was_info else alert.status.value,
-            "severity": f"{alert.severity.value} (sender: {alert.source_severity or 'says none'})",
-            "service": placement.service or "not named",
-            "started": alert.started_at.isoformat(),
-            "ended": alert.ended_at.isoformat() if alert.ended_at else None,
-            "identity": alert.identity,
-            "filled in": ", ".join(alert.defaults) or None,
-            "link": alert.url,
+        placement = self.placement
+        known = _came_in(self.alert, placement.service) | {
             "route": placement.route.name,
             "group": self._group(),
             "incident": self.incident or self._opened(),
@@ -174,6 +167,65 @@ class Explained:
         return "" if name is None else f"#{name}{', private' if self.placement.route.private else ''}"
 
 
+def _came_in(alert: Alert, service: str | None) -> dict[str, str | None]:
+    """What its sender says of an alert, as it is read."""
+    return {
+        "status": "info, taken as firing" if alert.was_info else alert.status.value,
+        "severity": f"{alert.severity.value} (sender: {alert.source_severity or 'says none'})",
+        "service": service or "not named",
+        "started": alert.started_at.isoformat(),
+        "ended": alert.ended_at.isoformat() if alert.ended_at else None,
+        "identity": alert.identity,
+        "filled in": ", ".join(alert.defaults) or None,
+        "link": alert.url,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """News of an incident that another tool has, which gets to no route. `incident` is that for which we paged there."""
+
+    alert: Alert
+    incident: str | None
+
+    @property
+    def outcome(self) -> str:
+        """One word."""
+        return "report" if self.incident else "ignore"
+
+    @property
+    def reason(self) -> str:
+        """Why it is taken by no route."""
+        if self.incident:
+            return f"news of the page of {self.incident}, which hears of it; no route takes that"
+        whose = NOT_OURS if self.alert.source == PAGER_SOURCE else "of an incident that its sender has"
+        return f"news {whose}; no route takes that"
+
+    @property
+    def opens(self) -> str | None:
+        """Nothing."""
+        return None
+
+    @property
+    def pages(self) -> bool:
+        """Nobody."""
+        return False
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What is known of it, a line each."""
+        known = _came_in(self.alert, self.alert.service)
+        known |= {"route": "none", "incident": self.incident, "then": f"{self.outcome}: {self.reason}"}
+        return {name: clean(value, lines=False) for name, value in known.items() if value}
+
+    def as_json(self, note: str) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "route": None, "outcome": self.outcome, "incident": self.incident, "opens": None, "pages": False,
+            "reason": "; ".join(part for part in (self.reason, note) if part),
+        }  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What a payload means. `verified` is None where nothing can be said of its signature, and `why` says more.
@@ -185,7 +237,7 @@ class Explanation:
     verified: bool | None
     why: str
     reading: Reading
-    alerts: tuple[Explained, ...]
+    alerts: tuple[Explained | News, ...]
     note: str = ""
     order: str = ""
 
@@ -230,7 +282,10 @@ def explanation(
     """
     verified, why = _verified(source, delivery, settings)
     reading = source.parse(delivery, policy.generic.get(delivery.route, {}))
-    turns = in_turn(reading.alerts, delivery.route, policy, delivery.received_at)
+    turns = [
+        (place, alert) for place, alert in in_turn(reading.alerts, delivery.route, policy, delivery.received_at)
+        if alert.kind is not Kind.INCIDENT_UPDATE
+    ]  # fmt: skip
     reports = [AlertReported(with_trace(alert, policy.traces), delivery.route) for _, alert in turns]
     if store is None:
         with closing(Store.empty()) as nothing:
@@ -239,9 +294,19 @@ def explanation(
         outlooks = _outlooks(reports, delivery, policy, runbooks, store)
     new = {one.opens.number: one.alert.title for one in outlooks if one.opens is not None}
     places = [place for place, _ in turns]
-    alerts = tuple(Explained(one, settings, new) for _, one in sorted(zip(places, outlooks, strict=True), key=lambda pair: pair[0]))
+    told: dict[int, Explained | News] = {
+        place: News(one, _paged_for(reading, store)) for place, one in enumerate(reading.alerts) if one.kind is Kind.INCIDENT_UPDATE
+    }
+    told |= {place: Explained(one, settings, new) for place, one in zip(places, outlooks, strict=True)}
+    alerts = tuple(told[place] for place in sorted(told))
     order = "" if places == sorted(places) else WORST_FIRST
     return Explanation(source, verified, why, reading, alerts, "" if store else NO_RECORD, order)
+
+
+def _paged_for(reading: Reading, store: Store | None) -> str | None:
+    """The incident of ours that PagerDuty tells of."""
+    found = (paged_for(store, one) for one in reading.pager) if store is not None else ()
+    return next((one.ref for one in found if one is not None), None)
 
 
 def _outlooks(

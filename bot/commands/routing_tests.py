@@ -29,7 +29,7 @@ from bot.incidents.decisions.writing import BOT
 from bot.incidents.incident import AlertState, Episode, Incident, PageState, Role, Severity, dedup_key
 from bot.incidents.incident import Status as IncidentStatus
 from bot.incidents.inputs import AlertReported
-from bot.incidents.policy import OURS, Policy, Span, Strict, Words
+from bot.incidents.policy import OURS, PAGER_SOURCE, Policy, Span, Strict, Words
 from bot.store import Store
 
 MAIN = "main"
@@ -134,6 +134,12 @@ class Given(Strict):
     def _named_once(self) -> "Given":
         if self.name is not None and self.labels.get(NAMED, self.name) != self.name:
             raise ValueError(f"`name` is the label {NAMED}, which is {self.labels[NAMED]!r} here: leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _gets_to_a_route(self) -> "Given":
+        if self.kind is Kind.INCIDENT_UPDATE or self.source == PAGER_SOURCE:
+            raise ValueError("news of an incident is not routed, and all that PagerDuty sends is that")
         return self
 
     def built(self, now: datetime) -> Alert:
@@ -395,6 +401,8 @@ def _read(case: Case, policy: Policy, folder: Path, now: datetime) -> list[Alert
         reading = source_named(case.source).parse(delivery, policy.generic.get(case.endpoint, {}))
     except Unreadable as error:
         raise Refused(f"{case.name}: {case.payload} cannot be read: {error.reason}") from None
-    if not reading.alerts:
-        raise Refused(f"{case.name}: there is no alert in {case.payload}: {reading.ignored or 'it is news of PagerDuty'}")
-    return list(reading.alerts)
+    alerts = [one for one in reading.alerts if one.kind is not Kind.INCIDENT_UPDATE]
+    if not alerts:
+        why = reading.ignored or "it is news of an incident, which no route takes"
+        raise Refused(f"{case.name}: there is no alert in {case.payload}: {why}")
+    return alerts

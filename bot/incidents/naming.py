@@ -62,6 +62,15 @@ def _begin_alike(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
+def never_routed(match: Matcher, pager_source: str) -> str:
+    """Why a match asks for what never gets to a route; empty where it does not. All that PagerDuty sends is news of incidents."""
+    for name, word in (("kind", Kind.INCIDENT_UPDATE.value), ("source", pager_source)):
+        if word in match.fields.get(name, ()):
+            whose = "an incident of PagerDuty's own" if name == "source" else "an incident that another tool has"
+            return f"{name} is never {word!r} here: news of {whose} is not routed; send its alerts here from where they begin"
+    return ""
+
+
 def _meant(name: str, pattern: str, known: Sequence[str]) -> str:
     if name == "severity" and fullmatch("sev ?-?[1-5]", pattern, IGNORECASE):
         return f"senders say {', '.join(known)}, and SEV1 to SEV5 is what routes make of it"

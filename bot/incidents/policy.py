@@ -37,7 +37,7 @@ from bot.alerts.sources import generic
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
-from bot.incidents.naming import misspelt_service, wrong_routes, wrong_service, wrong_words
+from bot.incidents.naming import misspelt_service, never_routed, wrong_routes, wrong_service, wrong_words
 from bot.incidents.pagers import ID, ByPolicy
 from bot.runbooks import ELSEWHERE, is_called
 
@@ -249,6 +249,12 @@ def _patterns_only(match: dict[str, Any] | None) -> dict[str, Any] | None:
     return match
 
 
+def _routed_only(match: dict[str, Any]) -> dict[str, Any]:
+    if wrong := never_routed(_matcher(match), PAGER_SOURCE):
+        raise ValueError(wrong)
+    return match
+
+
 def _matcher(match: Mapping[str, Any]) -> Matcher:
     fields = {name: _patterns(value) for name, value in match.items() if name not in MAPS}
     labels, annotations = ({name: _patterns(value) for name, value in match.get(one, {}).items()} for one in MAPS)
@@ -333,6 +339,7 @@ class RouteRule(Pages, Groups):
 
     _known_fields = field_validator("match", "unless")(_known_fields)
     _patterns_only = field_validator("match", "unless")(_patterns_only)
+    _routed_only = field_validator("match")(_routed_only)
 
     @field_validator("roles")
     @classmethod
@@ -411,6 +418,7 @@ class HeartbeatRule(Strict):
 
     _known_fields = field_validator("match")(_known_fields)
     _patterns_only = field_validator("match")(_patterns_only)
+    _routed_only = field_validator("match")(_routed_only)
 
     @field_validator("within")
     @classmethod
@@ -444,6 +452,7 @@ class MaintenanceRule(Strict):
 
     _known_fields = field_validator("match", "unless")(_known_fields)
     _patterns_only = field_validator("match", "unless")(_patterns_only)
+    _routed_only = field_validator("match")(_routed_only)
     _known_days = field_validator("days")(_whole_days)
     _known_zone = field_validator("zone")(_known_zone)
     _two_digits = field_validator("end", mode="before")(_two_digits)

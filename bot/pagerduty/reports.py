@@ -35,6 +35,15 @@ REST = timedelta(seconds=30)
 """How long PagerDuty is left alone with what a report does without, after it owed an answer: the news must not queue up."""
 
 
+NOT_OURS = "about an incident that this bot did not page for"
+
+
+def paged_for(store: Store, report: PagerReport) -> Incident | None:
+    """The incident for whose page PagerDuty has the one that a report is about; None where we did not page for it."""
+    is_ours = report.key is not None and incident_keyed(report.key) is not None
+    return store.incident_paging(report.key) if is_ours and report.key else store.incident_of_page(report.pager_id)
+
+
 class Reports:
     """Reads PagerDuty's side of a page. Its users are found again in Slack by their e-mail address."""
 
@@ -49,10 +58,9 @@ class Reports:
 
     def of_ours(self, report: PagerReport) -> PagerReported | str:
         """The input that a report is, or why it is none."""
-        is_ours = report.key is not None and incident_keyed(report.key) is not None
-        known = self._store.incident_paging(report.key) if is_ours and report.key else self._store.incident_of_page(report.pager_id)
+        known = paged_for(self._store, report)
         if known is None:
-            return "about an incident that this bot did not page for"
+            return NOT_OURS
         return self.as_input(known.number, self._with_level(report))
 
     def _with_level(self, report: PagerReport) -> PagerReport:

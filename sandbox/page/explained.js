@@ -6,7 +6,7 @@ import { post } from "./stream.js";
 import { clock, timeOf } from "./time.js";
 
 const AGAIN_MS = 400;
-const OUTCOMES = { open: "Opens an incident", join: "Joins an incident", relate: "Is related to an incident", reopen: "Opens an incident again", update: "Changes an incident", announce: "Is announced", record: "Is recorded", drop: "Is dropped" };
+const OUTCOMES = { open: "Opens an incident", join: "Joins an incident", relate: "Is related to an incident", reopen: "Opens an incident again", update: "Changes an incident", announce: "Is announced", record: "Is recorded", drop: "Is dropped", report: "Is told to its incident", ignore: "Is ignored" };
 
 /** Ask what would come of an example now; shown under its line. */
 export async function explain(store, { source, example, title, status }) {

@@ -14,6 +14,7 @@ from bot.incidents.decision import Decision
 from bot.incidents.inputs import AlertReported
 from bot.incidents.policy import read
 from bot.store import Store
+from tests.builders import alert
 from tests.commands.terminal import Terminal
 
 NOW = datetime(2026, 8, 1, 10, 0, tzinfo=UTC)
@@ -131,6 +132,31 @@ def test_what_is_silenced_says_by_which_silence_and_why(bot):
 
     assert (decision["outcome"], decision["quiet"]) == ("record", "silence/3")
     assert decision["reason"].startswith("under silence 3 until ")
+
+
+def test_news_of_an_incident_that_is_not_ours_is_ignored_and_takes_no_route(bot):
+    source = source_named("pagerduty")
+    body = source.examples[0].body_at(NOW)
+    told = explained(bot, "pagerduty", body)
+
+    (decision,) = told["decisions"]
+    assert (decision["route"], decision["outcome"], decision["incident"], decision["pages"]) == (None, "ignore", None, False)
+    assert decision["reason"] == "news about an incident that this bot did not page for; no route takes that"
+    text = bot.here("explain", "pagerduty", bot.file(body, "body.json")).out
+    assert "   route       none\n   then        ignore: news about an incident" in text
+
+
+def test_news_of_a_page_of_ours_goes_to_its_incident(bot):
+    policy = read("routes: [{name: all, severity: SEV1}]")
+    store = Store.at(f"sqlite:///{bot.folder / 'firstfive.db'}")
+    door = Door(store, lambda: NOW, lambda: policy, lambda: ())
+    incident = door.handle(AlertReported(alert(started_at=NOW), "main")).incident
+    store.close()
+    body = source_named("pagerduty").examples[0].body_at(NOW).replace(b"office-mail", incident.episode.dedup_key.encode())
+
+    (decision,) = explained(bot, "pagerduty", body)["decisions"]
+    assert (decision["route"], decision["outcome"], decision["incident"]) == (None, "report", incident.ref)
+    assert decision["reason"] == f"news of the page of {incident.ref}, which hears of it; no route takes that"
 
 
 def test_standard_input_is_read_too(bot):

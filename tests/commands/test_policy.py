@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from bot.alerts.registry import source_named
 from bot.alerts.routing import FIELDS
+from tests.builders import NOON
 from tests.commands.terminal import TOP
 
 POLICY = """
@@ -146,6 +148,8 @@ maintenance:
         (one("endpoint: a, alert: {route: b}, expect: {pages: true}"), "`endpoint` is the alert's `route`: leave one of them"),
         (one("alert: {}, open: [{incident: 1}, {incident: 1}], expect: {pages: true}"), "test “x”: open: two of these are INC-1"),
         ("[]", ":1: expected a map of tests"),
+        (one("alert: {kind: incident_update}, expect: {pages: true}"), "test “x”: alert: news of an incident is not routed"),
+        (one("alert: {source: pagerduty}, expect: {pages: true}"), "test “x”: alert: news of an incident is not routed, and"),
         (one("payload: nowhere.json, expect: {outcome: open}"), "nowhere.json: No such file"),
         (one("payload: PAYLOAD, source: grafna, expect: {outcome: open}"),
          ":2: test “x”: source: no source is called 'grafna'; did you mean grafana?"),
@@ -342,6 +346,16 @@ def test_a_policy_without_problems_is_said_to_have_none(bot):
     assert bot.here("policy", "check", "--policy", file).out == f"{file} can be used.\n"
     assert bot.here("policy", "check", file, "--policy", file).refused() == "name one policy to check: FILE, or --policy FILE"
     assert bot.here("policy", "check").code == 0
+
+
+def test_a_payload_that_tells_of_an_incident_is_no_test_of_a_route(bot, table):
+    body = source_named("pagerduty").examples[0].body_at(NOON)
+    news = bot.file(body, "news.json")
+    told = bot.here(
+        "policy", "test", table(one(f"payload: {news}, source: pagerduty, expect: {{pages: true}}")), "--policy", policy_of(bot)
+    )
+
+    assert told.refused() == f"x: there is no alert in {news}: it is news of an incident, which no route takes"
 
 
 def test_a_source_is_shown_with_or_without_the_word(bot):

@@ -114,6 +114,14 @@ def test_an_empty_file_is_the_default_policy():
             "maintenance:\n  - name: x\n    reason: y\n    days: [mon]\n    match: {severity: sev2}",
             ":5: maintenance “x”: match: severity is",
         ),
+        (
+            "routes:\n  - name: x\n    match: {source: [grafana, pagerduty]}",
+            ":3: route “x”: match: source is never 'pagerduty' here: news of an incident of PagerDuty's own is not routed; send",
+        ),
+        (
+            "routes:\n  - name: x\n    match: {kind: incident_update}",
+            ":3: route “x”: match: kind is never 'incident_update' here: news of an incident that another tool has is not routed",
+        ),
         ("routes:\n  - name: x\n    match: {severity: low}\n  - name: x", ":4: route “x”: name: two are called “x”"),
         (
             "routes:\n  - name: all\n  - name: x\n    match: {severity: low}",
@@ -233,6 +241,7 @@ def test_the_ways_to_what_a_service_depends_on_are_the_shortest_and_end_somewher
         "services: {pay: {}}\nroutes: [{name: x, service: pay}]",
         "routes: [{name: x, match: {severity: 'crit*', source: [firstfive, 're:^graf'], kind: '?lert', no_data: true}}]",
         "routes: [{name: x, match: {labels: {severity: SEV1}}}]",
+        "routes: [{name: x, unless: {source: pagerduty}}]",
         "routes: [{name: all}, {name: findings, match: {kind: security_finding}}]",
         "routes: [{name: day, hours: {from: '9:00', to: '17:00'}}, {name: x}]",
         "routes: [{name: but, unless: {service: a}}, {name: x}]",
