@@ -164,6 +164,8 @@ class Candidate:
     """Fingerprints that people took out of it."""
     is_apart: bool = False
     """People took it out of another: it takes nothing in but what they merge into it."""
+    is_declared: bool = False
+    """A person declared it, and no alert has been part of it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,8 +415,12 @@ def _join(
     if service is None:
         return Join(None, "; ".join(("no service is named, so it opens an incident of its own", *notes)))
     if mine := _newest([one for one in near if one.service == service], now):
-        said = f"{service} had an alert there in the last {_minutes(grouping.window)}"
-        return Join(mine.number, f"joins INC-{mine.number}: {said}", f"{service} had another within {_minutes(grouping.window)}")
+        span = _minutes(grouping.window)
+        if mine.is_declared:
+            why = f"declared for {service} within {span}"
+            return Join(mine.number, f"joins INC-{mine.number}: somebody declared it for {service} in the last {span}", why)
+        said = f"{service} had an alert there in the last {span}"
+        return Join(mine.number, f"joins INC-{mine.number}: {said}", f"{service} had another within {span}")
     found, milder = _explained(service, asked, fit, grouping, now)
     if found is not None:
         return found
@@ -434,7 +440,7 @@ def _held_back(service: str, asked: int, fit: Sequence[Candidate], now: datetime
     worst = _newest([one for one in fit if one.service == service and one.severity == 1 and one.is_firing], now)
     if worst is None or asked == 1:
         return None
-    why = f"a SEV1 of {service} fires"
+    why = f"a SEV1 of {service} {'was declared' if worst.is_declared else 'fires'}"
     return Join(worst.number, f"related to INC-{worst.number}, which holds it back: {why}", why, is_related=True)
 
 
@@ -452,7 +458,8 @@ def _explained(
         why = f"{way[0]} depends on {', which depends on '.join(way[1:])}"
         if grouping.related_for and bad_enough:
             chosen = min(bad_enough, key=lambda one: (one.severity, now - (one.last_alert_at or now), -one.number))
-            return Join(chosen.number, f"related to INC-{chosen.number}, which fires: {why}", why, is_related=True), []
+            how = "was declared" if chosen.is_declared else "fires"
+            return Join(chosen.number, f"related to INC-{chosen.number}, which {how}: {why}", why, is_related=True), []
         milder += [f"{why}, but INC-{one.number} is only SEV{one.severity}" for one in theirs]
     return None, milder
 

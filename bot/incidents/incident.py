@@ -353,6 +353,13 @@ class Incident:
         return self.source is None and not self.alert_count and not self.drill
 
     @property
+    def can_lose_one(self) -> bool:
+        """Whether an alert may be taken out of it: not the one that it was opened for, by itself; what was declared is there
+        without any.
+        """
+        return self.alert_count > (0 if self.source is None else 1)
+
+    @property
     def last_sign_at(self) -> datetime | None:
         """When an alert of it last changed; where there was none, when somebody declared it, or opened it again."""
         return self.episode.opened_at if self.is_declared_alone else self.newest_alert_at

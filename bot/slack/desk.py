@@ -253,8 +253,9 @@ class Desk:
     def _form_to_split(self, incident: Incident) -> Reply:
         """The form; where there is nothing to choose from, why not."""
         check_open(incident)
-        if len(incident.alerts) < 2:
-            raise Refused(f"{incident.ref} has no second alert: there is nothing to take out of it.")
+        if not incident.can_lose_one:
+            what = "no second alert" if incident.alerts else "no alert"
+            raise Refused(f"{incident.ref} has {what}: there is nothing to take out of it.")
         return Reply(form=forms.split(incident))
 
     def _resolve(self, request: Request, asker: Asker) -> Reply:

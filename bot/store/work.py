@@ -34,7 +34,7 @@ OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindp
 ANNOUNCED_BY = select(func.count()).where(alerts.c.source == bindparam("source"), alerts.c.announced_at > bindparam("since"))
 CANDIDATE = (
     incidents.c.number, incidents.c.service, incidents.c.last_alert_at, incidents.c.private, incidents.c.severity,
-    incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from,
+    incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from, incidents.c.source, incidents.c.begun_at,
 )  # fmt: skip
 THEIRS = incidents.c.service.in_(bindparam("services", expanding=True))
 WITH_GROUP = select(alerts.c.incident).where(ALERT_IS_OPEN, alerts.c.group_key == bindparam("group"), ~alerts.c.is_related)
@@ -413,10 +413,10 @@ class Work:
         inbox_rows.settle(self.connection, row, "parked", reason)
 
 
-def _candidate(row: Row[Any]) -> Candidate:
+def _candidate(row: Row[*tuple[Any, ...]]) -> Candidate:
     return Candidate(
         row.number, row.service, row.last_alert_at, row.private, Severity(row.severity).rank, row.is_firing, bool(row.has_group),
-        tuple(row.split_off or ()), row.split_from is not None,
+        tuple(row.split_off or ()), row.split_from is not None, row.source is None and row.last_alert_at == row.begun_at,
     )  # fmt: skip
 
 
@@ -424,5 +424,5 @@ def _candidate_of(one: Incident, *, has_group: bool) -> Candidate:
     """The same, of an incident as this transaction leaves it."""
     return Candidate(
         one.number, one.service, one.last_sign_at, one.private, one.severity.rank, one.is_going_on, has_group, one.split_off,
-        one.split_from is not None,
+        one.split_from is not None, one.is_declared_alone,
     )  # fmt: skip

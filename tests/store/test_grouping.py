@@ -114,9 +114,23 @@ def test_an_alert_joins_what_somebody_just_declared_of_its_service_and_pages_nob
     bot.passes(5)
     bot.fires("PaymentsDown", severity=severity)
 
-    assert bot.home("PaymentsDown") == 1
+    [joined] = bot.store.incident(1).alerts
+    assert (joined.why, joined.is_related) == {
+        "critical": ("declared for payments within 10 min", False), "high": ("a SEV1 of payments was declared", True),
+    }[severity]  # fmt: skip
     assert len(bot.store.incidents()) == 1
     assert bot.pages() == [1]
+
+
+def test_what_joined_what_was_declared_can_be_taken_out_of_it_again_and_leaves_it_open(bot):
+    declares(bot)
+    bot.fires("PaymentsDown", severity="critical")
+    bot.asks(Split(1, "PaymentsDown", ANA))
+    bot.passes(30)
+
+    assert [(one.number, one.is_open, one.alert_count) for one in bot.store.incidents()] == [(2, True, 1), (1, True, 0)]
+    assert bot.store.incident(1).cleared_at is None
+    assert sorted(bot.pages()) == [1, 2]
 
 
 def test_what_is_worse_than_what_was_declared_makes_it_worse(bot):

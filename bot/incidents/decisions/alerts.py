@@ -429,9 +429,11 @@ def when_quiet(
 ) -> tuple[Incident, tuple[Effect, ...], tuple[Timer, ...]]:
     """What begins where one alert less fires than `before`: the hold after the last of all, or after the last of its own.
 
-    One that flaps is watched until it is calm.
+    One that flaps is watched until it is calm. Where nothing is left of what a person declared, only people know.
     """
     hold = policy.resolve.hold
+    if incident.is_declared_alone:
+        return incident, (), ()
     if incident.is_clear:
         incident = replace(incident, cleared_at=at)
         until = max(now + hold, incident.flaps_until or now)

@@ -86,10 +86,12 @@ def _draft(incident: Incident, policy: Policy) -> tuple[Effect, ...]:
 
 
 def hold_passed(incident: Incident, due: HoldPassed, now: datetime, policy: Policy) -> Decision:
-    """Every alert has been clear for the hold: resolve, or propose to, as the policy says."""
+    """Every alert has been clear for the hold: resolve, or propose to, as the policy says; what a person declared is only
+    proposed, for they may know more than the alerts that joined it.
+    """
     if not incident.is_open or not incident.is_clear or incident.cleared_at != due.cleared_at:
         return Decision(reason="an alert fires again, or it is over")
-    if policy.resolve.automatic:
+    if policy.resolve.automatic and incident.source is not None:
         return resolved_by(incident, BOT, now, policy, text="", tell_pager=True, effective=due.cleared_at)
     changed = replace(incident, proposed_at=now)
     note = entry(changed, now, "resolve_proposed", BOT, cleared_at=due.cleared_at)

@@ -38,7 +38,7 @@ def split(incident: Incident, wish: Split, now: datetime, policy: Policy) -> Dec
         return _unmerged(incident, wish, now, policy)
     check_open(incident)
     record, reason = _meant(incident, wish)
-    if incident.alert_count <= 1:
+    if not incident.can_lose_one:
         raise Refused(f"It is the only alert of {incident.ref}: there is nothing to take it out of.")
     state = _state(incident, record)
     left = replace(_without(incident, (state,)), split_off=(*incident.split_off, state.fingerprint))
@@ -54,7 +54,7 @@ def split(incident: Incident, wish: Split, now: datetime, policy: Policy) -> Dec
 
 def opens_one(incident: Incident | None, wish: Split) -> bool:
     """Whether this opens an incident: the door gives numbers only to those that do."""
-    if incident is None or not incident.is_open or incident.alert_count <= 1:
+    if incident is None or not incident.is_open or not incident.can_lose_one:
         return False
     found = find(incident, wish).records
     return len(found) == 1 and found[0].is_firing

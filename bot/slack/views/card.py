@@ -239,7 +239,7 @@ def _alerts(incident: Incident, policy: Policy, now: datetime, shares: Sequence[
     lines += [_shares(shares, incident.alert_count)] if shares else []
     lines += [left] if (left := _unlisted(incident)) else []
     # Where there is a choice: on what opened it alone there is none.
-    can_split = incident.is_open and len(incident.alerts) > 1
+    can_split = incident.is_open and incident.can_lose_one
     return section(fit(lines, 2900), button("Split off …", ids.SPLIT, incident.number) if can_split else None)
 
 
