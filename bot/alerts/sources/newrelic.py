@@ -68,6 +68,8 @@ OLD_STATES = {
 }
 TAKEN = ("user_action", "issue_acknowledged")
 """What triggers a notification when somebody acknowledges; the issue stays activated."""
+RATED = "priority_changed"
+"""What triggers one when it gets worse or better: news to whoever took it for what it was."""
 TOLD = ("alertPolicyNames", "alertConditionNames", "workflowName", "impactedEntities", "sources")
 OLD_TOLD = ("policy_name", "condition_name", "account_name")
 """The fields that people match by, as labels of their own names."""
@@ -75,7 +77,7 @@ OLD_TOLD = ("policy_name", "condition_name", "account_name")
 
 class NewRelic(signatures.ByToken):
     """One issue a request, each time that it changes. An activated issue that has an owner is acknowledged, for there is no
-    state that says so.
+    state that says so; one whose priority changes fires, whoever has it.
     """
 
     name = "newrelic"
@@ -106,8 +108,8 @@ def _issue(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     if not id_ and not title:
         raise Unreadable("id, title: missing; give the workflow in New Relic the payload of our set-up")
     status, defaults = _status(first(body.get("state")), STATES)
-    if status is Status.FIRING and (first(body.get("trigger")).lower() in TAKEN or _has_owner(body)):
-        status = Status.ACKNOWLEDGED
+    if status is not Status.RESOLVED:
+        status = Status.ACKNOWLEDGED if _is_taken(body) else Status.FIRING
     started_at = moment(body.get("createdAt"))
     ends = [moment(body.get(name)) for name in ("closedAt", "issueClosedAt", "updatedAt")] if status is Status.RESOLVED else []
     ended_at = next((one for one in ends if one), None)
@@ -184,6 +186,13 @@ def _status(word: str, known: Mapping[str, Status]) -> tuple[Status, tuple[str, 
     """An unknown state is taken as firing, and said to be a guess: silence would be worse."""
     found = known.get(word.lower())
     return (found, ()) if found else (Status.FIRING, ("status",))
+
+
+def _is_taken(body: Mapping[str, Any]) -> bool:
+    """Whether this tells that somebody acknowledged it. Who took it when it was less has not seen what it has become."""
+    trigger = first(body.get("trigger")).lower()
+    is_said = trigger in TAKEN or STATES.get(first(body.get("state")).lower()) is Status.ACKNOWLEDGED
+    return trigger != RATED and (is_said or _has_owner(body))
 
 
 def _has_owner(body: Mapping[str, Any]) -> bool:

@@ -95,6 +95,8 @@ UPDATES = {
     "closed": Status.RESOLVED,
 }
 """What was done to a problem, by a word of {EVENT.UPDATE.ACTION}; a comment leaves it as it was."""
+RATED = "severity"
+"""The word that says that it is as bad as it was no more."""
 READ = frozenset({"event_name", "event_tags", "trigger_description", "event_opdata", "url", "link"})
 
 
@@ -190,6 +192,9 @@ def _status(body: Mapping[str, Any]) -> tuple[Status, bool]:
         words = set(re.findall(r"[a-z]+", first(body.get("event_update_action")).lower()))
         found = {status for word, status in UPDATES.items() if word in words}
         order = (Status.RESOLVED, Status.ACKNOWLEDGED, Status.SUPPRESSED, Status.FIRING)
+        if RATED in words:
+            # Whoever took it for what it was said nothing of what it has become.
+            order = (Status.RESOLVED, Status.SUPPRESSED, Status.FIRING, Status.ACKNOWLEDGED)
         return next((one for one in order if one in found), Status.INFO), True
     value = text_of(body.get("event_value"))
     if value in ("0", "1"):

@@ -63,6 +63,8 @@ def test_an_issue_is_read_from_the_workflows_template():
         ({"trigger": "INCIDENT_ADDED"}, Status.FIRING, ()),
         ({"trigger": "INCIDENT_CLOSED"}, Status.FIRING, ()),
         ({"trigger": "PRIORITY_CHANGED", "owner": ""}, Status.FIRING, ()),
+        ({"trigger": "PRIORITY_CHANGED", "owner": "Ana"}, Status.FIRING, ()),
+        ({"state": "ACKNOWLEDGED", "trigger": "PRIORITY_CHANGED"}, Status.FIRING, ()),
         ({"trigger": "USER_ACTION"}, Status.ACKNOWLEDGED, ()),
         ({"trigger": "ISSUE_ACKNOWLEDGED"}, Status.ACKNOWLEDGED, ()),
         ({"trigger": "INCIDENT_ADDED", "owner": "Ana"}, Status.ACKNOWLEDGED, ()),

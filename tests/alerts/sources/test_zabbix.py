@@ -44,7 +44,9 @@ def test_a_problem_and_its_recovery_are_one_alert():
     [
         ("acknowledged", Status.ACKNOWLEDGED), ("acknowledged, commented", Status.ACKNOWLEDGED),
         ("unacknowledged", Status.FIRING), ("changed severity from Average to High", Status.FIRING),
-        ("acknowledged, changed severity from Average to High", Status.ACKNOWLEDGED), ("commented", Status.INFO),
+        ("acknowledged, changed severity from Average to High", Status.FIRING), ("commented", Status.INFO),
+        ("acknowledged, changed severity from High to Disaster, suppressed", Status.SUPPRESSED),
+        ("acknowledged, changed severity from High to Disaster, closed", Status.RESOLVED),
         ("acknowledged, closed", Status.RESOLVED), ("suppressed", Status.SUPPRESSED), ("unsuppressed", Status.FIRING),
         ("{EVENT.UPDATE.ACTION}", Status.INFO), ("", Status.INFO),
     ],
