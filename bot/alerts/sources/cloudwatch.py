@@ -24,7 +24,14 @@ TOPIC = "arn:"
 LARGEST = 262_144
 """SNS and EventBridge send no more; nothing larger is read before it is known whose it is."""
 STATES = {"ALARM": Status.FIRING, "OK": Status.RESOLVED, "INSUFFICIENT_DATA": Status.INFO}
-DIMENSIONS = ("service", "ServiceName", "ApiName", "FunctionName", "LoadBalancer", "DBInstanceIdentifier", "QueueName", "ClusterName")
+DIMENSIONS = (
+    "service", "Service", "ServiceName", "ApiName", "FunctionName", "TargetGroup", "LoadBalancer", "LoadBalancerName",
+    "DBInstanceIdentifier", "DBClusterIdentifier", "TableName", "CacheClusterId", "ReplicationGroupId", "QueueName", "TopicName",
+    "StreamName", "DeliveryStreamName", "BucketName", "DomainName", "AutoScalingGroupName", "ClusterName", "InstanceId",
+)  # fmt: skip
+"""What an alarm watches, by the dimension that tells it from others of its kind; the first that is there counts. A namespace
+tells nothing apart: two tables that have nothing to do with each other are both of AWS/DynamoDB.
+"""
 EVENT = "CloudWatch Alarm State Change"
 SETUP = """\
 # HOOK_SECRETS: cloudwatch/main={secret}, or cloudwatch/main=arn:aws:sns:REGION:ACCOUNT:TOPIC, then without ?token=
@@ -206,7 +213,7 @@ def _alert(
         title=short(name) or "An alarm without a name",
         severity=severity_of(word) if word else Severity.UNKNOWN,
         description=long("\n".join(filter(None, (description, reason)))),
-        service=said.get("service") or first_label(dimensions, DIMENSIONS) or namespace or None,
+        service=said.get("service") or first_label(dimensions, DIMENSIONS),
         environment=said.get("environment") or said.get("env"),
         labels=labels,
         url=console,

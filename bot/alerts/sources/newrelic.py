@@ -102,7 +102,7 @@ class NewRelic(signatures.ByToken):
 
 
 def _issue(body: Mapping[str, Any], delivery: Delivery) -> Alert:
-    conditions, policies = _texts(body.get("alertConditionNames")), _texts(body.get("alertPolicyNames"))
+    conditions = _texts(body.get("alertConditionNames"))
     title = first(body.get("title"), *conditions, body.get("condition_name"))
     id_ = first(body.get("id"), body.get("issueId"))
     if not id_ and not title:
@@ -126,7 +126,8 @@ def _issue(body: Mapping[str, Any], delivery: Delivery) -> Alert:
         title=short(title or "An issue without a title"),
         severity=severity_of(word),
         description=long(first(body.get("description"), body.get("details"))),
-        service=first(*_texts(body.get("impactedEntities")), *policies) or None,
+        # Not a policy's name: what it is of has nothing else in common.
+        service=first(*_texts(body.get("impactedEntities"))) or None,
         environment=first_label(labels, ENVIRONMENT_LABELS),
         labels=labels,
         url=web_url(body.get("issueUrl")),
@@ -168,7 +169,7 @@ def _incident(body: Mapping[str, Any], delivery: Delivery) -> Alert:
         title=short(title or "An incident without a name"),
         severity=severity_of(word),
         description=long(first(body.get("details"))),
-        service=first(*(one.get("name") for one in targets), body.get("policy_name")) or None,
+        service=first(*(one.get("name") for one in targets)) or None,
         environment=first_label(labels, ENVIRONMENT_LABELS),
         labels=labels,
         url=web_url(body.get("incident_url")),

@@ -313,8 +313,30 @@ def test_a_formula_through_eventbridge_has_its_first_metric_s_dimensions():
     bare = {"metricStat": {"metric": {"namespace": "AWS/EC2", "name": "CPU"}}}
 
     assert event({"id": "e1", "expression": "m1 * 2"}, AGE).service == "orders"
-    # Of a metric without dimensions, its namespace says most.
-    assert (event(bare).service, event(bare).labels["namespace"]) == ("AWS/EC2", "AWS/EC2")
+    assert (event(bare).service, event(bare).labels["namespace"]) == (None, "AWS/EC2")
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "service"),
+    [
+        ({"TableName": "carts"}, "carts"),
+        ({"CacheClusterId": "sessions-1", "CacheNodeId": "0001"}, "sessions-1"),
+        ({"StreamName": "clicks"}, "clicks"),
+        ({"BucketName": "invoices", "StorageType": "StandardStorage"}, "invoices"),
+        ({"AutoScalingGroupName": "web"}, "web"),
+        ({"InstanceId": "i-0a1b"}, "i-0a1b"),
+        ({"ClusterName": "shop", "ServiceName": "checkout"}, "checkout"),
+        # Several services may stand behind one balancer.
+        ({"LoadBalancer": "app/shared/50dc", "TargetGroup": "targetgroup/checkout/6d0e"}, "targetgroup/checkout/6d0e"),
+        ({"LoadBalancer": "app/shared/50dc"}, "app/shared/50dc"),
+        ({"Currency": "USD"}, None),
+        ({}, None),
+    ],
+)
+def test_a_service_is_what_the_alarm_watches_and_never_all_that_amazon_calls_by_one_name(dimensions, service):
+    metric = {"id": "m1", "metricStat": {"metric": {"namespace": "AWS/Any", "name": "Errors", "dimensions": dimensions}}}
+
+    assert event(metric).service == service
 
 
 @pytest.mark.parametrize("metric", [None, {}, {"metricStat": None}, {"metricStat": {"metric": {"dimensions": ["odd"]}}}])

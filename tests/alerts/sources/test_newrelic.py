@@ -137,7 +137,12 @@ def test_an_issue_without_an_id_is_told_by_its_words():
 
 def test_entities_and_policies_may_be_one_text():
     assert read(ISSUE, impactedEntities="search-api").service == "search-api"
-    assert read(ISSUE, impactedEntities=[], alertPolicyNames="Search").service == "Search"
+    assert read(ISSUE, alertPolicyNames="Search").labels["alertPolicyNames"] == "Search"
+
+
+def test_a_policy_is_no_service_for_what_it_is_of_has_nothing_else_in_common():
+    assert read(ISSUE, impactedEntities=[]).service is None
+    assert read(INCIDENT).service is None
     assert read(ISSUE, impactedEntities=None, alertPolicyNames=None).service is None
 
 
@@ -158,7 +163,7 @@ def test_an_incident_of_the_old_channel(state, status, defaults):
     one = read(INCIDENT, current_state=state)
 
     assert (one.identity, one.title, one.status, one.defaults) == ("incident/31", "Slow answers", status, defaults)
-    assert (one.severity, one.service, one.description) == (Severity.MEDIUM, "Search", "Answers take 4 s.")
+    assert (one.severity, one.description) == (Severity.MEDIUM, "Answers take 4 s.")
     assert one.ended_at == (BEGAN if status is Status.RESOLVED else None)
     assert [link.rel for link in one.links] == ["runbook"]
 
