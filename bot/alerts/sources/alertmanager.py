@@ -1,5 +1,6 @@
 """Prometheus Alertmanager's webhook, version 4 (and 3). https://prometheus.io/docs/alerting/latest/configuration/#webhook_config"""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,6 +49,22 @@ receivers:
             credentials: {secret}
 """
 HEARTBEATS = ("watchdog", "deadmansswitch", "deadmanssnitch")
+WATCHER = re.compile(
+    r"(?:.*[-/])?(?:kube-state-metrics|node-?exporter|windows-exporter|process-exporter|snmp(?:-exporter)?|cadvisor|kubelet"
+    r"|kubernetes-(?:nodes|pods|services|service-endpoints))|node|(?:.*[-/])?blackbox(?:-.*)?",
+    re.ASCII | re.IGNORECASE,
+)
+"""A job, or the service in front of one, that tells of others. Whatever goes wrong in a cluster has it in common."""
+WORKLOADS = ("deployment", "statefulset", "daemonset", "cronjob")
+HASH = "[bcdfghjklmnpqrstvwxz2456789]"
+"""The letters and digits that Kubernetes makes names of.
+
+https://github.com/kubernetes/apimachinery/blob/master/pkg/util/rand/rand.go
+"""
+LONGEST = 253
+"""No name of a pod is longer, and none of a job that we know."""
+OF_A_POD = re.compile(rf"(.+?)(?:-{HASH}{{6,10}}-{HASH}{{5}}|-{HASH}{{5}}|-\d{{1,4}})", re.ASCII)
+"""checkout-6c9f8d7b5-x2x4z, checkout-x2x4z, checkout-0: a pod's name, and that of what runs it."""
 
 
 class Alertmanager(signatures.ByToken):
@@ -129,7 +146,7 @@ def one_alert(
         title=short(title or "An alert without a name"),
         severity=severity_of(word) if word else Severity.UNKNOWN,
         description=long(first(annotations.get("description"), annotations.get("message"))),
-        service=first_label(labels, SERVICE_LABELS),
+        service=_service(labels),
         environment=first_label(labels, ENVIRONMENT_LABELS),
         labels=labels,
         annotations={name: long(text) for name, text in annotations.items()},
@@ -147,6 +164,24 @@ def one_alert(
         defaults=tuple(defaults),
         attributes={**rest, **_unshared(body, labels, annotations), "alert": _rest(given)},
     )
+
+
+def _service(labels: Mapping[str, str]) -> str | None:
+    """What is watched, not what watches it: alerts of one service share an incident. Of that where Prometheus found it, an
+    exporter may keep its own labels, and call those of what it watches `exported_…`.
+    """
+    named = [labels[name] for name in SERVICE_LABELS if labels.get(name)]
+    found = next((one for one in named if not _is_watcher(one)), None)
+    if found or not named:
+        return found
+    given = [labels.get(f"{prefix}{name}", "") for prefix in ("exported_", "") for name in WORKLOADS]
+    pods = [OF_A_POD.fullmatch(labels.get(name, "")[:LONGEST]) for name in ("exported_pod", "pod")]
+    given += [found[1] for found in pods if found]
+    return next((one for one in given if one and not _is_watcher(one)), None)
+
+
+def _is_watcher(name: str) -> bool:
+    return WATCHER.fullmatch(name[:LONGEST].replace("_", "-")) is not None
 
 
 def _when(

@@ -89,3 +89,31 @@ def test_a_custom_payload_without_a_mapping_says_where_to_write_one():
     for look in (source.check, source.parse):
         with pytest.raises(Unreadable, match=r"alerts: missing; map this custom payload in policy\.yaml"):
             look(body, {})
+
+
+@pytest.mark.parametrize(
+    ("labels", "service"),
+    [
+        ({"job": "checkout"}, "checkout"),
+        ({"job": "mysqld-exporter"}, "mysqld-exporter"),
+        ({"job": "node-red"}, "node-red"),
+        ({"job": "kube-state-metrics", "service": "checkout"}, "checkout"),
+        ({"job": "kube-state-metrics", "deployment": "checkout"}, "checkout"),
+        ({"job": "kube-state-metrics", "service": "prometheus-kube-state-metrics", "statefulset": "orders-db"}, "orders-db"),
+        ({"job": "kube-state-metrics", "pod": "checkout-6c9f8d7b5-x2x4z"}, "checkout"),
+        ({"job": "kubelet", "pod": "orders-db-0"}, "orders-db"),
+        ({"job": "integrations/kubernetes/cadvisor", "pod": "log-shipper-x2x4z"}, "log-shipper"),
+        ({"job": "kube-state-metrics", "pod": "kube-state-metrics-6c9f8d7b5-x2x4z", "exported_pod": "checkout-6c9f8d7b5-x2x4z"},
+         "checkout"),
+        ({"job": "kube-state-metrics", "pod": "kube-state-metrics-6c9f8d7b5-x2x4z"}, None),
+        ({"job": "kube-state-metrics", "namespace": "shop"}, None),
+        ({"job": "node", "instance": "10.0.0.5:9100"}, None),
+        ({"job": "monitoring/node_exporter"}, None),
+        ({"job": "node-exporter", "host": "db-3"}, "db-3"),
+        ({"job": "blackbox-http", "instance": "https://shop.example.com"}, None),
+        ({"job": "kubernetes-pods"}, None),
+        ({"pod": "checkout-6c9f8d7b5-x2x4z"}, None),
+    ],
+)  # fmt: skip
+def test_what_tells_of_others_is_not_the_service_that_all_of_them_share(labels, service):
+    assert read(alert={"labels": {"alertname": "A", **labels}}).service == service
