@@ -26,8 +26,8 @@ HEADER = """\
 
 
 TELLS_ORDER = (
-    "alertmanager", "azure_monitor", "cloudwatch", "datadog", "gcp_monitoring", "grafana", "newrelic", "opsgenie", "pingdom",
-    "sentry", "statuspage", "vercel", "zabbix",
+    "alertmanager", "azure_monitor", "cloudevents", "cloudwatch", "datadog", "gcp_monitoring", "github", "grafana", "newrelic",
+    "opsgenie", "pingdom", "sentry", "statuspage", "vercel", "zabbix",
 )  # fmt: skip
 """Sources whose senders say in every report of a change when that was."""
 NEVER_AGAIN = {
@@ -159,6 +159,7 @@ def _order() -> Iterator[str]:
         "- **Sentry**: an issue that is unresolved again has no time of that, and counts as it comes. The time of a resolve is when "
         "it was sent: one that Sentry sends again after the issue came back ends it."
     )
+    yield "- **CloudEvents**: with a `time`. **GitHub**: not a finding that is open again and says no time of that."
     yield (
         "- **Azure Monitor**: not news of health, whose trouble and end have the times of two clocks, nor log alerts of version 1, "
         "which never end. **New Relic**: not its old channel, which tells only when it sent something, and no payload without "

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bot.alerts.alert import Alert, FindingState, Kind, SecurityFinding, Severity, Status
@@ -192,6 +193,7 @@ def _found(
         links=links_from([("source", url, f"Alert {number}")]),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=_changed_at(event, alert, ended),
         source_status=first(alert.get("state"), event.action) or None,
         source_severity=word or None,
         defaults=(*filled, *defaults),
@@ -200,6 +202,12 @@ def _found(
         finding=finding,
     )
     return Reading(alerts=(one,))
+
+
+def _changed_at(event: Event, alert: Mapping[str, Any], ended: datetime | None) -> datetime | None:
+    """When it came to stand as it does. One that is open again keeps the time at which it was found, and may say no other."""
+    told = ended or first_moment(alert.get("updated_at"))
+    return told or (first_moment(alert.get("created_at")) if event.action == "created" else None)
 
 
 def _state(event: Event, alert: Mapping[str, Any]) -> tuple[FindingState, tuple[str, ...]]:

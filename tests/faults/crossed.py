@@ -96,6 +96,24 @@ def _cloudwatch(name: str, start: datetime, end: datetime | None) -> Any:
     }  # fmt: skip
 
 
+def _cloudevents(name: str, start: datetime, end: datetime | None) -> Any:
+    at = end or start
+    return {
+        "specversion": "1.0", "id": f"{name}-{at.timestamp()}", "source": "/jobs", "time": text_of(at),
+        "type": f"job.{'resolved' if end else 'firing'}", "subject": name,
+        "data": {"title": name, "service": name, "severity": "critical", "dedup_key": name},
+    }  # fmt: skip
+
+
+def _github(name: str, start: datetime, end: datetime | None) -> Any:
+    run = {
+        "id": _milliseconds(end or start), "name": f"{name}:", "workflow_id": 7, "head_branch": "main", "head_sha": "abc",
+        "status": "completed", "conclusion": "success" if end else "failure",
+        "run_started_at": text_of(end or start), "updated_at": text_of(end or start),
+    }  # fmt: skip
+    return {"action": "completed", "workflow_run": run, "repository": {"id": 1, "full_name": name, "default_branch": "main"}}
+
+
 def _sentry(name: str, start: datetime, end: datetime | None) -> Any:
     if end is not None:
         return {"action": "resolved", "data": {"issue": {"id": name, "title": name, "firstSeen": text_of(start)}}}
@@ -177,7 +195,7 @@ def _zabbix(name: str, start: datetime, end: datetime | None) -> Any:
 SENDERS: Mapping[str, Callable[[str, datetime, datetime | None], Any]] = {
     "alertmanager": _alertmanager, "grafana": _grafana, "datadog": _datadog, "cloudwatch": _cloudwatch, "sentry": _sentry,
     "azure_monitor": _azure, "gcp_monitoring": _gcp, "newrelic": _newrelic, "opsgenie": _opsgenie, "pingdom": _pingdom,
-    "statuspage": _statuspage, "vercel": _vercel, "zabbix": _zabbix,
+    "statuspage": _statuspage, "vercel": _vercel, "zabbix": _zabbix, "cloudevents": _cloudevents, "github": _github,
 }  # fmt: skip
 GIVES_OLD_STARTS = ("alertmanager", "grafana")
 """Their word may be old for `LATE` only: see `was_overtaken`."""

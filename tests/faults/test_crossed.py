@@ -32,7 +32,7 @@ class Few(Crossed):
 def test_the_end_is_the_same_whatever_was_late_lost_or_twice(store):
     is_embedded = store.engine.dialect.name == "sqlite"
 
-    seen = play(7, 12 if is_embedded else 8, store, Few)
+    seen = play(3, 24 if is_embedded else 20, store, Few)
 
     assert all(seen[one] for one in (*SENDERS, "pagerduty", "overtook", "lost", "again", "overtaken")), seen
 

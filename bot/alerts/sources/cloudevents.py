@@ -33,6 +33,7 @@ from bot.alerts.reading import (
     kind_of,
     links_from,
     list_at,
+    moment,
     object_at,
     short,
     text_of,
@@ -245,7 +246,7 @@ def _alerts(event: Event, delivery: Delivery) -> list[Alert]:
         if not _said(data, "dedup_key"):
             key = f"{stem}\x1f{about.get('subject', '')}"
         data = _filled_in(data, about, stem, word)
-    return [_alert(one, event, word, key) for one in _read(data, event, delivery)]
+    return [_alert(one, event, word, key, delivery) for one in _read(data, event, delivery)]
 
 
 def _read(data: Mapping[str, Any], event: Event, delivery: Delivery, mapping: Mapping[str, str] = EMPTY) -> Sequence[Alert]:
@@ -313,7 +314,7 @@ def _changed(event: Event, told: tuple[ChangeKind, ChangeState | None], data: di
         # The title has the type in it, and that the state: a success has another one.
         ref = (alert.change and alert.change.ref) or (subject if kind in generic.SWITCHED else "")
         alert = replace(alert, identity=generic.where(kind, service, alert.environment or "", ref, subject))
-    return _alert(alert, event, "", "")
+    return _alert(alert, event, "", "", delivery)
 
 
 def _of_cdevents(data: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
@@ -386,16 +387,19 @@ def _filled_in(data: Mapping[str, Any], about: Mapping[str, str], stem: str, wor
     return {**data, **{name: value for name, value in more.items() if value and not _said(data, name)}, "status": status}
 
 
-def _alert(alert: Alert, event: Event, word: str, key: str) -> Alert:
+def _alert(alert: Alert, event: Event, word: str, key: str, delivery: Delivery) -> Alert:
     """Generic's alert as this event's. `key` tells it from others where its data gives it no key of its own."""
     about = event.attributes
     labels = {**{name: value for name, value in about.items() if name not in UNTOLD}, **alert.labels}
+    at = moment(about.get("time"))
     return replace(
         alert,
         source="cloudevents",
         kind=Kind.TEST if word == "test" and alert.source_status == "test" else alert.kind,
         identity="\x1f".join(filter(None, (about["source"], key, alert.identity))),
         occurrence=about["id"],
+        # Brokers try again for hours. A clock that is ahead must not have what comes after it taken for older.
+        changed_at=None if at is None else min(at, delivery.received_at),
         change=_of_its_source(alert, about["source"]),
         service=alert.service or first_label(labels, SERVICE_LABELS),
         environment=alert.environment or first_label(labels, ENVIRONMENT_LABELS),

@@ -122,7 +122,8 @@ def _run(event: Event) -> Alert:
     name, what = _named(event, run)
     branch, sha = _branch(event, run), first(run.get("head_sha"))
     started = first_moment(run.get("run_started_at"), run.get("started_at"), run.get("created_at"))
-    started_at, ended_at, defaults = event.times(status, started, first_moment(run.get("completed_at"), run.get("updated_at")))
+    done = first_moment(run.get("completed_at"), run.get("updated_at"))
+    started_at, ended_at, defaults = event.times(status, started, done)
     url = web_url(run.get("html_url")) or (event.page(f"commit/{sha}/checks") if sha else event.page("actions"))
     # One that has neither failed nor succeeded says nothing of those before it on its branch.
     identity = f"{what}/{branch or sha}" if status is not Status.INFO else f"run/{first(run.get('id'))}"
@@ -154,6 +155,8 @@ def _run(event: Event) -> Alert:
         ),
         started_at=started_at,
         ended_at=ended_at,
+        # Within three days people may have an old delivery sent again.
+        changed_at=done,
         group_key=first(run.get("check_suite_id"), run.get("run_id"), sha) or None,
         source_status=conclusion or first(run.get("status")) or None,
         defaults=defaults,

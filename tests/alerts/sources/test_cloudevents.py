@@ -454,3 +454,16 @@ def test_several_alerts_in_one_event_stay_alerts_whatever_its_type_says():
     reading = SOURCE.parse(delivery(EVENT | {"type": "com.example.deployment.failed", "data": {"alerts": alerts}}), {})
 
     assert [one.title for one in reading.alerts] == ["A", "B"]
+
+
+def test_an_event_s_time_is_when_what_it_tells_of_changed():
+    resolved = read(type="com.example.job.resolved", data={"starts_at": "2026-08-01T09:20:00Z"})
+    deployed = read(type="com.example.deployment.failed", data={"environment": "production"}, subject="checkout")
+
+    assert (read().changed_at, resolved.changed_at, deployed.changed_at) == (AT, AT, AT)
+    assert read(time=None).changed_at is None
+    assert read(time="noon").changed_at is None
+
+
+def test_a_clock_that_is_ahead_changes_nothing_later_than_it_was_told():
+    assert read(time="2026-08-01T12:00:00Z").changed_at == NOW

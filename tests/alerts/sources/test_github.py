@@ -455,3 +455,27 @@ def test_an_odd_body_is_read_or_refused_and_never_an_error(event, body):
     else:
         assert bool(reading.ignored) != bool(reading.alerts)
         assert all(alert.title and alert.identity for alert in reading.alerts)
+
+
+def test_a_run_a_deployment_and_a_finding_say_when_they_came_to_stand_so():
+    check = {"id": 1, "name": "Tests", "head_sha": "abc", "conclusion": "failure", "started_at": BEFORE, "completed_at": AT}
+
+    told = (workflow("failure"), workflow("success"), one("check_run", check_run=check), deployed("failure"), deployed("success"))
+
+    assert {alert.changed_at for alert in told} == {EARLIER}
+    assert workflow("failure", updated_at=None).changed_at is None
+
+
+@pytest.mark.parametrize(
+    ("action", "more", "changed_at"),
+    [
+        ("created", {}, datetime(2026, 8, 1, 9, 0, tzinfo=UTC)),
+        ("created", {"updated_at": AT}, EARLIER),
+        ("fixed", {"fixed_at": AT, "updated_at": "2026-08-01T09:45:00Z"}, EARLIER),
+        ("reopened", {"updated_at": AT}, EARLIER),
+        # Its creation is no time of that.
+        ("reopened", {}, None),
+    ],
+)
+def test_a_finding_that_was_found_or_fixed_says_when(action, more, changed_at):
+    assert finding("dependabot_alert", action, **more).changed_at == changed_at
