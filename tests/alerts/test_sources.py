@@ -322,6 +322,21 @@ def test_a_status_nobody_knows_is_taken_as_firing_and_said_to_be_a_guess():
     assert "status" in one.defaults
 
 
+@pytest.mark.parametrize("word", ["healthy", "Passed", "passing", "fixed", "green", "done", "completed", "clear", "good", "up"])
+def test_a_word_for_well_ends_an_alert_of_generic_json(word):
+    [one] = source_named("generic").parse(delivery(json.dumps({"title": "x", "status": word}).encode()), {}).alerts
+
+    assert (one.status, "status" in one.defaults) == (Status.RESOLVED, False)
+
+
+@pytest.mark.parametrize("word", ["healthy", "passed", "green", "done", "completed"])
+def test_a_change_that_is_well_stays_a_change(word):
+    body = {"kind": "deployment", "status": word, "service": "checkout", "environment": "production", "severity": "high"}
+    [one] = source_named("generic").parse(delivery(json.dumps(body).encode()), {"kind": "kind"}).alerts
+
+    assert one.change is not None
+
+
 def test_five_hundred_alerts_and_very_long_texts_are_read():
     body = b'{"alerts": [%s]}' % b",".join(
         b'{"status": "firing", "labels": {"alertname": "A%d"}, "annotations": {"description": "%s"}}'

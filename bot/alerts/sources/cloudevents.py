@@ -61,7 +61,10 @@ UNTOLD = ("specversion", "id", "time", "datacontenttype", "dataschema")
 """Attributes that no policy matches on."""
 VERSION = re.compile(r"[.\-/]?v\d+$", re.ASCII)
 END = re.compile(r"[.:/_-]([A-Za-z]+)$", re.ASCII)
-ELSEWHERE = ("open", "active", "inactive", "up", "true", "false", "normal", "error", "critical", "warning", "info", "information")
+ELSEWHERE = (
+    "open", "active", "inactive", "up", "true", "false", "normal", "error", "critical", "warning", "info", "information",
+    *generic.ALSO_WELL,
+)  # fmt: skip
 """Words that say how something stands where a status is asked for, and anything at all at the end of a type."""
 CLEAR = frozenset(generic.BY_WORD).difference(ELSEWHERE)
 OTHER_WORDS = {"successful": "succeeded", "completed": "succeeded"}

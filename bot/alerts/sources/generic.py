@@ -92,6 +92,12 @@ OF_A_SWITCH: dict[str, tuple[str, ...]] = OF_A_CHANGE | {
 }
 """The same, of a flag or a setting: what has its name, or its id, is changed again and again."""
 SWITCHED = frozenset({ChangeKind.FLAG, ChangeKind.CONFIGURATION})
+ALSO_WELL = (
+    "healthy", "passed", "passing", "pass", "fixed", "green", "good", "clear", "done", "completed", "complete", "successful",
+)  # fmt: skip
+"""Words that say that a thing is well where a status is asked for. Elsewhere they are said of anything: of a deployment, of an
+order.
+"""
 STATUSES = {
     Status.FIRING: (
         "firing", "alerting", "triggered", "trigger", "open", "active", "problem", "down", "failed", "failure",
@@ -99,7 +105,7 @@ STATUSES = {
     ),
     Status.RESOLVED: (
         "resolved", "resolve", "ok", "closed", "recovered", "recovery", "up", "success", "succeeded", "normal",
-        "inactive", "cleared", "false",
+        "inactive", "cleared", "false", *ALSO_WELL,
     ),
     Status.ACKNOWLEDGED: ("acknowledged", "acknowledge", "acked"),
     Status.SUPPRESSED: ("suppressed", "silenced", "muted", "ignored"),
@@ -109,7 +115,9 @@ WORD = "="
 """What begins a word in a mapping that stands for itself, and is no place in the body."""
 BY_WORD = {word: status for status, words in STATUSES.items() for word in words}
 OF_AN_ALERT = frozenset(BY_WORD).difference(
-    changes.STATE_OF, ("open", "active", "inactive", "up", "true", "false", "normal", "info", "information", "test", "closed")
+    changes.STATE_OF,
+    ALSO_WELL,
+    ("open", "active", "inactive", "up", "true", "false", "normal", "info", "information", "test", "closed"),
 )
 """Words that no change is in: what is in one of them is an alert, whatever its `kind` says."""
 

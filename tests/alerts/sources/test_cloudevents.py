@@ -96,6 +96,13 @@ def test_a_title_alone_is_that_of_an_article_too():
     assert ignored(type="com.example.article.published", data={"title": "Something"})
 
 
+@pytest.mark.parametrize("word", ["done", "passed", "clear", "healthy"])
+def test_what_is_said_of_anything_makes_no_alert_of_an_event(word):
+    assert ignored(type=f"com.example.order.{word}", data={"order": 7})
+    assert ignored(type="com.example.order.updated", data={"order": 7, "status": word})
+    assert read(data={"title": "x", "severity": "high", "status": word}).status is Status.RESOLVED
+
+
 def test_a_smoke_test_that_fires_is_no_test_of_ours():
     assert read(type="com.example.smoke.test", data={"status": "firing", "severity": "critical"}).kind is Kind.ALERT
 
