@@ -56,6 +56,7 @@ SEVERITIES = {
     "pagerduty/v2_trigger_legacy_messages_array": (("high",), "PagerDuty's urgency says high where no priority does"),
     "github/workflow_job_failure": (("low",), "on a branch that is not the repository's own"),
     "freshping/test": (("info",), "a test of the connection is no outage"),
+    "datadog/default_payload_triggered": (("high",), "the default payload says that it triggered, and no more: unknown pages nobody"),
     "sentry/comment_created": (("unknown",), "a comment does not say how bad its issue is"),
     "snyk/project_snapshot_new_issues": (("critical", "low"), "each issue says its own severity, and the second is low"),
 }

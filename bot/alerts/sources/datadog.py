@@ -62,6 +62,12 @@ TRANSITIONS = {
     "renotify": Status.FIRING,
     "recovered": Status.RESOLVED,
 }
+LEVELS = {
+    "triggered": Severity.HIGH,
+    "no data": Severity.HIGH,
+    "warn": Severity.MEDIUM,
+}
+"""How bad it is where nothing but its state says so: over which of the monitor's two limits it is, or that it is blind."""
 INCIDENT_STATUSES = {
     "active": Status.FIRING,
     "stable": Status.FIRING,
@@ -93,7 +99,8 @@ class Heading(NamedTuple):
 
 class Datadog(signatures.ByToken):
     """One event of a monitor, or of an incident of Datadog's, a request. Only our payload tells the service; with the default
-    one, a monitor is told by its title, and how bad it is by the priority before that.
+    one, a monitor is told by its title, and how bad it is by the priority before that, or else by its state: high where it
+    triggered or has no data, medium where it warns.
     """
 
     name = "datadog"
@@ -134,6 +141,8 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         raise Unreadable("alert_title, title: missing; give the webhook in Datadog the payload of our set-up")
     status, said, defaults = _status(given, word, is_incident)
     severity, severity_word = _severity(given, priority, is_incident)
+    if not severity_word and not is_incident and said.lower().removeprefix("re-") in LEVELS:
+        severity, defaults = LEVELS[said.lower().removeprefix("re-")], (*defaults, "severity")
     labels = _labels(given, scope)
     at = moment(given.get("date")) or moment(given.get("date_posix"))
     if at is None or is_incident or _is_reminder(said):

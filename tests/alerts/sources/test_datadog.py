@@ -99,7 +99,7 @@ def test_without_a_transition_the_title_says_it_then_the_type(transition, type_,
         ("normal", "warning", Severity.MEDIUM),
         ("null", "info", Severity.INFO),
         ("", "success", Severity.UNKNOWN),
-        ("", "", Severity.UNKNOWN),
+        ("", "", Severity.HIGH),
     ],
 )
 def test_a_priority_says_how_bad_it_is_then_the_type(priority, type_, severity):
@@ -123,11 +123,32 @@ def test_a_monitor_without_a_scope_is_told_apart_by_its_group():
 def test_datadogs_own_template_is_told_by_its_title_and_organisation():
     fired, over = default("[Triggered on {host:db-1}] Disk"), default("[Recovered on {host:db-1}] Disk")
 
-    assert (fired.status, over.status, fired.title, fired.severity) == (Status.FIRING, Status.RESOLVED, "Disk", Severity.UNKNOWN)
+    assert (fired.status, over.status, fired.title, fired.severity) == (Status.FIRING, Status.RESOLVED, "Disk", Severity.HIGH)
     assert (fired.labels, fired.description) == ({"host": "db-1"}, "full")
     assert fired.identity == over.identity
     others = (default("[Triggered on {host:db-2}] Disk"), default("[Triggered on {host:db-1}] Disk", "8"))
     assert fired.identity not in [one.identity for one in others]
+
+
+@pytest.mark.parametrize(
+    ("state", "severity", "defaults"),
+    [
+        ("Triggered", Severity.HIGH, ("severity",)),
+        ("Re-Triggered", Severity.HIGH, ("severity",)),
+        ("No data", Severity.HIGH, ("severity",)),
+        ("Warn", Severity.MEDIUM, ("severity",)),
+        ("Recovered", Severity.UNKNOWN, ()),
+    ],
+)
+def test_where_neither_a_priority_nor_a_type_says_how_bad_it_is_its_state_does(state, severity, defaults):
+    one = default(f"[{state} on {{host:db-1}}] Disk")
+
+    assert (one.severity, one.source_severity, tuple(name for name in one.defaults if name == "severity")) == (
+        severity,
+        None,
+        defaults,
+    )
+    assert default(f"[P4] [{state} on {{host:db-1}}] Disk").severity is Severity.LOW
 
 
 @pytest.mark.parametrize(
@@ -269,7 +290,7 @@ def test_a_monitor_without_a_title_and_a_time_is_filled_in():
 
     [one] = SOURCE.parse(delivery(body), {}).alerts
 
-    assert (one.identity, one.started_at, one.defaults) == ("11/", NOW, ("started_at", "title"))
+    assert (one.identity, one.started_at, one.defaults) == ("11/", NOW, ("severity", "started_at", "title"))
 
 
 def test_a_time_may_be_in_seconds():
