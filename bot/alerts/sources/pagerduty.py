@@ -36,6 +36,11 @@ STATUSES = {
     "acknowledged": Status.ACKNOWLEDGED,
     "resolved": Status.RESOLVED,
 }
+ALSO_KNOWN = (
+    "action_invocation", "annotated", "conference_bridge", "custom_field_values", "delegated", "incident_type", "priority_updated",
+    "reassigned", "responder", "role", "service_updated", "status_update_published", "task", "workflow",
+)  # fmt: skip
+"""What else it tells of an incident, by what stands before a dot in the event's type: `incident.responder.replied`."""
 OLD = {"incident.trigger": "triggered", "incident.acknowledge": "acknowledged", "incident.resolve": "resolved"}
 
 
@@ -105,7 +110,9 @@ def _incident_event(event: Mapping[str, Any], kind: str, delivery: Delivery) -> 
     pager_id = first(about.get("id"))
     report = _report(event, data, about, kind, at) if pager_id else None
     alert = _alert(event, data, about, kind, at, delivery)
-    return Reading(alerts=(alert,), pager=(report,) if report else ())
+    is_known = kind in STATUSES or kind.partition(".")[0] in ALSO_KNOWN
+    ignored = "" if is_known else f"incident.{short(kind, 100)} is an event that is not known here"
+    return Reading(alerts=(alert,), pager=(report,) if report else (), ignored=ignored)
 
 
 def _report(event: Mapping[str, Any], data: Mapping[str, Any], about: Mapping[str, Any], kind: str, at: datetime) -> PagerReport:
