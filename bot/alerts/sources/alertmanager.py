@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from bot.alerts import signatures
@@ -48,6 +50,9 @@ receivers:
             type: Bearer
             credentials: {secret}
 """
+ROUTE_LABELS, REASON = "routeLabels", "notification_reason"
+MOST_OF_ROUTE = 100
+"""So many labels of a route count: each of its alerts has them."""
 HEARTBEATS = ("watchdog", "deadmansswitch", "deadmanssnitch")
 WATCHER = re.compile(
     r"(?:.*[-/])?(?:kube-state-metrics|node-?exporter|windows-exporter|process-exporter|snmp(?:-exporter)?|cadvisor|kubelet"
@@ -65,6 +70,15 @@ LONGEST = 253
 """No name of a pod is longer, and none of a job that we know."""
 OF_A_POD = re.compile(rf"(.+?)(?:-{HASH}{{6,10}}-{HASH}{{5}}|-{HASH}{{5}}|-\d{{1,4}})", re.ASCII)
 """checkout-6c9f8d7b5-x2x4z, checkout-x2x4z, checkout-0: a pod's name, and that of what runs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a group says of each of its alerts: what is only kept, its route's labels, and why it is told."""
+
+    attributes: Mapping[str, object]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
 
 
 class Alertmanager(signatures.ByToken):
@@ -102,7 +116,7 @@ class Alertmanager(signatures.ByToken):
 
 def group(body: Mapping[str, Any], source: str, delivery: Delivery) -> tuple[Alert, ...]:
     """The alerts of a group, as Alertmanager and what took its format over write them."""
-    rest = _rest_of_group(body)
+    rest = Rest(_rest_of_group(body), _of_route(body), _why_told(body))
     return tuple(one_alert(one, body, source, delivery, place, rest) for place, one in _places(body))
 
 
@@ -127,10 +141,12 @@ def one_alert(
     source: str,
     delivery: Delivery,
     place: str,
-    rest: Mapping[str, object],
+    rest: Rest,
 ) -> Alert:
-    """One alert of a group, of which `rest` is kept with each. What is missing is filled in, and named in `defaults`."""
-    labels = texts_at(given.get("labels"), f"{place}.labels")
+    """One alert of a group, of which `rest` holds for each. What is missing is filled in, and named in `defaults`."""
+    own = texts_at(given.get("labels"), f"{place}.labels")
+    # What its route says of an alert holds where the alert says nothing itself.
+    labels = {**rest.labels, **own}
     annotations = texts_at(given.get("annotations"), f"{place}.annotations")
     status, started_at, ended_at, defaults = _when(given, body, delivery.received_at)
     title = first(annotations.get("summary"), labels.get("alertname"), annotations.get("message"))
@@ -140,7 +156,7 @@ def one_alert(
         defaults.append("title")
     return Alert(
         source=source,
-        identity=first(given.get("fingerprint")) or label_hash(labels),
+        identity=first(given.get("fingerprint")) or label_hash(own),
         kind=Kind.HEARTBEAT if labels.get("alertname", "").lower() in HEARTBEATS else Kind.ALERT,
         status=status,
         title=short(title or "An alert without a name"),
@@ -149,7 +165,8 @@ def one_alert(
         service=_service(labels),
         environment=first_label(labels, ENVIRONMENT_LABELS),
         labels=labels,
-        annotations={name: long(text) for name, text in annotations.items()},
+        # Why it is told changes from one report to the next, and tells no alert from another: so it is no label.
+        annotations={name: long(text) for name, text in {**rest.annotations, **annotations}.items()},
         url=web_url(given.get("generatorURL"), base),
         links=_links(annotations, given, base),
         started_at=started_at,
@@ -162,8 +179,21 @@ def one_alert(
         source_severity=word or None,
         truncated_count=truncated if isinstance(truncated, int) and truncated > 0 else 0,
         defaults=tuple(defaults),
-        attributes={**rest, **_unshared(body, labels, annotations), "alert": _rest(given)},
+        attributes={**rest.attributes, **_unshared(body, own, annotations), "alert": _rest(given)},
     )
+
+
+def _of_route(body: Mapping[str, Any]) -> dict[str, str]:
+    """The labels of the route that sends it: of 0.34 and later. What is none is kept with the rest."""
+    given = body.get(ROUTE_LABELS)
+    pairs = islice(given.items() if isinstance(given, dict) else (), MOST_OF_ROUTE)
+    return {text_of(name): text_of(value) for name, value in pairs if text_of(name)}
+
+
+def _why_told(body: Mapping[str, Any]) -> dict[str, str]:
+    """`first notification`, `repeat interval elapsed` …: of 0.32 and later."""
+    why = text_of(body.get(REASON))
+    return {REASON: short(why)} if why else {}
 
 
 def _service(labels: Mapping[str, str]) -> str | None:

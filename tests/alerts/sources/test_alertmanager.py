@@ -27,8 +27,29 @@ def test_why_alertmanager_tells_it_and_by_which_route_is_kept():
 
     assert one.attributes["notification_reason"] == "repeat interval elapsed"
     assert one.attributes["routeLabels"] == {"team": "core"}
-    # They are the route's, not the alert's.
-    assert one.labels == ONE["labels"]
+
+
+def test_why_alertmanager_tells_it_and_by_which_route_can_be_matched():
+    why = read(notification_reason="repeat interval elapsed", routeLabels={"team": "core", "instance": "any", "tier": 1})
+
+    assert why.annotations["notification_reason"] == "repeat interval elapsed"
+    assert why.labels == {"team": "core", "tier": "1", **ONE["labels"]}
+    assert read(routeLabels={"service": "shop"}, alert={"labels": {"alertname": "A", "job": "cart"}}).service == "shop"
+
+
+def test_a_route_s_labels_do_not_tell_one_alert_from_another():
+    bare, by_route = (read(alert={"fingerprint": None}, **more) for more in ({}, {"routeLabels": {"team": "core"}}))
+
+    assert bare.identity == by_route.identity
+
+
+def test_of_very_many_labels_of_a_route_some_count():
+    assert len(read(routeLabels={f"name_{number}": "x" for number in range(5_000)}).labels) == 102
+
+
+@pytest.mark.parametrize("odd", [None, "core", ["team"], {"": "core"}])
+def test_odd_labels_of_a_route_are_none(odd):
+    assert read(routeLabels=odd, notification_reason=None).labels == ONE["labels"]
 
 
 @pytest.mark.parametrize("name", ["alertmanager", "grafana"])
