@@ -24,6 +24,8 @@ NO_START = {Status.FIRING: ("started_at",)}
 FILLED_IN = {
     "statuscake": {Status.FIRING: ("started_at",), Status.RESOLVED: ("started_at", "ended_at")},
     "elastalert2": NO_START, "graylog": NO_START, "splunk": NO_START, "honeycomb": NO_START,
+    "datadog": {Status.FIRING: ("started_at",)}, "site24x7": {Status.FIRING: ("started_at",)},
+    "sentry/stock-timeouts": {Status.FIRING: ("started_at",)},
 }  # fmt: skip
 """Sources that never say when anything was, or when it began."""
 
@@ -62,7 +64,8 @@ def test_an_example_is_read_as_what_it_says_it_is(source, example):
 
     assert [one.status for one in reading.alerts] == [example.status]
     assert reading.alerts[0].title
-    assert reading.alerts[0].defaults == FILLED_IN.get(source.name, {}).get(example.status, ())
+    filled_in = FILLED_IN.get(f"{source.name}/{example.name}") or FILLED_IN.get(source.name, {})
+    assert reading.alerts[0].defaults == filled_in.get(example.status, ())
 
 
 @every_source

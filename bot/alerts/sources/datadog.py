@@ -145,8 +145,8 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         severity, defaults = LEVELS[said.lower().removeprefix("re-")], (*defaults, "severity")
     labels = _labels(given, scope)
     at = moment(given.get("date")) or moment(given.get("date_posix"))
-    if at is None or is_incident or _is_reminder(said):
-        # A reminder has its own time, later than the start; and an incident's start has no variable.
+    if at is None or is_incident or status is Status.FIRING:
+        # Its time is that of this news: of a reminder, or of a monitor that warned until now. For a start there is no variable.
         defaults = (*defaults, "started_at")
     changed_at, at = at, at or delivery.received_at
     return Alert(
@@ -218,10 +218,6 @@ def _status(given: Mapping[str, Any], word: str, is_incident: bool) -> tuple[Sta
         if one.lower() in known:
             return known[one.lower()], one, ()
     return Status.FIRING, next((one for one, _ in words if one), ""), ("status",)
-
-
-def _is_reminder(said: str) -> bool:
-    return said.lower().startswith("re-") or said.lower() == "renotify"
 
 
 def _severity(given: Mapping[str, Any], priority: str, is_incident: bool) -> tuple[Severity, str]:

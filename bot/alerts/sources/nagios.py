@@ -101,12 +101,12 @@ def _alert(body: Mapping[str, Any], delivery: Delivery) -> Alert:
     status, is_known = _status(type_, state)
     at, since = moment(body.get("time")), moment(body.get("state_since"))
     is_over = status is Status.RESOLVED
-    # What is said again has a new time in it: only the first time is when it began.
-    is_first = text_of(body.get("notification_number")) in ("", "0", "1")
+    # Said again, it may have another state, and the time of that: only the first time is when it began.
+    is_first = text_of(body.get("notification_number")) == "1"
     changed_at = since or at
     missing = {
         "status": not is_known,
-        "started_at": changed_at is None or not (since or is_first),
+        "started_at": changed_at is None or (status is Status.FIRING and not is_first),
         "ended_at": is_over and changed_at is None,
     }
     said = (first(body.get("output")), first(body.get("long_output")))

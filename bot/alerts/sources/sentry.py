@@ -227,7 +227,8 @@ def _event(
         occurrence=first(event.get("event_id")) or None,
         source_status=first(body.get("action")) or None,
         source_severity=level or None,
-        defaults=_missing(title=title, started_at=started_at),
+        # It is one of many: when the first of them was it does not say, and a later one is no new fire.
+        defaults=(*_missing(title=title), "started_at"),
         attributes=dict(body),
     )
 

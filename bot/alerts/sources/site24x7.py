@@ -88,6 +88,8 @@ def _alert(given: Mapping[str, Any], fields: Mapping[str, str], received_at: dat
     status, guessed = status_in(STATUSES, word.upper())
     changed_at = next(filter(None, map(moment, _times(fields))), None)
     started_at, ended_at, filled = when(status, changed_at, received_at)
+    # Trouble that becomes worse has the time of that, and no other.
+    filled = ("started_at",) if status is Status.FIRING else filled
     labels = labels_of(_tags(given))
     severity, severity_word = severity_in(labels, Severity.MEDIUM if word.upper() == "TROUBLE" else Severity.HIGH)
     return Alert(

@@ -131,7 +131,13 @@ def _component(component: Mapping[str, Any], page: Mapping[str, Any], body: Mapp
     at = moment(update.get("created_at")) or moment(component.get("updated_at"))
     is_over = status is Status.RESOLVED
     name = first(component.get("name"))
-    missing = {"title": not name, "status": status is None, "started_at": at is None, "ended_at": is_over and at is None}
+    missing = {
+        "title": not name,
+        "status": status is None,
+        # What was bad and is worse did not begin now.
+        "started_at": at is None or (not is_over and _is_bad(first(update.get("old_status")))),
+        "ended_at": is_over and at is None,
+    }
     return Alert(
         source="statuspage",
         identity=f"component/{identity}",
@@ -150,6 +156,10 @@ def _component(component: Mapping[str, Any], page: Mapping[str, Any], body: Mapp
         defaults=tuple(field for field, is_missing in missing.items() if is_missing),
         attributes={**body, "component": {field: value for field, value in component.items() if field not in READ}},
     )
+
+
+def _is_bad(word: str) -> bool:
+    return COMPONENTS.get(word.lower(), (None,))[0] is Status.FIRING
 
 
 def _labels(page: Mapping[str, Any], **more: str) -> dict[str, str]:

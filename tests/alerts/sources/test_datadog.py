@@ -55,11 +55,11 @@ def test_a_monitor_is_read_from_our_template():
 @pytest.mark.parametrize(
     ("transition", "status", "no_data", "defaults"),
     [
-        ("Triggered", Status.FIRING, False, ()),
+        ("Triggered", Status.FIRING, False, ("started_at",)),
         ("Re-Triggered", Status.FIRING, False, ("started_at",)),
-        ("Warn", Status.FIRING, False, ()),
+        ("Warn", Status.FIRING, False, ("started_at",)),
         ("Re-Warn", Status.FIRING, False, ("started_at",)),
-        ("No Data", Status.FIRING, True, ()),
+        ("No Data", Status.FIRING, True, ("started_at",)),
         ("Re-No Data", Status.FIRING, True, ("started_at",)),
         ("Renotify", Status.FIRING, False, ("started_at",)),
         ("Recovered", Status.RESOLVED, False, ()),
@@ -76,12 +76,12 @@ def test_a_transition_says_where_a_monitor_stands(transition, status, no_data, d
 @pytest.mark.parametrize(
     ("transition", "type_", "title", "status", "defaults"),
     [
-        ("null", "error", "Deploy failed", Status.FIRING, ()),
+        ("null", "error", "Deploy failed", Status.FIRING, ("started_at",)),
         ("null", "success", "Deploy is well", Status.RESOLVED, ()),
         ("$ALERT_TRANSITION", "info", "Somebody logged in", Status.INFO, ()),
         ("", "error", "[Recovered] Disk", Status.RESOLVED, ()),
-        ("Melted", "$ALERT_TYPE", "Disk", Status.FIRING, ("status",)),
-        ("", "", "Disk", Status.FIRING, ("status",)),
+        ("Melted", "$ALERT_TYPE", "Disk", Status.FIRING, ("status", "started_at")),
+        ("", "", "Disk", Status.FIRING, ("status", "started_at")),
     ],
 )
 def test_without_a_transition_the_title_says_it_then_the_type(transition, type_, title, status, defaults):

@@ -103,6 +103,9 @@ def test_a_macro_that_was_not_filled_in_is_never_shown():
     [
         ({}, EARLIER, ()),
         ({"state_since": "$LASTSERVICESTATECHANGE$"}, LATER, ()),
+        # Another state, and the time of that.
+        ({"notification_number": "2"}, EARLIER, ("started_at",)),
+        ({"notification_number": None}, EARLIER, ("started_at",)),
         ({"state_since": "", "notification_number": "4"}, LATER, ("started_at",)),
         ({"state_since": "", "time": "noon"}, NOW, ("started_at",)),
     ],

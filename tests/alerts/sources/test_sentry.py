@@ -165,7 +165,7 @@ def test_an_event_is_news_of_its_issue():
         Severity.HIGH,
         "e1",
     )
-    assert (one.service, one.environment, one.started_at, one.defaults) == ("stock", "live", LAST, ())
+    assert (one.service, one.environment, one.started_at, one.defaults) == ("stock", "live", LAST, ("started_at",))
     assert one.labels == {"environment": "live", "server_name": "stock-1", "release": "2.1", "trace_id": "abc"}
     assert one.annotations == {"triggered_rule": "Often"}
     # There is an id of a trace, and nothing that says where to look it up.
@@ -299,7 +299,12 @@ def test_the_legacy_plugin_is_news_of_the_same_issue():
     [one] = SOURCE.parse(delivery(json.dumps(LEGACY).encode()), {}).alerts
 
     assert (one.identity, one.title, one.status, one.severity) == ("issue/501", "No such shelf", Status.FIRING, Severity.CRITICAL)
-    assert (one.service, one.url, one.started_at, one.defaults) == ("stock", "https://sentry.example.com/issues/501/", LAST, ())
+    assert (one.service, one.url, one.started_at, one.defaults) == (
+        "stock",
+        "https://sentry.example.com/issues/501/",
+        LAST,
+        ("started_at",),
+    )
     assert one.annotations == {"triggered_rule": "All of them"}
 
 

@@ -32,10 +32,10 @@ def read(**changes):
 @pytest.mark.parametrize(
     ("word", "status", "severity", "defaults"),
     [
-        ("DOWN", Status.FIRING, Severity.HIGH, ()), ("CRITICAL", Status.FIRING, Severity.HIGH, ()),
-        ("TROUBLE", Status.FIRING, Severity.MEDIUM, ()), ("Up", Status.RESOLVED, Severity.HIGH, ()),
+        ("DOWN", Status.FIRING, Severity.HIGH, ("started_at",)), ("CRITICAL", Status.FIRING, Severity.HIGH, ("started_at",)),
+        ("TROUBLE", Status.FIRING, Severity.MEDIUM, ("started_at",)), ("Up", Status.RESOLVED, Severity.HIGH, ()),
         ("SUSPENDED", Status.SUPPRESSED, Severity.HIGH, ()), ("MAINTENANCE", Status.SUPPRESSED, Severity.HIGH, ()),
-        ("ODD", Status.FIRING, Severity.HIGH, ("status",)),
+        ("ODD", Status.FIRING, Severity.HIGH, ("status", "started_at")),
     ],
 )  # fmt: skip
 def test_each_state_means_something(word, status, severity, defaults):
@@ -58,9 +58,10 @@ def test_without_a_number_its_name_and_address_stand_for_it():
 @pytest.mark.parametrize(
     ("changes", "at", "defaults"),
     [
-        ({}, AT, ()),
-        ({"INCIDENT_TIME_ISO": "$INCIDENT_TIME_ISO", "OUTAGE_TIME_UNIX_FORMAT": "1785576600000"}, AT, ()),
-        ({"INCIDENT_TIME_ISO": None, "ct": 1_785_576_600_000}, AT, ()),
+        ({}, AT, ("started_at",)),
+        ({"STATUS": "UP"}, AT, ()),
+        ({"INCIDENT_TIME_ISO": "$INCIDENT_TIME_ISO", "OUTAGE_TIME_UNIX_FORMAT": "1785576600000"}, AT, ("started_at",)),
+        ({"INCIDENT_TIME_ISO": None, "ct": 1_785_576_600_000}, AT, ("started_at",)),
         ({"INCIDENT_TIME_ISO": None}, NOW, ("started_at",)),
     ],
 )
@@ -74,7 +75,7 @@ def test_what_was_not_filled_in_is_missing_and_never_shown():
     one = read(MONITORNAME="$MONITORNAME", INCIDENT_REASON="${INCIDENT_REASON}", FAILED_LOCATIONS="$FAILED_LOCATIONS",
                TAGS="$TAGS", RCA_LINK="$RCA_LINK", MONITORTYPE="$MONITORTYPE")  # fmt: skip
 
-    assert (one.title, one.defaults) == ("https://login.example.com", ("title",))
+    assert (one.title, one.defaults) == ("https://login.example.com", ("started_at", "title"))
     assert "$" not in json.dumps([one.title, one.description, dict(one.labels), dict(one.attributes)])
 
 

@@ -137,3 +137,18 @@ def test_a_component_says_when_it_changed():
     at = datetime(2026, 8, 1, 9, 30, tzinfo=UTC)
 
     assert [component(word).changed_at for word in ("major_outage", "operational")] == [at, at]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "defaults"),
+    [
+        ("operational", "degraded_performance", ()), ("under_maintenance", "major_outage", ()), (None, "major_outage", ()),
+        ("degraded_performance", "major_outage", ("started_at",)), ("major_outage", "partial_outage", ("started_at",)),
+        ("major_outage", "operational", ()),
+    ],
+)  # fmt: skip
+def test_a_component_that_was_bad_already_did_not_begin_now(old, new, defaults):
+    update = {"component_id": "c1", "old_status": old, "new_status": new, "created_at": UPDATED}
+    alert = only({"page": {"id": "p1"}, "component": {"id": "c1", "name": "API"}, "component_update": update})
+
+    assert alert.defaults == defaults
