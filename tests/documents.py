@@ -26,8 +26,9 @@ HEADER = """\
 
 
 TELLS_ORDER = (
-    "alertmanager", "azure_monitor", "cloudevents", "cloudwatch", "datadog", "gcp_monitoring", "github", "grafana", "newrelic",
-    "opsgenie", "pingdom", "sentry", "statuspage", "vercel", "zabbix",
+    "alertmanager", "azure_monitor", "cloudevents", "cloudwatch", "datadog", "freshping", "gcp_monitoring", "generic", "github",
+    "grafana", "healthchecks", "kibana", "nagios", "netdata", "newrelic", "opsgenie", "pingdom", "sentry", "site24x7", "sonarqube",
+    "statuspage", "updown", "uptime_kuma", "uptimerobot", "vercel", "zabbix",
 )  # fmt: skip
 """Sources whose senders say in every report of a change when that was."""
 NEVER_AGAIN = {
@@ -164,7 +165,12 @@ def _order() -> Iterator[str]:
         "it, where that comes later. An issue that is unresolved again has no time of that, and counts as it comes. The time of a "
         "resolve is when it was sent: one that Sentry sends again after the issue came back ends it."
     )
-    yield "- **CloudEvents**: with a `time`. **GitHub**: not a finding that is open again and says no time of that."
+    yield (
+        "- **CloudEvents**: with a `time`. **Generic JSON**: with `changed_at` in every report. **GitHub**: not a finding that is "
+        "open again and says no time of that. **Healthchecks, Kibana, Nagios, UptimeRobot**: with our payload. **Netdata**: not "
+        "whether a node can be reached. **SonarQube**: with `changedAt`, for an analysis may be dated back. **Site24x7** does not "
+        "say since when a monitor is in trouble, as Datadog. **Uptime Kuma**: not a text alone."
+    )
     yield (
         "- **Azure Monitor**: not news of health, whose trouble and end have the times of two clocks, nor log alerts of version 1, "
         "which never end. **New Relic**: not its old channel, which tells only when it sent something, and no payload without "

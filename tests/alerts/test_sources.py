@@ -325,6 +325,23 @@ def test_a_status_nobody_knows_is_taken_as_firing_and_said_to_be_a_guess():
     assert "status" in one.defaults
 
 
+@pytest.mark.parametrize(
+    ("fields", "changed_at"),
+    [
+        ({"changed_at": "2026-08-01T09:30:00Z"}, datetime(2026, 8, 1, 9, 30, tzinfo=UTC)),
+        # By a clock that is ahead.
+        ({"changed_at": "2026-08-01T12:00:00Z"}, NOW),
+        # What fires again may have the start that it had.
+        ({"starts_at": "2026-08-01T09:30:00Z"}, None),
+        ({"status": "resolved", "ends_at": "2026-08-01T09:30:00Z"}, None),
+    ],
+)
+def test_generic_json_is_believed_to_have_changed_only_when_it_says_so(fields, changed_at):
+    [one] = source_named("generic").parse(delivery(json.dumps({"title": "x", "status": "firing", **fields}).encode()), {}).alerts
+
+    assert one.changed_at == changed_at
+
+
 @pytest.mark.parametrize("word", ["healthy", "Passed", "passing", "fixed", "green", "done", "completed", "clear", "good", "up"])
 def test_a_word_for_well_ends_an_alert_of_generic_json(word):
     [one] = source_named("generic").parse(delivery(json.dumps({"title": "x", "status": word}).encode()), {}).alerts

@@ -192,14 +192,81 @@ def _zabbix(name: str, start: datetime, end: datetime | None) -> Any:
     }  # fmt: skip
 
 
+def _freshping(name: str, start: datetime, end: datetime | None) -> Any:
+    at = end or start
+    event = {
+        "check_id": name, "check_name": name, "check_state_name": "Available" if end else "Not Responding", "request_url": name,
+        "request_start_time": text_of(at),
+    }  # fmt: skip
+    return {"webhook_event_id": f"{name}-{at.timestamp()}", "webhook_event_data": event}
+
+
+def _generic(name: str, start: datetime, end: datetime | None) -> Any:
+    status = "resolved" if end else "firing"
+    about = {"title": name, "status": status, "severity": "critical", "service": name, "starts_at": text_of(start)}
+    return {**about, "ends_at": text_of(end) if end else None, "changed_at": text_of(end or start)}
+
+
+def _healthchecks(name: str, start: datetime, end: datetime | None) -> Any:
+    return {"code": name, "name": name, "status": "up" if end else "down", "now": text_of(end or start)}
+
+
+def _kibana(name: str, start: datetime, end: datetime | None) -> Any:
+    return {
+        "rule_id": name, "rule_name": name, "alert_id": name, "action_group": "recovered" if end else "active",
+        "date": text_of(end or start), "started_at": text_of(start), "ended_at": text_of(end) if end else "",
+    }  # fmt: skip
+
+
+def _nagios(name: str, start: datetime, end: datetime | None) -> Any:
+    return {
+        "type": "RECOVERY" if end else "PROBLEM", "host": name, "state": "UP" if end else "DOWN", "notification_number": "1",
+        "state_since": int((end or start).timestamp()),
+    }  # fmt: skip
+
+
+def _netdata(name: str, start: datetime, end: datetime | None) -> Any:
+    return {"name": name, "chart": name, "status": "CLEAR" if end else "CRITICAL", "when": int((end or start).timestamp())}
+
+
+def _site24x7(name: str, start: datetime, end: datetime | None) -> Any:
+    about = {"MONITOR_ID": name, "MONITORNAME": name, "STATUS": "UP" if end else "DOWN"}
+    return {**about, "INCIDENT_TIME_ISO": text_of(end or start)}
+
+
+def _sonarqube(name: str, start: datetime, end: datetime | None) -> Any:
+    gate = {"status": "OK" if end else "ERROR"}
+    project = {"key": name, "name": f"{name}:"}
+    return {"status": "SUCCESS", "changedAt": text_of(end or start), "project": project, "qualityGate": gate}
+
+
+def _updown(name: str, start: datetime, end: datetime | None) -> Any:
+    downtime = {"started_at": text_of(start), "ended_at": text_of(end) if end else None}
+    event = {"event": "check.up" if end else "check.down", "time": text_of(end or start), "downtime": downtime}
+    return [{**event, "check": {"token": name, "alias": name}}]
+
+
+def _uptime_kuma(name: str, start: datetime, end: datetime | None) -> Any:
+    beat = {"monitorID": name, "status": 1 if end else 0, "time": text_of(end or start), "important": True}
+    return {"heartbeat": beat, "monitor": {"id": name, "name": name}, "msg": name}
+
+
+def _uptimerobot(name: str, start: datetime, end: datetime | None) -> Any:
+    about = {"monitorID": name, "monitorFriendlyName": name, "alertType": "2" if end else "1"}
+    return {**about, "alertDateTime": int((end or start).timestamp())}
+
+
 SENDERS: Mapping[str, Callable[[str, datetime, datetime | None], Any]] = {
     "alertmanager": _alertmanager, "grafana": _grafana, "datadog": _datadog, "cloudwatch": _cloudwatch, "sentry": _sentry,
     "azure_monitor": _azure, "gcp_monitoring": _gcp, "newrelic": _newrelic, "opsgenie": _opsgenie, "pingdom": _pingdom,
     "statuspage": _statuspage, "vercel": _vercel, "zabbix": _zabbix, "cloudevents": _cloudevents, "github": _github,
+    "freshping": _freshping, "generic": _generic, "healthchecks": _healthchecks, "kibana": _kibana, "nagios": _nagios,
+    "netdata": _netdata, "site24x7": _site24x7, "sonarqube": _sonarqube, "updown": _updown, "uptime_kuma": _uptime_kuma,
+    "uptimerobot": _uptimerobot,
 }  # fmt: skip
 GIVES_OLD_STARTS = ("alertmanager", "grafana")
 """Their word may be old for `LATE` only: see `was_overtaken`."""
-GIVE_NO_START = ("datadog", "sentry")
+GIVE_NO_START = ("datadog", "sentry", "site24x7")
 """They say when something changed, and of what fires not since when: an end from before it fired again ends it all the same."""
 
 
@@ -340,17 +407,18 @@ def _told(report: PagerReport) -> PagerReported | str:
 
 
 class Crossed(RuleBasedStateMachine):
-    """Alerts of all senders that tell the order, one of each, and people who acknowledge; each rule is something that happens,
+    """Alerts of those senders that tell the order, one of each, and people who acknowledge; each rule is something that happens,
     or arrives, or does not."""
 
     street: ClassVar[Street]
+    senders: ClassVar[tuple[str, ...]] = tuple(SENDERS)
     seen: ClassVar[Counter[str]] = Counter()
 
     @initialize()
     def begin(self) -> None:
         """Nothing has happened yet."""
         self.street.is_empty_at(NOON)
-        self.stories = {source: Story(source, source) for source in SENDERS}
+        self.stories = {source: Story(source, source) for source in self.senders}
         self.letters: list[Letter] = []
         self.on_its_way: list[Letter] = []
         self.arrived: list[Letter] = []
@@ -361,11 +429,11 @@ class Crossed(RuleBasedStateMachine):
     # --- what happens -------------------------------------------------------------------------
 
     @precondition(lambda self: self.street.now - NOON < PATIENCE)
-    @rule(which=some.sampled_from(tuple(SENDERS)))
-    def turns(self, which: str) -> None:
+    @rule(at=some.integers(0, 50))
+    def turns(self, at: int) -> None:
         """An alert fires, or is over; its sender says so."""
         self.passes(1)
-        story = self.stories[which]
+        story = self.stories[self.senders[at % len(self.senders)]]
         story.turns.append(self.street.now)
         turn = len(story.turns) - 1
         start, end = story.turns[turn - turn % 2], (self.street.now if turn % 2 else None)
@@ -373,8 +441,8 @@ class Crossed(RuleBasedStateMachine):
         if story.source == "sentry":
             resource = "issue" if end else "event_alert"
             headers |= {"sentry-hook-resource": resource, "sentry-hook-timestamp": str(int(self.street.now.timestamp()))}
-            headers |= {"request-id": f"{which}-{turn}"}
-        body = json.dumps(SENDERS[story.source](which, start, end)).encode()
+            headers |= {"request-id": f"{story.name}-{turn}"}
+        body = json.dumps(SENDERS[story.source](story.name, start, end)).encode()
         self.sends(Letter(story.source, story, body, headers, self.street.now, turn))
 
     @precondition(lambda self: self.waiting())

@@ -402,7 +402,7 @@ def _alert(alert: Alert, event: Event, word: str, key: str, delivery: Delivery) 
         identity="\x1f".join(filter(None, (about["source"], key, alert.identity))),
         occurrence=about["id"],
         # Brokers try again for hours. A clock that is ahead must not have what comes after it taken for older.
-        changed_at=None if at is None else min(at, delivery.received_at),
+        changed_at=alert.changed_at if at is None else min(at, delivery.received_at),
         change=_of_its_source(alert, about["source"]),
         service=alert.service or first_label(labels, SERVICE_LABELS),
         environment=alert.environment or first_label(labels, ENVIRONMENT_LABELS),

@@ -80,6 +80,7 @@ def _alert(body: Mapping[str, Any], event: Mapping[str, Any], received_at: datet
         url=web_url(url),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=changed_at,
         source_status=word,
         defaults=(*guessed, *filled, *(() if name else ("title",))),
         attributes=dict(body),

@@ -1,9 +1,11 @@
 """Any JSON: our own documented schema, common names for its fields, or a mapping in the policy.
 
     {"title": …, "status": "firing" or "resolved", "severity": …, "service": …, "environment": …, "dedup_key": …,
-     "description": …, "url": …, "starts_at": …, "ends_at": …, "labels": {…}, "links": [{"title": …, "url": …}]}
+     "description": …, "url": …, "starts_at": …, "ends_at": …, "changed_at": …, "labels": {…},
+     "links": [{"title": …, "url": …}]}
 
-Only `title` is needed. A list of such objects, or {"alerts": [ … ]}, is several alerts.
+Only `title` is needed. With `changed_at` in every report, when it came to stand as it does, what comes late counts as late. A
+list of such objects, or {"alerts": [ … ]}, is several alerts.
 
 With a `kind` it tells of a change, which goes to the change log and wakes nobody:
 
@@ -72,6 +74,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "url": ("url", "link", "link_to_upstream_details"),
     "starts_at": ("starts_at", "startsAt", "started_at", "timestamp", "time"),
     "ends_at": ("ends_at", "endsAt", "ended_at", "resolved_at"),
+    "changed_at": ("changed_at",),
     "labels": ("labels", "tags"),
     "links": ("links",),
     "kind": ("kind",),
@@ -252,6 +255,8 @@ def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Deliv
         links=_links(field("links")),
         started_at=started_at or delivery.received_at,
         ended_at=ended_at,
+        # Not its start, which a sender may give again, nor its end: only what it says to be that.
+        changed_at=_no_later(moment(field("changed_at")), delivery.received_at),
         source_status=first(field("status")) or None,
         source_severity=severity or None,
         defaults=defaults,
@@ -371,6 +376,11 @@ def _change_identity(kind: ChangeKind, key: str, about: Sequence[str], at: datet
     return "/".join(parts)[:300]
 
 
+def _no_later(at: datetime | None, now: datetime) -> datetime | None:
+    """A time, by a clock that may be ahead: then what comes after it would be taken for older."""
+    return None if at is None else min(at, now)
+
+
 def _status(word: str) -> tuple[Status, tuple[str, ...]]:
     """An unknown word is taken as firing, and said to be a guess: silence would be worse."""
     known = BY_WORD.get(word.strip().lower())
@@ -405,6 +415,7 @@ def _example(name: str, status: Status) -> Example:
             "url": "https://jobs.example.com/nightly-export",
             "starts_at": (now.replace(microsecond=0) - timedelta(minutes=1)).isoformat(),
             "ends_at": now.replace(microsecond=0).isoformat() if status is Status.RESOLVED else None,
+            "changed_at": now.replace(microsecond=0).isoformat(),
             "labels": {"job": "nightly-export", "region": "eu-1"},
             "links": [{"rel": "logs", "title": "Log", "url": "https://jobs.example.com/nightly-export/log"}],
         }

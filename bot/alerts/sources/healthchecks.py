@@ -87,7 +87,8 @@ def _alert(body: Mapping[str, Any], check: Mapping[str, Any], word: str, receive
     status, guessed = (Status.INFO, ()) if is_test else status_in(STATUSES, word)
     labels = labels_of(tags_in(_said(body.get("tags"), check.get("tags")), None))
     severity, severity_word = severity_in(labels, Severity.HIGH)
-    started_at, ended_at, filled = when(status, moment(_said(body.get("now"))), received_at)
+    changed_at = moment(_said(body.get("now")))
+    started_at, ended_at, filled = when(status, changed_at, received_at)
     about = _said(check.get("desc"))
     return Alert(
         source="healthchecks",
@@ -104,6 +105,7 @@ def _alert(body: Mapping[str, Any], check: Mapping[str, Any], word: str, receive
         url=_page(check),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=changed_at,
         source_status=word,
         source_severity=severity_word,
         defaults=(*guessed, *filled, *(() if name else ("title",))),

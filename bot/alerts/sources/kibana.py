@@ -185,6 +185,8 @@ def _alert(given: Mapping[str, Any], delivery: Delivery, place: str) -> Alert:
         ),
         started_at=started_at,
         ended_at=ended_at,
+        # Of what fires, when the rule last saw it: its beginning may be long before an end that came first.
+        changed_at=_told_end(given) if status is Status.RESOLVED else moment(given.get("date")),
         group_key=rule,
         occurrence=said(given.get("alert_uuid")) or None,
         source_status=group or None,
@@ -207,10 +209,14 @@ def _when(given: Mapping[str, Any], status: Status, received_at: datetime) -> tu
     defaults = [] if began else ["started_at"]
     if status is not Status.RESOLVED:
         return began or date or received_at, None, defaults
-    ended = moment(given.get("ended_at")) or date
+    ended = _told_end(given)
     if ended is None:
         defaults.append("ended_at")
     return began or ended or received_at, ended or received_at, defaults
+
+
+def _told_end(given: Mapping[str, Any]) -> datetime | None:
+    return moment(given.get("ended_at")) or moment(given.get("date"))
 
 
 def _description(given: Mapping[str, Any]) -> str:

@@ -127,6 +127,7 @@ def _alert(body: Mapping[str, Any], delivery: Delivery) -> Alert:
         links=links_from([("runbook", body.get("notes_url"), "Notes")]),
         started_at=changed_at or delivery.received_at,
         ended_at=(changed_at or delivery.received_at) if is_over else None,
+        changed_at=changed_at,
         source_status=type_ or state or None,
         source_severity=state or None,
         no_data=state == "UNKNOWN",

@@ -139,6 +139,7 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         links=links_from([("source", given.get("url"), "Netdata")]),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=moment(given.get("when")),
         occurrence=first(given.get("transition_id"), given.get("unique_id")) or None,
         source_status=word or None,
         source_severity=worst or None,

@@ -111,6 +111,7 @@ def _alert(given: Mapping[str, Any], fields: Mapping[str, str], received_at: dat
         ),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=changed_at,
         source_status=word,
         source_severity=severity_word,
         defaults=(*guessed, *filled, *(() if name else ("title",))),

@@ -101,6 +101,7 @@ def _alert(body: Mapping[str, Any], project: Mapping[str, Any], delivery: Delive
         links=links_from([("dashboard", url, "Analysis")]),
         started_at=at or delivery.received_at,
         ended_at=(at or delivery.received_at) if status is Status.RESOLVED else None,
+        changed_at=moment(body.get("changedAt")),
         source_status=word or task or None,
         defaults=() if at else ("started_at", "ended_at") if status is Status.RESOLVED else ("started_at",),
         attributes=body,

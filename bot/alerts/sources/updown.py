@@ -106,6 +106,7 @@ def _alert(given: Mapping[str, Any], event: Event, word: str, place: str, receiv
         url=web_url(url),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=moment(given.get("time")) or changed_at,
         occurrence=first(downtime.get("id"))[:200] or None,
         source_status=word,
         defaults=(*filled, *(() if name else ("title",))),

@@ -120,7 +120,8 @@ def _beat(heartbeat: Mapping[str, Any], monitor: Mapping[str, Any], body: Mappin
         raise Unreadable("monitor.id: missing, and so is heartbeat.monitorID")
     status, guessed = status_in(STATUSES, code)
     began_at = moment(heartbeat.get("lastDownTime")) if status is Status.RESOLVED else None
-    started_at, ended_at, filled = when(status, moment(heartbeat.get("time")), received_at, began_at)
+    changed_at = moment(heartbeat.get("time"))
+    started_at, ended_at, filled = when(status, changed_at, received_at, began_at)
     if status is Status.FIRING and heartbeat.get("important") is False:
         # It is down still, and told again: its time is that of this look.
         filled = ("started_at",)
@@ -142,6 +143,7 @@ def _beat(heartbeat: Mapping[str, Any], monitor: Mapping[str, Any], body: Mappin
         url=url,
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=changed_at,
         source_status=WORDS.get(code, code),
         source_severity=severity_word,
         defaults=(*guessed, *filled, *(() if name else ("title",))),

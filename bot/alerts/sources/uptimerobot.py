@@ -110,6 +110,7 @@ def _alert(given: Mapping[str, Any], fields: Mapping[str, str], code: str, numbe
         url=web_url(fields.get("monitorurl")),
         started_at=started_at,
         ended_at=ended_at,
+        changed_at=changed_at,
         source_status=fields.get("alerttypefriendlyname") or code,
         source_severity=severity_word,
         defaults=(*filled, *(() if name else ("title",))),

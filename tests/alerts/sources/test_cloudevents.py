@@ -469,6 +469,7 @@ def test_an_event_s_time_is_when_what_it_tells_of_changed():
 
     assert (read().changed_at, resolved.changed_at, deployed.changed_at) == (AT, AT, AT)
     assert read(time=None).changed_at is None
+    assert read(time=None, data={"changed_at": "2026-08-01T09:50:00Z"}).changed_at == AT
     assert read(time="noon").changed_at is None
 
 

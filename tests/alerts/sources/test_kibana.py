@@ -155,3 +155,11 @@ def test_nothing_of_the_body_is_lost():
     kept = as_json(read(value="97", extra={"a": 1}))["attributes"]
 
     assert (kept["value"], kept["extra"], kept["alert_uuid"]) == ("97", {"a": 1}, "u1")
+
+
+def test_what_fires_does_so_when_its_rule_ran_and_what_is_over_since_its_end():
+    fired = read(date="2026-08-01T09:58:00Z", started_at="2026-08-01T09:30:00Z")
+    over = read(action_group="recovered", date="2026-08-01T09:59:00Z", ended_at="2026-08-01T09:58:30Z")
+
+    assert [one.changed_at.strftime("%H:%M:%S") for one in (fired, over)] == ["09:58:00", "09:58:30"]
+    assert read(date="{{date}}").changed_at is None

@@ -105,6 +105,8 @@ def test_the_conditions_that_failed_are_said_in_words():
 def test_an_analysis_that_was_dated_back_fires_now():
     assert one(analysedAt="2019-01-01T00:00:00+0000").started_at == AT
     assert one(changedAt=None, analysedAt="2019-01-01T00:00:00+0000").started_at.year == 2019
+    # Dated back, it would keep quiet what fires.
+    assert one(changedAt=None, analysedAt="2019-01-01T00:00:00+0000").changed_at is None
 
 
 def test_a_time_that_is_missing_is_named():
