@@ -155,21 +155,16 @@ def _order() -> Iterator[str]:
         f"while. So theirs counts as late only within {LATE.total_seconds():g} s after the end came; both of a pair send within "
         "that, and one that fires again comes later."
     )
+    yield ("- **Datadog**: with our payload, or any that has `date` in it; not its incidents, which have no time of their own.")
     yield (
-        "- **Datadog**: with our payload, or any that has `date` in it; not its incidents, which have no time of their own. It does "
-        "not say since when a monitor fires, for one that warned and triggers has a time of that: so an end from before it fired "
-        "again ends it, where that comes later."
-    )
-    yield (
-        "- **Sentry**: an event is one of many, and does not say since when its issue is there: an end from before it came back ends "
-        "it, where that comes later. An issue that is unresolved again has no time of that, and counts as it comes. The time of a "
-        "resolve is when it was sent: one that Sentry sends again after the issue came back ends it."
+        "- **Sentry**: an issue that is unresolved again has no time of that, and counts as it comes. The time of a resolve is when "
+        "it was sent: one that Sentry sends again after the issue came back ends it."
     )
     yield (
         "- **CloudEvents**: with a `time`. **Generic JSON**: with `changed_at` in every report. **GitHub**: not a finding that is "
         "open again and says no time of that. **Healthchecks, Kibana, Nagios, UptimeRobot**: with our payload. **Netdata**: not "
-        "whether a node can be reached. **SonarQube**: with `changedAt`, for an analysis may be dated back. **Site24x7** does not "
-        "say since when a monitor is in trouble, as Datadog. **Uptime Kuma**: not a text alone."
+        "whether a node can be reached. **SonarQube**: with `changedAt`, for an analysis may be dated back. **Uptime "
+        "Kuma**: not a text alone."
     )
     yield (
         "- **Azure Monitor**: not news of health, whose trouble and end have the times of two clocks, nor log alerts of version 1, "

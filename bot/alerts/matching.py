@@ -34,8 +34,6 @@ class Grouping:
 
 
 LOUDEST = (Severity.CRITICAL, Severity.HIGH)
-LEAST = 5
-"""What is only announced asks for no more than a SEV5 does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +255,6 @@ def place(
     quiet = None if route.outcome is Outcome.DROP else quiet_under(alert, endpoint, service, quieting, now)
     if quiet is not None:
         return _kept_quiet(route, service, fingerprint, None if over else known, quiet, why_route)
-    if route.outcome is Outcome.ANNOUNCE and service is not None and alert.status is Status.FIRING:
-        held = _held_back(service, LEAST, _fitting(fingerprint, route, candidates), now)
-        if held is not None:
-            reason = f"{why_route}; {held.reason}"
-            return Placement(
-                route, Outcome.OPEN, service, fingerprint, held.incident, False, reason, earlier=over,
-                group=group_of(alert, route, service, grouping), why=held.why, is_related=True,
-            )  # fmt: skip
     if route.outcome is not Outcome.OPEN:
         # What begins to fire is another thing than what was only information.
         seen = None if over or (known is not None and alert.status is Status.FIRING and not known.is_firing) else known
@@ -401,12 +391,12 @@ def _join(
 ) -> Join:
     """The first rule that finds an incident: held back, grouped, of the same service, explained by what it depends on."""
     there = [one for one in candidates if one.private == route.private and not one.is_apart]
-    fit = _fitting(fingerprint, route, candidates)
+    fit = [one for one in there if fingerprint not in one.split_off]
     left = sorted(one.number for one in there if fingerprint in one.split_off)
     notes = [f"people took it out of {', '.join(f'INC-{one}' for one in left)}"] if left else []
     near = [one for one in fit if grouping.window and _is_within(one, grouping.window, now)]
     names = ", ".join(route.group_by or grouping.group_by)
-    if service is not None and (found := _held_back(service, asked, fit, now)):
+    if service is not None and (found := _held_back(service, asked, fit, grouping, now)):
         return found
     if grouped := _newest([one for one in near if one.has_group], now):
         why = f"the same {names}"
@@ -414,7 +404,9 @@ def _join(
         return Join(grouped.number, said, why)
     if service is None:
         return Join(None, "; ".join(("no service is named, so it opens an incident of its own", *notes)))
-    if mine := _newest([one for one in near if one.service == service], now):
+    # What somebody declared as less may be in hands that nobody would wake for this.
+    theirs = [one for one in near if one.service == service and (not one.is_declared or one.severity <= asked)]
+    if mine := _newest(theirs, now):
         span = _minutes(grouping.window)
         if mine.is_declared:
             why = f"declared for {service} within {span}"
@@ -430,14 +422,12 @@ def _join(
     return Join(None, "; ".join((none, *milder, *notes)))
 
 
-def _fitting(fingerprint: str, route: Route, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that take in what comes by that route, and that nobody took this very alert out of."""
-    return [one for one in candidates if one.private == route.private and not one.is_apart and fingerprint not in one.split_off]
-
-
-def _held_back(service: str, asked: int, fit: Sequence[Candidate], now: datetime) -> Join | None:
-    """While a SEV1 of a service fires, whatever asks for less is of it, however long ago it began."""
-    worst = _newest([one for one in fit if one.service == service and one.severity == 1 and one.is_firing], now)
+def _held_back(service: str, asked: int, fit: Sequence[Candidate], grouping: Grouping, now: datetime) -> Join | None:
+    """While a SEV1 of a service fires, whatever asks for less is of it, however long ago it began; where a person declared it,
+    and no alert tells that it is over, for as long as an upstream explains.
+    """
+    firing = [one for one in fit if one.service == service and one.severity == 1 and one.is_firing]
+    worst = _newest([one for one in firing if not one.is_declared or _is_within(one, grouping.related_for, now)], now)
     if worst is None or asked == 1:
         return None
     why = f"a SEV1 of {service} {'was declared' if worst.is_declared else 'fires'}"

@@ -18,8 +18,12 @@ OPTIONS.log_errors = False
 """What is wrong with an expression is told with its line in the policy, and not on stderr as well."""
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
-MEANT = re.compile(r"^\^|[^\s\d]\$$|^\.\*|\.\*[\w\s(]")
-"""What is surely meant as one, and would be looked for as it stands: `^Disk`, `full$`, `Disk.*full`; not `disk.*`, nor `100 $`."""
+MEANT = re.compile(r"^\^")
+"""What is surely meant as one, and would be looked for as it stands: `^Disk`."""
+PERHAPS = re.compile(r"[^\s\d]\$$|^\.\*|\.\*[\w\s(]")
+"""What may be: `full$`, `Disk.*full`; but `orders.*dlq` is a name, too."""
+BRACKETS = re.compile(r"\[[^\]\s]*\]")
+"""In other globs one of these letters; here, and in `[FIRING:1]`, brackets."""
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MIDNIGHT = time(0)
 QUARTER = timedelta(minutes=15)
@@ -373,6 +377,17 @@ def wrong_with(pattern: str) -> str:
     except re2.error as error:
         said = error.args[0] if error.args else "it cannot be read"
         return f"{pattern!r} is no regular expression: {said.decode() if isinstance(said, bytes) else said}"
+    return ""
+
+
+def doubt_about(pattern: str) -> str:
+    """How a pattern is taken where something else may be meant; empty where nothing is."""
+    if pattern.startswith(REGEX):
+        return ""
+    if PERHAPS.search(pattern):
+        return f"{pattern!r} is a glob, in which only * and ? are wild; write {REGEX + pattern!r} if it is a regular expression"
+    if BRACKETS.search(pattern):
+        return f"{pattern!r} is looked for with its brackets; write each word, or {REGEX + '…'!r}, if one letter of them is meant"
     return ""
 
 

@@ -16,7 +16,7 @@ from bot.commands.output import print_json
 from bot.errors import Broken
 from bot.findings import Finding
 from bot.incidents.heartbeats import EXPECTED, HEARD
-from bot.incidents.policy import Policy, problems_in, runbooks_missing
+from bot.incidents.policy import Policy, doubts_in, problems_in, runbooks_missing
 from bot.pagerduty import check as pagerduty
 from bot.pagerduty.client import Client
 from bot.pagerduty.reports import Reports
@@ -105,6 +105,8 @@ def _policy(settings: Settings) -> Iterator[Finding]:
         problems = [] if paths is None else list(runbooks_missing(policy, text, paths, str(path)))
         for one in problems:
             yield Finding("policy", False, str(one), f"mend that line, or write that file into {settings.runbooks_dir}")
+        for one in doubts_in(policy, text, str(path)):
+            yield Finding("policy", True, f"look whether this is meant: {one}")
     if not problems:
         yield Finding("policy", True, f"{path}: {len(policy.routes)} routes, {len(policy.services)} services")
 

@@ -8,7 +8,7 @@ from typing import Any
 from bot.commands.output import print_json, read_bytes
 from bot.commands.routing_tests import Table, tried
 from bot.errors import Broken, Refused
-from bot.incidents.policy import Policy, problems_in, read, read_as, runbooks_missing
+from bot.incidents.policy import Policy, doubts_in, problems_in, read, read_as, runbooks_missing
 from bot.runbooks import paths_in
 from bot.settings import Settings
 from bot.store import Store
@@ -67,10 +67,11 @@ def run_check(given: argparse.Namespace, settings: Settings) -> int:
     problems = list(problems_in(text, file))
     if not problems and paths is not None:
         problems = list(runbooks_missing(read(text, file), text, paths, file))
-    for one in problems:
+    doubts = [] if problems else list(doubts_in(read(text, file), text, file))
+    for one in (*problems, *doubts):
         print(one)
     if not problems:
-        print(f"{file} can be used.")
+        print(f"{file} can be used{'; look whether it means what stands above' if doubts else ''}.")
     return 1 if problems else 0
 
 

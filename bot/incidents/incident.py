@@ -28,6 +28,10 @@ class Severity(StrEnum):
         return int(self.value[-1])
 
 
+BOT = "bot"
+"""Who did what nobody did."""
+
+
 class Status(StrEnum):
     """Where an incident stands. `lifecycle.py` says which may follow which."""
 
@@ -207,6 +211,8 @@ class AlertState:
     """Whom it pages where it is on its own: by its route, else by its service. None where nobody kept it."""
     unlisted: int = 0
     """How many alerts of its group its sender left out beside it, in its newest report."""
+    told_at: datetime | None = None
+    """When its sender last said that it fires, by the sender's clock; kept where that does not say since when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,26 +354,31 @@ class Incident:
         return self.last_alert_at or max((one.changed_at for one in self.alerts), default=None)
 
     @property
+    def is_declared(self) -> bool:
+        """Whether a person declared it: neither an alert opened it, nor was it taken out of another, nor is it a drill."""
+        return self.source is None and self.split_from is None and self.opened_by != BOT and not self.drill
+
+    @property
     def is_declared_alone(self) -> bool:
-        """Whether a person declared it, and no alert was ever part of it. A drill says nothing of what really fires."""
-        return self.source is None and not self.alert_count and not self.drill
-
-    @property
-    def can_lose_one(self) -> bool:
-        """Whether an alert may be taken out of it: not the one that it was opened for, by itself; what was declared is there
-        without any.
-        """
-        return self.alert_count > (0 if self.source is None else 1)
-
-    @property
-    def last_sign_at(self) -> datetime | None:
-        """When an alert of it last changed; where there was none, when somebody declared it, or opened it again."""
-        return self.episode.opened_at if self.is_declared_alone else self.newest_alert_at
+        """Whether a person declared it, and no alert of its own was ever part of it; others may be related to it."""
+        return self.is_declared and self.more == self.more_related and all(one.is_related for one in self.alerts)
 
     @property
     def is_going_on(self) -> bool:
-        """Whether an alert of its own fires, or somebody says that it is there, and no alert ever did."""
-        return self.is_firing or (self.is_open and self.is_declared_alone)
+        """Whether an alert of its own fires, or people say that it is there, and no alert of it ever told them."""
+        return self.is_firing or (self.is_declared_alone and self.is_open and self.status is not Status.MONITORING)
+
+    @property
+    def last_sign_at(self) -> datetime | None:
+        """When an alert of its own last changed; where there was none, when somebody declared it, or opened it again."""
+        return self.episode.opened_at if self.is_declared_alone else self.newest_alert_at
+
+    @property
+    def can_lose_one(self) -> bool:
+        """Whether an alert may be taken out of it: not the only one that it is there for; what was declared is there without
+        any.
+        """
+        return self.alert_count > (0 if self.is_declared else 1)
 
     @property
     def alert_count(self) -> int:

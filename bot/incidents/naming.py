@@ -36,9 +36,11 @@ def wrong_words(match: Matcher, sources: Collection[str]) -> str:
 def misspelt_service(match: Matcher, aliases: Mapping[str, str]) -> str:
     """Which service of a match is one of the catalogue with a letter wrong; empty where none surely is. Any other may be asked
     for: a sender may name services that no catalogue has."""
-    for word in match.fields.get("service", ()):
+    words = match.fields.get("service", ())
+    said = {word.lower() for word in words}
+    for word in words:
         if is_plain(word) and word.lower() not in aliases:
-            near = next((name for name in aliases if _is_a_slip(word.lower(), name)), None)
+            near = next((name for name in aliases if name not in said and _is_a_slip(word.lower(), name)), None)
             if near is not None:
                 own = aliases[near]
                 meant = own if near == own.lower() else f"{near}, another name of {own}"
@@ -65,7 +67,7 @@ def _begin_alike(one: str, other: str) -> int:
 def never_routed(match: Matcher, pager_source: str) -> str:
     """Why a match asks for what never gets to a route; empty where it does not. All that PagerDuty sends is news of incidents."""
     for name, word in (("kind", Kind.INCIDENT_UPDATE.value), ("source", pager_source)):
-        if word in match.fields.get(name, ()):
+        if set(match.fields.get(name, ())) == {word}:
             whose = "an incident of PagerDuty's own" if name == "source" else "an incident that another tool has"
             return f"{name} is never {word!r} here: news of {whose} is not routed; send its alerts here from where they begin"
     return ""
@@ -78,19 +80,33 @@ def _meant(name: str, pattern: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"it is one of {', '.join(sorted(known) if name == 'source' else known)}"
 
 
-def wrong_routes(routes: Sequence[Route], aliases: Mapping[str, str]) -> Iterator[tuple[int, str, str]]:
-    """The routes that cannot be told apart, or that no alert gets to: which one, what of it, and why."""
+def wrong_routes(routes: Sequence[Route]) -> Iterator[tuple[int, str, str]]:
+    """The routes that cannot be told apart, or that come after one that takes everything: which one, what of it, and why."""
     counts = Counter(one.name for one in routes)
     seen = set[str]()
-    taking: list[Route] = []
     for number, route in enumerate(routes):
         if counts[route.name] > 1 and route.name in seen:
             yield number, "name", f"two are called “{route.name}”: what each takes is told and counted under its name"
         seen.add(route.name)
+    for number, before in _behind(routes, {}):
+        if not before.match.said:
+            yield number, "", f"no alert gets here: “{before.name}” before it takes everything; put this one before that"
+
+
+def shadowed_routes(routes: Sequence[Route], aliases: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """The other routes that no alert gets to: which one, and why."""
+    for number, before in _behind(routes, aliases):
+        if before.match.said:
+            yield number, f"no alert gets here: “{before.name}” before it takes all that fits this one; put this one before that"
+
+
+def _behind(routes: Sequence[Route], aliases: Mapping[str, str]) -> Iterator[tuple[int, Route]]:
+    """The routes that no alert gets to, each with the one before it that takes all of it."""
+    taking: list[Route] = []
+    for number, route in enumerate(routes):
         before = next((one for one in taking if _takes_all(one, route, aliases)), None)
         if before is not None:
-            all_ = "all that fits this one" if before.match.said else "everything"
-            yield number, "", f"no alert gets here: “{before.name}” before it takes {all_}; put this one before that"
+            yield number, before
         elif not route.goes_on and route.unless is None and route.hours is None:
             taking.append(route)
 

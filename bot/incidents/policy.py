@@ -32,12 +32,25 @@ from bot.alerts.matching import Flood, Grouping
 from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
 from bot.alerts.registry import names as source_names
-from bot.alerts.routing import DAYS, FIELDS, MAPS, Hours, Matcher, Outcome, Route, as_taken, choose_route, severity_of, wrong_with
+from bot.alerts.routing import (
+    DAYS,
+    FIELDS,
+    MAPS,
+    Hours,
+    Matcher,
+    Outcome,
+    Route,
+    as_taken,
+    choose_route,
+    doubt_about,
+    severity_of,
+    wrong_with,
+)
 from bot.alerts.sources import generic
 from bot.alerts.tracing import PLACE
 from bot.errors import Broken
 from bot.incidents.incident import Role, Severity
-from bot.incidents.naming import misspelt_service, never_routed, wrong_routes, wrong_service, wrong_words
+from bot.incidents.naming import misspelt_service, never_routed, shadowed_routes, wrong_routes, wrong_service, wrong_words
 from bot.incidents.pagers import ID, ByPolicy
 from bot.runbooks import ELSEWHERE, is_called
 
@@ -777,24 +790,29 @@ class Policy(Strict):
         for part, place, service in named:
             if service is not None and (problem := wrong_service(service, self._aliases)):
                 wrong.append(_mistake(problem, part, place, "service"))
-        wrong += self._misspelt()
         zone = self.team.zoneinfo
-        for place, key, problem in wrong_routes([one.built(zone) for one in self.routes], self._aliases):
+        for place, key, problem in wrong_routes([one.built(zone) for one in self.routes]):
             wrong.append(_mistake(problem, "routes", place, *filter(None, [key])))
         if wrong:
             raise ValidationError.from_exception_data("Policy", wrong)
         return self
 
-    def _misspelt(self) -> Iterator[InitErrorDetails]:
-        """The services of the catalogue that a match asks for with a letter wrong."""
+    def doubts(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What may not be meant as it is written, and is taken so all the same: where, and what of it."""
+        for place, problem in shadowed_routes([one.built(self.team.zoneinfo) for one in self.routes], self._aliases):
+            yield ("routes", place), problem
         matches = [(("routes", place, part), match) for place, one in enumerate(self.routes)
                    for part, match in (("match", one.match), ("unless", one.unless))]  # fmt: skip
         matches += [(("heartbeats", place, "match"), one.match) for place, one in enumerate(self.heartbeats)]
         matches += [(("maintenance", place, part), match) for place, one in enumerate(self.maintenance)
                     for part, match in (("match", one.match), ("unless", one.unless))]  # fmt: skip
         for loc, match in matches:
-            if match and (problem := misspelt_service(_matcher(match), self._aliases)):
-                yield _mistake(problem, *loc, "service")
+            found = _matcher(match or {})
+            if problem := misspelt_service(found, self._aliases):
+                yield (*loc, "service"), problem
+            for of, patterns in (((), found.fields), (("labels",), found.labels), (("annotations",), found.annotations)):
+                for name, words in patterns.items():
+                    yield from (((*loc, *of, name), doubt) for doubt in map(doubt_about, words) if doubt)
 
     def _wrong_with(self, name: str, needs: str, aliases: Mapping[str, str]) -> str:
         """Why a service cannot depend on another; empty where it can."""
@@ -947,6 +965,15 @@ def runbooks_missing(policy: Policy, text: str, paths: Collection[str], file: st
             near = get_close_matches(name.removeprefix("runbooks/"), paths, n=1)
             meant = f"did you mean {near[0]}?" if near else "write the name of its file, or an address"
             yield Broken(file, _line(node, loc), f"{_where(loc, content)}: there is no runbook {name!r}; {meant}")
+
+
+def doubts_in(policy: Policy, text: str, file: str = "policy.yaml") -> Iterator[Broken]:
+    """What a policy may not mean as it is written, each with its line: a route that no alert gets to, a service with a letter
+    wrong, a glob that looks like an expression. None of it keeps a bot from starting: what is right looks the same.
+    """
+    node, content = _composed(text)
+    for loc, doubt in policy.doubts():
+        yield Broken(file, _line(node, loc), f"{_where(loc, content)}: {doubt}")
 
 
 def _made(model: type[Model], text: str, file: str) -> tuple[Model | None, Sequence[Broken]]:

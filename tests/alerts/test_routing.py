@@ -8,7 +8,7 @@ import pytest
 
 from bot.alerts.alert import Alert, Change, ChangeKind, ChangeState, FindingState, Kind, Link, SecurityFinding, Status
 from bot.alerts.alert import Severity as AlertSeverity
-from bot.alerts.routing import FIELDS, MAPS, Hours, Matcher, Outcome, Route, choose_route, field_of, wrong_with
+from bot.alerts.routing import FIELDS, MAPS, Hours, Matcher, Outcome, Route, choose_route, doubt_about, field_of, wrong_with
 from bot.errors import Broken
 from bot.incidents.policy import read
 from tests.builders import NOON, alert
@@ -68,7 +68,7 @@ def test_what_is_no_expression_is_named_with_its_line(pattern):
         read(f"routes:\n  - name: x\n    match: {{service: '{pattern}'}}")
 
 
-@pytest.mark.parametrize("pattern", ["^Disk.*full$", "^Disk", "full$", "Disk.*full", ".*full", "Disk.* full", "(a|b).*(c|d)"])
+@pytest.mark.parametrize("pattern", ["^Disk.*full$", "^Disk"])
 def test_an_expression_without_its_mark_is_told_how_it_is_written(pattern):
     told = f"'{pattern}' is no glob: write 're:{pattern}' for a regular expression"
 
@@ -80,10 +80,20 @@ def test_an_expression_without_its_mark_is_told_how_it_is_written(pattern):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["disk.*", "*.example.com", "10.*.3", "app.*-prod", "acme.*/7", "100 $", "50$", "a^b", "$HOME", "*"]
+    "pattern", ["disk.*", "*.example.com", "10.*.3", "app.*-prod", "acme.*/7", "100 $", "50$", "a^b", "$HOME", "*", "re:[ab]"]
 )
-def test_what_may_be_meant_as_a_glob_is_one(pattern):
+def test_what_is_a_glob_is_one(pattern):
+    assert wrong_with(pattern) == doubt_about(pattern) == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [(one, f"write 're:{one}' if") for one in ("full$", "MSSQL$", "orders.*dlq", ".*full", "Disk.* full", "(a|b).*(c|d)")]
+    + [(one, "with its brackets") for one in ("web[12]", "[FIRING:1] Disk*")],
+)
+def test_what_may_be_meant_otherwise_is_taken_as_it_stands_and_told(pattern, said):
     assert wrong_with(pattern) == ""
+    assert said in doubt_about(pattern)
 
 
 # --- what only some alerts have ----------------------------------------------------------------

@@ -266,8 +266,6 @@ SENDERS: Mapping[str, Callable[[str, datetime, datetime | None], Any]] = {
 }  # fmt: skip
 GIVES_OLD_STARTS = ("alertmanager", "grafana")
 """Their word may be old for `LATE` only: see `was_overtaken`."""
-GIVE_NO_START = ("datadog", "sentry", "site24x7")
-"""They say when something changed, and of what fires not since when: an end from before it fired again ends it all the same."""
 
 
 def named(told: Incident | AlertState) -> str:
@@ -496,8 +494,6 @@ class Crossed(RuleBasedStateMachine):
         if letter.source in GIVES_OLD_STARTS and letter.is_fire and heard and self.street.now - heard[1] > LATE:
             # By then it means that it fires again.
             return
-        if letter.source in GIVE_NO_START and any(self.is_between(letter, one) for one in self.arrived):
-            return
         self.seen["again"] += 1
         self.street.takes(letter)
 
@@ -526,16 +522,7 @@ class Crossed(RuleBasedStateMachine):
         heard = self.heard_end.get(letter.story.name)
         return letter.source in GIVES_OLD_STARTS and letter.is_fire and heard is not None and at - heard[1] > LATE
 
-    def is_between(self, end: Letter, fire: Letter) -> bool:
-        """Whether that is the end of one firing, and that the beginning of a later one, of one alert."""
-        is_end = end.turn is not None and not end.is_fire
-        return is_end and fire.is_fire and fire.story is end.story and fire.at > end.at
-
     def hears(self, letter: Letter) -> None:
-        if letter.source in GIVE_NO_START:
-            for one in [one for one in self.on_its_way if self.is_between(one, letter)]:
-                self.on_its_way.remove(one)
-                self.hears(one)
         story = letter.story.name
         heard = self.heard_end.get(story)
         if letter.turn is not None and not letter.is_fire and (heard is None or letter.at > heard[0]):

@@ -192,8 +192,8 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
     if known is not None and _fires_still(known, alert, now):
         record = replace(_as_known(_record(alert, placement, incident.number, now), known), ended=_told_end(report))
         worse = replace(known, severity=asked, changed_at=now, pager=pager_of(placement, policy))
-        quiet = _counting_anew(incident, known, alert, Decision(alert=record, reason=placement.reason))
-        worse = replace(worse, unlisted=alert.truncated_count)
+        quiet = _counting_anew(incident, known, alert, now, Decision(alert=record, reason=placement.reason))
+        worse = replace(worse, unlisted=alert.truncated_count, told_at=_told_at(known, alert, now))
         return _repeated(incident, known, worse, now, policy, quiet)
     begun = _begun(incident, report, known, asked, now, policy)
     asking, theirs, pages = gathered_on_call(begun.incident, begun.state, now, policy)
@@ -205,7 +205,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
         entries=(*begun.entries, *entries, *theirs),
         effects=(*effects, *pages, *refreshed(changed, everywhere=bool(entries)), *begun.effects, *told),
         timers=(*timers, *begun.timers, *left),
-        cancels=(hold_key(incident), *((related_key(incident),) if changed.is_firing else ())),
+        cancels=(hold_key(incident), *((related_key(incident),) if changed.is_going_on else ())),
         alert=begun.record,
         reason=placement.reason,
     )
@@ -293,13 +293,24 @@ def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | Non
     return policy.severity_for(route, alert.severity) if route.outcome is Outcome.OPEN else None
 
 
-def _counting_anew(incident: Incident, known: AlertState, alert: Alert, quiet: Decision) -> Decision:
-    """Nothing else than what it was, and on the card how many its sender leaves out by now, where that is another number."""
-    if alert.truncated_count == known.unlisted or known not in incident.alerts:
+def _told_at(known: AlertState | None, alert: Alert, now: datetime) -> datetime | None:
+    """When its sender last said that it fires, where it does not say since when: an end from before that is none of it."""
+    before = known.told_at if known else None
+    if alert.changed_at is None or "started_at" not in filled_in(alert, now):
+        return before
+    return alert.changed_at if before is None else max(before, alert.changed_at)
+
+
+def _counting_anew(incident: Incident, known: AlertState, alert: Alert, now: datetime, quiet: Decision) -> Decision:
+    """Nothing else than what it was, with when it was last said; and on the card how many its sender leaves out by now, where
+    that is another number.
+    """
+    told_at, is_another = _told_at(known, alert, now), alert.truncated_count != known.unlisted
+    if (told_at == known.told_at and not is_another) or known not in incident.alerts:
         return quiet
-    shown = replace(known, unlisted=alert.truncated_count)
-    changed = replace(incident, alerts=tuple(shown if one is known else one for one in incident.alerts))
-    return replace(quiet, incident=changed, effects=refreshed(changed, everywhere=False))
+    newest = replace(known, unlisted=alert.truncated_count, told_at=told_at)
+    changed = replace(incident, alerts=tuple(newest if one is known else one for one in incident.alerts))
+    return replace(quiet, incident=changed, effects=refreshed(changed, everywhere=False) if is_another else ())
 
 
 def _repeated(incident: Incident, known: AlertState, state: AlertState, now: datetime, policy: Policy, quiet: Decision) -> Decision:
@@ -381,7 +392,8 @@ def _cleared(incident: Incident, report: AlertReported, placement: Placement, no
         record = record if known is None else _as_known(record, known)
         return Decision(alert=record, reason=f"{name_of(alert)} had cleared already")
     at = min(alert.ended_at or now, now)
-    if alert.changed_at is not None and "started_at" not in known.filled_in and alert.changed_at < known.started_at:
+    since = known.told_at if "started_at" in known.filled_in else known.started_at
+    if alert.changed_at is not None and since is not None and alert.changed_at < since:
         return _had_cleared(incident, report, placement, known, at, now)
     at = max(at, known.started_at)
     record = _as_known(record, known)
@@ -439,7 +451,7 @@ def when_quiet(
         until = max(now + hold, incident.flaps_until or now)
         told = (say(incident, Topic.ALERTS_CLEARED, hold_seconds=(until - now).total_seconds()),) if is_told else ()
         return incident, told, (Timer(hold_key(incident), until, HoldPassed(incident.number, at)),)
-    timers = () if incident.is_firing or not before.is_firing else left_timers(incident, now + hold)
+    timers = () if incident.is_going_on or not before.is_going_on else left_timers(incident, now + hold)
     told = (say(incident, Topic.ONLY_RELATED, hold_seconds=hold.total_seconds()),) if timers else ()
     return incident, told, timers
 
@@ -469,6 +481,7 @@ def _fired_state(
         # Who looks after the worst of it, not after the newest.
         pager=pager_of(placement, policy) if known is None or is_worst else known.pager or pager_of(placement, policy),
         unlisted=alert.truncated_count,
+        told_at=_told_at(known, alert, now),
     )
 
 
@@ -525,7 +538,8 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
         at=now,
         group=placement.group,
         is_related=placement.is_related,
-        ended=Ended(alert.changed_at, now) if alert.status is Status.RESOLVED and alert.changed_at else None,
+        # A clock that is ahead must not have what fires next taken for older.
+        ended=Ended(min(alert.changed_at, now), now) if alert.status is Status.RESOLVED and alert.changed_at else None,
         is_told=placement.route.tells(alert),
     )
 

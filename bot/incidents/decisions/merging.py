@@ -39,7 +39,7 @@ def merge(child: Incident, wish: Merge, now: datetime, policy: Policy) -> Decisi
     parent, worse, worse_told = _worsened(parent, child, wish.by, now)
     parent, asked, page, timers = _ringing_on(parent, child, now, policy)
     merged, parent, ends = handed_over(merged, parent)
-    left = () if parent.is_firing else left_timers(parent, now + policy.resolve.hold)
+    left = () if parent.is_going_on else left_timers(parent, now + policy.resolve.hold)
     note = entry(merged, now, "merged", wish.by, into=parent.ref)
     told = say(merged, Topic.MERGED, into=parent.number, by=wish.by)
     return Decision(

@@ -91,7 +91,7 @@ def hold_passed(incident: Incident, due: HoldPassed, now: datetime, policy: Poli
     """
     if not incident.is_open or not incident.is_clear or incident.cleared_at != due.cleared_at:
         return Decision(reason="an alert fires again, or it is over")
-    if policy.resolve.automatic and incident.source is not None:
+    if policy.resolve.automatic and not incident.is_declared:
         return resolved_by(incident, BOT, now, policy, text="", tell_pager=True, effective=due.cleared_at)
     changed = replace(incident, proposed_at=now)
     note = entry(changed, now, "resolve_proposed", BOT, cleared_at=due.cleared_at)

@@ -97,7 +97,7 @@ def _list(records: Sequence[AlertRecord]) -> str:
 
 def left_behind(incident: Incident | None, records: Sequence[AlertRecord]) -> tuple[AlertRecord, ...]:
     """The alerts that an incident does not explain any more, of one service, the worst first; none while it still fires."""
-    if incident is None or incident.status is Status.MERGED or (incident.is_open and incident.is_firing):
+    if incident is None or incident.status is Status.MERGED or (incident.is_open and incident.is_going_on):
         return ()
     theirs = [one for one in records if one.is_related and one.is_firing and one.service != incident.service]
     theirs.sort(key=lambda one: (_severity(incident, one).rank, one.at, one.fingerprint))

@@ -5,12 +5,11 @@ from typing import Any
 
 from bot.incidents.decision import Timer
 from bot.incidents.effects import Effect, Place, Say, SetTopic, ShowAnnouncement, ShowSummary, Topic
+from bot.incidents.incident import BOT as BOT
 from bot.incidents.incident import Episode, Incident
 from bot.incidents.inputs import RelatedLeft
 from bot.incidents.policy import Policy
 from bot.incidents.timeline import Entry
-
-BOT = "bot"
 
 
 def entry(incident: Incident, at: datetime, type_: str, by: str | None, **fields: Any) -> Entry:
@@ -100,7 +99,7 @@ def left_timers(incident: Incident, at: datetime) -> tuple[Timer, ...]:
 
 def hold_of_others(incident: Incident, hold: timedelta, now: datetime) -> tuple[Timer, ...]:
     """The same at the end of the hold since its own alerts are clear: however often a related one fires, it is no later."""
-    return () if incident.is_firing else left_timers(incident, max(now, (incident.last_alert_at or now) + hold))
+    return () if incident.is_going_on else left_timers(incident, max(now, (incident.last_alert_at or now) + hold))
 
 
 def clock_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:
