@@ -142,7 +142,7 @@ def test_an_open_sev1_of_a_service_that_is_left_out_is_not_asked_about(left_out,
         ([RouteRule(name="all")], True),
         ([RouteRule(name="all", severity="SEV3")], False),
         ([RouteRule(name="all", severity_map={"critical": "SEV2"})], False),
-        ([RouteRule(name="all", match={"service": "*"}, outcome="announce"), RouteRule(name="later")], False),
+        ([RouteRule(name="first", match={"service": "c*"}, outcome="announce"), RouteRule(name="later")], False),
         ([RouteRule(name="by day", outcome="announce", hours={"days": ["mon"]}), RouteRule(name="later")], True),
         ([RouteRule(name="but web", outcome="announce", unless={"service": "web"}), RouteRule(name="later")], True),
         ([RouteRule(name="one", unless={"service": "checkout"}), RouteRule(name="rest", severity="SEV2")], False),
@@ -165,8 +165,8 @@ def test_it_is_the_route_that_takes_it_that_counts(routes, asks):
     ],
 )  # fmt: skip
 def test_a_route_is_about_a_service_by_any_of_its_names(wanted, first, asks):
-    routes = (RouteRule(name="mild", match={"service": first}, severity="SEV4"), RouteRule(name="bad", match={"service": "checkout"}))
-    policy = Policy(services=GRADES.services, routes=routes)
+    mild = RouteRule(name="mild", match={"service": first}, severity="SEV4")
+    policy = Policy(services=GRADES.services, routes=(mild, RouteRule(name="bad", match={"service": ["checkout", "web"]})))
 
     assert bool(sev1_under(Matcher({"service": (wanted,)}), (), policy)) is asks
 
@@ -204,9 +204,9 @@ MILD = RouteRule(name="mild", match={"service": "checkout"}, severity="SEV3")
         (CHECKOUT, [MILD, RouteRule(name="libraries", match={"finding.package": "liba"}, severity="SEV1")], True),
         (Matcher({"service": ("checkout",), "kind": ("alert",)}), [MILD, HOLES], False),
         (Matcher({"service": ("checkout",)}, but_fields={"kind": ("security_finding",)}), [MILD, HOLES], False),
-        (CHECKOUT, [MILD, RouteRule(name="all", match={"title": "*"}, severity="SEV1")], False),
+        (CHECKOUT, [MILD, RouteRule(name="all", match={"title": "?*"}, severity="SEV1")], False),
         (CHECKOUT, [RouteRule(name="quiet", match={"service": "checkout"}, outcome="record"), HOLES], False),
-        (CHECKOUT, [MILD, RouteRule(name="found", match={"kind": "security_finding"}, severity="SEV3"), HOLES], True),
+        (CHECKOUT, [MILD, RouteRule(name="found", match={"kind": "security_finding", "title": "a*"}, severity="SEV3"), HOLES], True),
     ],
 )
 def test_security_findings_pass_routes_that_do_not_ask_for_them(match, routes, asks):
