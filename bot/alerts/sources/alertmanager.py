@@ -197,8 +197,8 @@ def _why_told(body: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _service(labels: Mapping[str, str]) -> str | None:
-    """What is watched, not what watches it: alerts of one service share an incident. Of that where Prometheus found it, an
-    exporter may keep its own labels, and call those of what it watches `exported_…`.
+    """What is watched, rather than what watches it: alerts of one service share an incident. Of that where Prometheus found it,
+    an exporter may keep its own labels, and call those of what it watches `exported_…`.
     """
     named = [labels[name] for name in SERVICE_LABELS if labels.get(name)]
     found = next((one for one in named if not _is_watcher(one)), None)
@@ -207,7 +207,8 @@ def _service(labels: Mapping[str, str]) -> str | None:
     given = [labels.get(f"{prefix}{name}", "") for prefix in ("exported_", "") for name in WORKLOADS]
     pods = [OF_A_POD.fullmatch(labels.get(name, "")[:LONGEST]) for name in ("exported_pod", "pod")]
     given += [found[1] for found in pods if found]
-    return next((one for one in given if one and not _is_watcher(one)), None)
+    # Where nothing says what is watched it is the watcher: somebody may look after that, and route by its name.
+    return next((one for one in given if one and not _is_watcher(one)), named[0])
 
 
 def _is_watcher(name: str) -> bool:

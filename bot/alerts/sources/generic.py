@@ -96,10 +96,18 @@ OF_A_SWITCH: dict[str, tuple[str, ...]] = OF_A_CHANGE | {
 """The same, of a flag or a setting: what has its name, or its id, is changed again and again."""
 SWITCHED = frozenset({ChangeKind.FLAG, ChangeKind.CONFIGURATION})
 ALSO_WELL = (
-    "healthy", "passed", "passing", "pass", "fixed", "green", "good", "clear", "done", "completed", "complete", "successful",
-)  # fmt: skip
+    "healthy",
+    "passed",
+    "passing",
+    "pass",
+    "fixed",
+    "green",
+    "good",
+    "clear",
+    "successful",
+)
 """Words that say that a thing is well where a status is asked for. Elsewhere they are said of anything: of a deployment, of an
-order.
+order. That a job is done or completed does not say how it ended.
 """
 STATUSES = {
     Status.FIRING: (
@@ -256,7 +264,7 @@ def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Deliv
         started_at=started_at or delivery.received_at,
         ended_at=ended_at,
         # Not its start, which a sender may give again, nor its end: only what it says to be that.
-        changed_at=_no_later(moment(field("changed_at")), delivery.received_at),
+        changed_at=_changed_at(moment(field("changed_at")), started_at, delivery.received_at),
         source_status=first(field("status")) or None,
         source_severity=severity or None,
         defaults=defaults,
@@ -376,9 +384,14 @@ def _change_identity(kind: ChangeKind, key: str, about: Sequence[str], at: datet
     return "/".join(parts)[:300]
 
 
-def _no_later(at: datetime | None, now: datetime) -> datetime | None:
-    """A time, by a clock that may be ahead: then what comes after it would be taken for older."""
-    return None if at is None else min(at, now)
+def _changed_at(at: datetime | None, started_at: datetime | None, now: datetime) -> datetime | None:
+    """When it came to stand as it does, by a clock that may be ahead: then what comes after it would be taken for older.
+
+    Nothing changed before it began: then it is the time of something else, such as of who last edited its rule.
+    """
+    if at is None or (started_at is not None and at < started_at):
+        return None
+    return min(at, now)
 
 
 def _status(word: str) -> tuple[Status, tuple[str, ...]]:

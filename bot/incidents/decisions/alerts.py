@@ -13,7 +13,16 @@ from bot.incidents.changes import change_of, finding_of
 from bot.incidents.decision import AlertRecord, Decision, Quieted, Reported, Timer
 from bot.incidents.decisions.flapping import flapped, remembered
 from bot.incidents.decisions.helping import gathered_on_call, outgrown_on_call
-from bot.incidents.decisions.opening import TITLE_LIMIT, alert_started, filled_in, opened_by_alert, pager_of, start_clock, trace_of
+from bot.incidents.decisions.opening import (
+    TITLE_LIMIT,
+    alert_started,
+    filled_in,
+    newest_word,
+    opened_by_alert,
+    pager_of,
+    start_clock,
+    trace_of,
+)
 from bot.incidents.decisions.resolving import opened_again, with_its_own
 from bot.incidents.decisions.writing import (
     BOT,
@@ -193,7 +202,7 @@ def _fired(incident: Incident, report: AlertReported, placement: Placement, now:
         record = replace(_as_known(_record(alert, placement, incident.number, now), known), ended=_told_end(report))
         worse = replace(known, severity=asked, changed_at=now, pager=pager_of(placement, policy))
         quiet = _counting_anew(incident, known, alert, now, Decision(alert=record, reason=placement.reason))
-        worse = replace(worse, unlisted=alert.truncated_count, told_at=_told_at(known, alert, now))
+        worse = replace(worse, unlisted=alert.truncated_count, told_at=newest_word(known, alert, now))
         return _repeated(incident, known, worse, now, policy, quiet)
     begun = _begun(incident, report, known, asked, now, policy)
     asking, theirs, pages = gathered_on_call(begun.incident, begun.state, now, policy)
@@ -293,19 +302,11 @@ def _asked(alert: Alert, placement: Placement, policy: Policy) -> Severity | Non
     return policy.severity_for(route, alert.severity) if route.outcome is Outcome.OPEN else None
 
 
-def _told_at(known: AlertState | None, alert: Alert, now: datetime) -> datetime | None:
-    """When its sender last said that it fires, where it does not say since when: an end from before that is none of it."""
-    before = known.told_at if known else None
-    if alert.changed_at is None or "started_at" not in filled_in(alert, now):
-        return before
-    return alert.changed_at if before is None else max(before, alert.changed_at)
-
-
 def _counting_anew(incident: Incident, known: AlertState, alert: Alert, now: datetime, quiet: Decision) -> Decision:
     """Nothing else than what it was, with when it was last said; and on the card how many its sender leaves out by now, where
     that is another number.
     """
-    told_at, is_another = _told_at(known, alert, now), alert.truncated_count != known.unlisted
+    told_at, is_another = newest_word(known, alert, now), alert.truncated_count != known.unlisted
     if (told_at == known.told_at and not is_another) or known not in incident.alerts:
         return quiet
     newest = replace(known, unlisted=alert.truncated_count, told_at=told_at)
@@ -481,7 +482,7 @@ def _fired_state(
         # Who looks after the worst of it, not after the newest.
         pager=pager_of(placement, policy) if known is None or is_worst else known.pager or pager_of(placement, policy),
         unlisted=alert.truncated_count,
-        told_at=_told_at(known, alert, now),
+        told_at=newest_word(known, alert, now),
     )
 
 

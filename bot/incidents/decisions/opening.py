@@ -326,6 +326,14 @@ def filled_in(alert: Alert, now: datetime) -> tuple[str, ...]:
     return (*alert.defaults, "started_at") if is_ahead else alert.defaults
 
 
+def newest_word(known: AlertState | None, alert: Alert, now: datetime) -> datetime | None:
+    """When its sender last said that it fires, where it does not say since when: an end from before that is none of it."""
+    before = known.told_at if known else None
+    if alert.changed_at is None or "started_at" not in filled_in(alert, now):
+        return before
+    return alert.changed_at if before is None else max(before, alert.changed_at)
+
+
 def with_runbook(incident: Incident, choice: Choice) -> Incident:
     """The incident with the chosen runbook on it; the reason stays even where none was found."""
     path = choice.runbook.path if choice.runbook else choice.url
@@ -472,6 +480,7 @@ def _state(alert: Alert, placement: Placement, severity: Severity, now: datetime
         service=placement.service,
         unlisted=alert.truncated_count,
         pager=pager_of(placement, policy),
+        told_at=newest_word(None, alert, now),
     )
 
 

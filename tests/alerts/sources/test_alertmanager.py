@@ -126,15 +126,15 @@ def test_a_custom_payload_without_a_mapping_says_where_to_write_one():
         ({"job": "integrations/kubernetes/cadvisor", "pod": "log-shipper-x2x4z"}, "log-shipper"),
         ({"job": "kube-state-metrics", "pod": "kube-state-metrics-6c9f8d7b5-x2x4z", "exported_pod": "checkout-6c9f8d7b5-x2x4z"},
          "checkout"),
-        ({"job": "kube-state-metrics", "pod": "kube-state-metrics-6c9f8d7b5-x2x4z"}, None),
-        ({"job": "kube-state-metrics", "namespace": "shop"}, None),
-        ({"job": "node", "instance": "10.0.0.5:9100"}, None),
-        ({"job": "monitoring/node_exporter"}, None),
+        ({"job": "kube-state-metrics", "pod": "kube-state-metrics-6c9f8d7b5-x2x4z"}, "kube-state-metrics"),
+        ({"job": "kube-state-metrics", "namespace": "shop"}, "kube-state-metrics"),
+        ({"job": "node", "instance": "10.0.0.5:9100"}, "node"),
+        ({"job": "monitoring/node_exporter"}, "monitoring/node_exporter"),
         ({"job": "node-exporter", "host": "db-3"}, "db-3"),
-        ({"job": "blackbox-http", "instance": "https://shop.example.com"}, None),
-        ({"job": "kubernetes-pods"}, None),
+        ({"job": "blackbox-http", "instance": "https://shop.example.com"}, "blackbox-http"),
+        ({"job": "kubernetes-pods"}, "kubernetes-pods"),
         ({"pod": "checkout-6c9f8d7b5-x2x4z"}, None),
     ],
 )  # fmt: skip
-def test_what_tells_of_others_is_not_the_service_that_all_of_them_share(labels, service):
+def test_what_tells_of_others_is_the_service_only_where_nothing_says_what_is_watched(labels, service):
     assert read(alert={"labels": {"alertname": "A", **labels}}).service == service
