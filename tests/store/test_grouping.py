@@ -178,6 +178,24 @@ def test_what_was_declared_of_an_upstream_explains_what_depends_on_it(bot):
     assert bot.pages() == [1]
 
 
+def test_what_the_bot_opened_for_what_was_left_behind_resolves_by_itself_and_what_a_person_declared_does_not(store):
+    bot = Bot(store, resolve=ResolveRule(automatic=True, hold="5m"))
+    bot.fires("PaymentsDown")
+    bot.fires("CheckoutErrors", "checkout", "medium")
+    bot.clears("PaymentsDown")
+    bot.passes(6)
+    assert bot.home("CheckoutErrors") == 2
+    declares(bot, service="search")
+    bot.fires("SearchDown", "search", severity="critical")
+    for name, service in (("CheckoutErrors", "checkout"), ("SearchDown", "search")):
+        bot.clears(name, service)
+    bot.now += timedelta(minutes=6)
+    for due in bot.store.due(bot.now):
+        bot.asks(due.input)
+
+    assert [(one.number, one.is_open) for one in bot.store.incidents()] == [(3, True), (2, False), (1, False)]
+
+
 def test_a_drill_takes_no_alert_in(bot):
     declares(bot, drill=True)
     bot.fires("PaymentsDown", severity="critical")

@@ -252,6 +252,14 @@ def test_of_two_ends_the_newest_counts_whichever_comes_last(store):
     assert door(store, after(7)).handle(AlertReported(between, "main")).incident is None
 
 
+def test_an_end_by_a_clock_that_is_ahead_keeps_nothing_that_fires_after_it_quiet(store):
+    over = alert(status=AlertStatus.RESOLVED, ended_at=after(10), changed_at=after(10))
+    door(store, NOON).handle(AlertReported(over, "main"))
+    fires = alert(started_at=after(5), changed_at=after(5))
+
+    assert door(store, after(5)).handle(AlertReported(fires, "main")).incident is not None
+
+
 def test_the_end_of_an_earlier_firing_that_comes_late_is_told_once_and_clears_nothing(store):
     door = Door(store, lambda: NOON, lambda: Policy(routes=(RouteRule(name="all", severity="SEV2"),)), lambda: ())
     fires = replace(alert(started_at=after(-5)), changed_at=after(-5))
