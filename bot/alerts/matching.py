@@ -36,12 +36,16 @@ class Grouping:
 LOUDEST = (Severity.CRITICAL, Severity.HIGH)
 
 
+SOME = 3
+"""Incidents of one source in a minute that are no storm yet, whatever others send."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flood:
     """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest.
 
     Four short of twenty: a SEV1 that comes after all is gathered apart from what is not, and so is what is private. Where
-    several sources storm at once, each that has opened one already opens no more beyond `in_a_minute` of all of them.
+    several sources storm at once, each that has opened `SOME` already opens no more beyond `in_a_minute` of all of them.
     """
 
     most: int = 16
@@ -60,8 +64,8 @@ class Flood:
         return ""
 
     def reached_at_once(self, opened: int, opened_by_all: int) -> str:
-        """The same, of the last minute. Whoever has opened none in it has no part in that storm."""
-        if opened and opened_by_all >= self.in_a_minute:
+        """The same, of the last minute. Whoever has opened fewer than some in it has no part in that storm."""
+        if opened >= SOME and opened_by_all >= self.in_a_minute:
             return f"all sources have opened {opened_by_all} incidents in a minute"
         return ""
 

@@ -184,7 +184,7 @@ class Intake:
         count = self._door.handle_together(bundles, self._together_seconds)
         done = sum(len(one.inputs) for one in bundles[:count])
         if done < given:
-            self._at_once = max(done + done // 4, FEWEST_TOGETHER)
+            self._at_once = min(max(done + done // 4, FEWEST_TOGETHER), TOGETHER_ALERTS)
         elif given >= self._at_once:
             self._at_once = min(2 * self._at_once, TOGETHER_ALERTS)
 

@@ -287,7 +287,7 @@ def test_a_source_and_all_of_them_open_only_so_many(opened, of_all, why):
 
 @pytest.mark.parametrize(
     ("opened", "of_all", "why"),
-    [(1, 15, ""), (1, 16, "all sources have opened 16 incidents in a minute"), (0, 16, "")],
+    [(3, 15, ""), (3, 16, "all sources have opened 16 incidents in a minute"), (2, 16, "")],
     ids=["few", "many at once", "whoever has no part in it"],
 )
 def test_several_sources_at_once_open_only_so_many_in_a_minute(opened, of_all, why):

@@ -203,7 +203,7 @@ def trials(seeds: range) -> Iterator[Trial]:
     # First: it takes a quarter of an hour, beside whatever else is run.
     for database in KINDS:
         yield Trial(
-            "B1 429 Retry-After 900 to chat.postMessage, watched to its end",
+            "B1 429 Retry-After 900 to chat.postMessage, waited out",
             database,
             seeds.start,
             left_alone("chat.postMessage", "900"),

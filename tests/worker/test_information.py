@@ -150,6 +150,7 @@ def test_the_same_alarm_is_one_alert_whether_it_fires_or_has_no_data(store):
 
 def test_what_a_route_takes_as_firing_is_not_raised_by_news_from_before_its_end(store):
     bot = bot_with(store, FIRES)
+    bot.now = after(3)
     bot.gets("Lag", **INFO | {"status": Status.RESOLVED, "changed_at": after(2), "ended_at": after(2)})
     bot.gets("Lag", **INFO, changed_at=after(1))
 
