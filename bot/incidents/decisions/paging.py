@@ -1,7 +1,7 @@
 """What becomes of a page: taken, late, refused, escalated; and what PagerDuty tells of it afterwards."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.errors import Refused
@@ -274,8 +274,7 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     if is_newest and episode.rings_since is not None and report.at >= episode.rings_since:
         return taken_up(incident, by, report.at, "pagerduty")
     # A webhook tells parts of a second, the log does not, and each of the two may tell of the same acknowledgement.
-    second = report.at.replace(microsecond=0)
-    known = next((one for one in acks(episode) if one.by == by and one.at.replace(microsecond=0) == second), None)
+    known = next((one for one in acks(episode) if one.by == by and abs(one.at - report.at) < ECHO), None)
     note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
     notes = () if known else (note,)
     first_at = episode.acknowledged_at
@@ -283,7 +282,8 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
         # The echo of our own may be dated after the end, too.
         notes = () if by == episode.acknowledged_by else notes
         return Decision(incident=incident, entries=notes, reason="acknowledged after its end; nothing is undone")
-    is_later = first_at is not None and not _is_earlier(report.at, first_at, is_same=by == episode.acknowledged_by)
+    is_first = known is not None and by == episode.acknowledged_by and known.at == first_at
+    is_later = first_at is not None and (is_first or not _is_earlier(report.at, first_at, is_same=by == episode.acknowledged_by))
     at = max(report.at, first_at) if first_at is not None and is_later else report.at
     if is_later and known is not None and by != episode.acknowledged_by:
         return Decision(incident=incident, reason="an acknowledgement that we know")
@@ -294,6 +294,11 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     if is_later:
         return Decision(incident=changed, entries=notes, reason="acknowledged again; the first stands")
     return _earlier(changed, heard, by, report.at, notes)
+
+
+ECHO = timedelta(seconds=2)
+"""PagerDuty's log tells an acknowledgement in the whole second before it, and its webhook a moment after: where the turn of a
+second is between them they are more than that apart, and never so much."""
 
 
 def _is_earlier(at: datetime, first_at: datetime, *, is_same: bool) -> bool:
