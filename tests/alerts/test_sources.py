@@ -349,6 +349,21 @@ def test_a_word_for_well_ends_an_alert_of_generic_json(word):
     assert (one.status, "status" in one.defaults) == (Status.RESOLVED, False)
 
 
+@pytest.mark.parametrize("word", ["done", "completed"])
+def test_that_a_job_is_done_does_not_say_that_it_is_well(word):
+    [one] = source_named("generic").parse(delivery(json.dumps({"title": "x", "status": word}).encode()), {}).alerts
+
+    assert (one.status, "status" in one.defaults) == (Status.FIRING, True)
+
+
+@pytest.mark.parametrize(("changed", "is_believed"), [("2026-06-10T11:00:00Z", True), ("2025-01-01T00:00:00Z", False)])
+def test_what_changed_before_it_began_is_something_else(changed, is_believed):
+    body = {"title": "x", "status": "firing", "starts_at": "2026-06-10T10:00:00Z", "changed_at": changed}
+    [one] = source_named("generic").parse(delivery(json.dumps(body).encode()), {}).alerts
+
+    assert (one.changed_at is not None) is is_believed
+
+
 @pytest.mark.parametrize("word", ["healthy", "passed", "green", "done", "completed"])
 def test_a_change_that_is_well_stays_a_change(word):
     body = {"kind": "deployment", "status": word, "service": "checkout", "environment": "production", "severity": "high"}
