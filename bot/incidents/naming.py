@@ -84,31 +84,31 @@ def wrong_routes(routes: Sequence[Route]) -> Iterator[tuple[int, str, str]]:
     """The routes that cannot be told apart, or that come after one that takes everything: which one, what of it, and why."""
     counts = Counter(one.name for one in routes)
     seen = set[str]()
+    taking: Route | None = None
     for number, route in enumerate(routes):
         if counts[route.name] > 1 and route.name in seen:
             yield number, "name", f"two are called “{route.name}”: what each takes is told and counted under its name"
         seen.add(route.name)
-    for number, before in _behind(routes, {}):
-        if not before.match.said:
-            yield number, "", f"no alert gets here: “{before.name}” before it takes everything; put this one before that"
+        if taking is not None and not _gets_findings(route, taking):
+            yield number, "", f"no alert gets here: “{taking.name}” before it takes everything; put this one before that"
+        elif taking is None and _keeps_all(route) and not route.match.said:
+            taking = route
 
 
 def shadowed_routes(routes: Sequence[Route], aliases: Mapping[str, str]) -> Iterator[tuple[int, str]]:
     """The other routes that no alert gets to: which one, and why."""
-    for number, before in _behind(routes, aliases):
-        if before.match.said:
-            yield number, f"no alert gets here: “{before.name}” before it takes all that fits this one; put this one before that"
-
-
-def _behind(routes: Sequence[Route], aliases: Mapping[str, str]) -> Iterator[tuple[int, Route]]:
-    """The routes that no alert gets to, each with the one before it that takes all of it."""
     taking: list[Route] = []
     for number, route in enumerate(routes):
         before = next((one for one in taking if _takes_all(one, route, aliases)), None)
         if before is not None:
-            yield number, before
-        elif not route.goes_on and route.unless is None and route.hours is None:
+            yield number, f"no alert gets here: “{before.name}” before it takes all that fits this one; put this one before that"
+        elif _keeps_all(route) and route.match.said:
             taking.append(route)
+
+
+def _keeps_all(route: Route) -> bool:
+    """Whether whatever fits a route goes no further, at any hour."""
+    return not route.goes_on and route.unless is None and route.hours is None
 
 
 def _takes_all(before: Route, route: Route, aliases: Mapping[str, str]) -> bool:

@@ -544,6 +544,14 @@ def test_one_acknowledgement_that_a_webhook_and_the_log_tell_of_is_one_whatever_
     assert one.episode.acknowledged_at in ({NOON + SLACK_AT} if is_anas else {NOON + webhook, after(1)})
 
 
+@pytest.mark.parametrize("via", ["slack", "pagerduty"])
+def test_one_who_is_shown_to_have_acknowledged_a_second_before_did_it_then(via):
+    known = acknowledged(episode={"acknowledged_at": after(1, 1.5), "acknowledged_by": ANA, "acknowledged_via": via})
+    decision = decided(known, pager("acknowledged", after(1, 0.2), ANA), after(2))
+
+    assert decision.incident.episode.acknowledged_at == after(1, 0.2)
+
+
 def test_an_echo_dated_at_the_whole_second_is_not_an_earlier_acknowledgement():
     known = acknowledged(episode={"acknowledged_at": after(1, 0.6), "acknowledged_by": ANA, "acknowledged_via": "slack"})
     decision = decided(known, pager("acknowledged", after(1), ANA), after(2))

@@ -274,7 +274,7 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     if is_newest and episode.rings_since is not None and report.at >= episode.rings_since:
         return taken_up(incident, by, report.at, "pagerduty")
     # A webhook tells parts of a second, the log does not, and each of the two may tell of the same acknowledgement.
-    known = next((one for one in acks(episode) if one.by == by and abs(one.at - report.at) < ECHO), None)
+    known = next((one for one in acks(episode) if one.by == by and _are_one(one, report.at)), None)
     note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
     notes = () if known else (note,)
     first_at = episode.acknowledged_at
@@ -282,7 +282,9 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
         # The echo of our own may be dated after the end, too.
         notes = () if by == episode.acknowledged_by else notes
         return Decision(incident=incident, entries=notes, reason="acknowledged after its end; nothing is undone")
-    is_first = known is not None and by == episode.acknowledged_by and known.at == first_at
+    # The log's word of what a webhook told finer: no earlier one, though its second may be the one before.
+    is_first = known is not None and (known.by, known.at, known.via) == (episode.acknowledged_by, first_at, "pagerduty")
+    is_first = is_first and not report.at.microsecond
     is_later = first_at is not None and (is_first or not _is_earlier(report.at, first_at, is_same=by == episode.acknowledged_by))
     at = max(report.at, first_at) if first_at is not None and is_later else report.at
     if is_later and known is not None and by != episode.acknowledged_by:
@@ -299,6 +301,12 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
 ECHO = timedelta(seconds=2)
 """PagerDuty's log tells an acknowledgement in the whole second before it, and its webhook a moment after: where the turn of a
 second is between them they are more than that apart, and never so much."""
+
+
+def _are_one(known: Ack, at: datetime) -> bool:
+    """Whether PagerDuty tells of an acknowledgement that we know: of the same second, or which it told before, a moment apart."""
+    is_echo = known.via == "pagerduty" and abs(known.at - at) < ECHO
+    return is_echo or known.at.replace(microsecond=0) == at.replace(microsecond=0)
 
 
 def _is_earlier(at: datetime, first_at: datetime, *, is_same: bool) -> bool:
