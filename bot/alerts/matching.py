@@ -87,6 +87,19 @@ Both of a pair of Alertmanagers send it; one that fires again comes with the nex
 """
 
 
+AHEAD = timedelta(minutes=5)
+"""Clocks differ by less than this; what is dated further ahead is no time at all."""
+
+
+def by_its_clock(at: datetime, now: datetime) -> datetime:
+    """A time that a sender tells, as far as it can be one: what is further ahead than clocks differ counts as of now."""
+    return at if at - now <= AHEAD else now
+
+
+DRIFT = timedelta(seconds=10)
+"""Clocks that are kept right differ by less than this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The end of an alert that fires no more: when it was by its sender's clock, and when we heard of it."""
@@ -141,7 +154,12 @@ class Sought:
 
 def was_overtaken(alert: Alert, ended: Ended | None, now: datetime) -> bool:
     """Whether a report that it fires is from before its end, of which we heard first."""
-    if alert.status is not Status.FIRING or alert.changed_at is None or ended is None or alert.changed_at >= ended.at:
+    if alert.status is not Status.FIRING or alert.changed_at is None or ended is None:
+        return False
+    # A clock that was ahead at the end may have been set right since: what fires anew then looks older, and must not be lost.
+    # One that is ahead still tells which of the two was first.
+    end = ended.at if alert.changed_at > now else min(ended.at, ended.heard_at + DRIFT)
+    if alert.changed_at >= end:
         return False
     return not alert.restarts or now - ended.heard_at <= LATE
 

@@ -370,8 +370,11 @@ class Incident:
 
     @property
     def last_sign_at(self) -> datetime | None:
-        """When an alert of its own last changed; where there was none, when somebody declared it, or opened it again."""
-        return self.episode.opened_at if self.is_declared_alone else self.newest_alert_at
+        """When an alert of its own last changed; of what a person declared, not before that, nor before it was opened again."""
+        if not self.is_declared:
+            return self.newest_alert_at
+        told = None if self.is_declared_alone else self.newest_alert_at
+        return max(self.episode.opened_at, told or self.episode.opened_at)
 
     @property
     def can_lose_one(self) -> bool:

@@ -420,8 +420,8 @@ def _incident_values(saved: Incident) -> dict[str, Any]:
         "severity": saved.severity.value, "service": saved.service,
         "channel": saved.channel.id if saved.channel else None, "pager_id": saved.pager_id,
         "private": saved.private, "opened_at": saved.opened_at, "begun_at": saved.episode.opened_at,
-        "last_alert_at": saved.last_sign_at,
-        "source": saved.source, "storm": saved.storm, "is_firing": saved.is_going_on, "split_from": saved.split_from,
+        "last_alert_at": saved.last_sign_at, "source": saved.source, "storm": saved.storm, "is_firing": saved.is_going_on,
+        "declared_alone": saved.is_declared_alone, "split_from": saved.split_from,
         "split_off": list(saved.split_off) or None, "body": encode(saved),
     }  # fmt: skip
 

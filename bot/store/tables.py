@@ -75,6 +75,7 @@ class IncidentRow(SQLModel, table=True):
     source: str | None
     storm: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
     is_firing: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
+    declared_alone: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
     split_from: int | None
     split_off: list[str] | None = json_value(nullable=True)
     body: dict[str, Any] = json_value()

@@ -34,7 +34,7 @@ OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindp
 ANNOUNCED_BY = select(func.count()).where(alerts.c.source == bindparam("source"), alerts.c.announced_at > bindparam("since"))
 CANDIDATE = (
     incidents.c.number, incidents.c.service, incidents.c.last_alert_at, incidents.c.private, incidents.c.severity,
-    incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from, incidents.c.source, incidents.c.begun_at,
+    incidents.c.is_firing, incidents.c.split_off, incidents.c.split_from, incidents.c.declared_alone,
 )  # fmt: skip
 THEIRS = incidents.c.service.in_(bindparam("services", expanding=True))
 WITH_GROUP = select(alerts.c.incident).where(ALERT_IS_OPEN, alerts.c.group_key == bindparam("group"), ~alerts.c.is_related)
@@ -416,7 +416,7 @@ class Work:
 def _candidate(row: Row[*tuple[Any, ...]]) -> Candidate:
     return Candidate(
         row.number, row.service, row.last_alert_at, row.private, Severity(row.severity).rank, row.is_firing, bool(row.has_group),
-        tuple(row.split_off or ()), row.split_from is not None, row.source is None and row.last_alert_at == row.begun_at,
+        tuple(row.split_off or ()), row.split_from is not None, row.declared_alone,
     )  # fmt: skip
 
 

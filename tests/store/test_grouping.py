@@ -11,7 +11,8 @@ from sqlalchemy import event
 
 from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.alert import Status as AlertStatus
-from bot.alerts.routing import Matcher
+from bot.alerts.matching import Sought
+from bot.alerts.routing import Matcher, Outcome
 from bot.errors import Refused
 from bot.handle import Bundle, Door
 from bot.incidents.effects import Lane, PageOnCall, PageService
@@ -20,6 +21,7 @@ from bot.incidents.inputs import (
     Acknowledge,
     AlertReported,
     ChangeSeverity,
+    ChangeStatus,
     ConfirmSilence,
     Declare,
     Merge,
@@ -176,6 +178,63 @@ def test_what_was_declared_of_an_upstream_explains_what_depends_on_it(bot):
     bot.passes(10)
     assert [bot.home(one) for one in ("CheckoutErrors", "MoreErrors")] == [1, 1]
     assert bot.pages() == [1]
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_what_a_declared_upstream_explained_has_an_incident_and_a_page_where_it_is_only_watched(bot, is_split):
+    declares(bot)
+    if is_split:
+        bot.fires("PaymentsDown", severity="critical")
+    bot.fires("CheckoutErrors", "checkout", "critical")
+    assert bot.pages() == [1]
+
+    bot.asks(ChangeStatus(1, Status.MONITORING, ANA))
+    if is_split:
+        bot.asks(Split(1, "PaymentsDown", ANA))
+    bot.passes(4)
+    assert bot.home("CheckoutErrors") == 1
+    bot.passes(2)
+    assert bot.home("CheckoutErrors") == len(bot.store.incidents()) == 2 + is_split
+
+
+def test_what_a_declared_upstream_explains_stays_where_it_is_worked_on_again_within_the_hold(bot):
+    declares(bot)
+    bot.fires("CheckoutErrors", "checkout", "critical")
+    for status in (Status.MONITORING, Status.INVESTIGATING):
+        bot.asks(ChangeStatus(1, status, ANA))
+        bot.passes(2)
+    bot.passes(30)
+
+    assert bot.home("CheckoutErrors") == 1
+
+
+def test_an_alert_joins_what_somebody_declared_of_one_that_was_announced_long_before(store):
+    loud = RouteRule(name="pages", match={"severity": ["critical", "high"]}, severity_map=ROUTES[0].severity_map)
+    bot = Bot(store, routes=(loud, RouteRule(name="told", outcome=Outcome.ANNOUNCE)))
+    bot.fires("Slow", severity="medium")
+    bot.passes(30)
+    fingerprint = bot.reports("Slow").alert.fingerprint("main")
+    bot.asks(Declare(title="Payments is slow", severity=Severity.SEV2, service="payments", by=ANA, fingerprint=fingerprint))
+    bot.passes(1)
+    bot.fires("PaymentsDown", severity="high")
+
+    assert bot.home("PaymentsDown") == 1
+    assert bot.pages() == [1]
+
+
+def test_what_was_declared_and_an_alert_opened_again_counts_like_any_other(bot):
+    declares(bot, Severity.SEV3)
+    bot.fires("Slow", severity="medium")
+    bot.clears("Slow")
+    bot.asks(Resolve(1, ANA))
+    bot.passes(30)
+    bot.fires("Slow", severity="medium")
+    bot.passes(2)
+    bot.fires("PaymentsDown", severity="critical")
+
+    assert bot.home("PaymentsDown") == 1
+    with bot.store.reading() as work:
+        assert not work.candidates(Sought(("payments",)))[0].is_declared
 
 
 def test_what_the_bot_opened_for_what_was_left_behind_resolves_by_itself_and_what_a_person_declared_does_not(store):

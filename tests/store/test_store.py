@@ -19,6 +19,7 @@ from bot.incidents.incident import Channel, Severity, Status
 from bot.incidents.inputs import (
     Acknowledge,
     AlertReported,
+    ChangeStatus,
     Close,
     Declare,
     DigestDue,
@@ -252,12 +253,52 @@ def test_of_two_ends_the_newest_counts_whichever_comes_last(store):
     assert door(store, after(7)).handle(AlertReported(between, "main")).incident is None
 
 
-def test_an_end_by_a_clock_that_is_ahead_keeps_nothing_that_fires_after_it_quiet(store):
-    over = alert(status=AlertStatus.RESOLVED, ended_at=after(10), changed_at=after(10))
+@pytest.mark.parametrize(("ahead", "told"), [(2, 2), (10, 0)])
+def test_an_end_by_a_clock_that_is_ahead_keeps_nothing_that_fires_after_it_quiet(store, ahead, told):
+    over = alert(status=AlertStatus.RESOLVED, ended_at=after(ahead), changed_at=after(ahead))
     door(store, NOON).handle(AlertReported(over, "main"))
-    fires = alert(started_at=after(5), changed_at=after(5))
+    with store.reading() as work:
+        assert work.end_of(over.fingerprint("main")).at == after(told)
+    fires = alert(started_at=after(1), changed_at=after(1))
 
-    assert door(store, after(5)).handle(AlertReported(fires, "main")).incident is not None
+    assert door(store, after(1)).handle(AlertReported(fires, "main")).incident is not None
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_what_an_end_overtook_is_told_from_what_fires_anew_by_a_clock_that_is_still_ahead(store, ahead):
+    """A minute before its end by the same clock, and told six seconds after it."""
+    fires = alert(started_at=after(ahead), changed_at=after(ahead))
+    over = replace(fires, status=AlertStatus.RESOLVED, ended_at=after(1 + ahead), changed_at=after(1 + ahead))
+    door(store, after(1)).handle(AlertReported(over, "main"))
+
+    assert door(store, after(1.1)).handle(AlertReported(fires, "main")).incident is None
+
+
+def test_a_clock_a_little_ahead_is_no_reason_to_take_what_is_late_for_new(store):
+    fires = alert(started_at=after(seconds=-2), changed_at=after(seconds=-2))
+    over = replace(fires, status=AlertStatus.RESOLVED, ended_at=after(seconds=4), changed_at=after(seconds=4))
+    door(store, NOON).handle(AlertReported(over, "main"))
+    late = replace(fires, started_at=after(seconds=2), changed_at=after(seconds=2))
+
+    assert door(store, after(1)).handle(AlertReported(late, "main")).incident is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param([(0, 10, ())], id="a start further ahead than clocks differ"),
+        pytest.param([(0, 0, ("started_at",)), (1, 61, ("started_at",))], id="a reminder by a clock that is ahead"),
+    ],
+)
+def test_a_word_by_a_clock_that_is_ahead_keeps_no_end_from_clearing(store, words):
+    for minute, at, defaults in words:
+        fires = replace(alert(started_at=after(at), changed_at=after(at)), defaults=defaults)
+        door(store, after(minute)).handle(AlertReported(fires, "main"))
+    over = alert(status=AlertStatus.RESOLVED, ended_at=after(5), changed_at=after(5))
+
+    door(store, after(5)).handle(AlertReported(over, "main"))
+
+    assert store.incident(1).is_clear
 
 
 def test_the_end_of_an_earlier_firing_that_comes_late_is_told_once_and_clears_nothing(store):
@@ -620,6 +661,23 @@ def test_a_way_back_leaves_no_timer_that_an_older_version_cannot_read(store):
     migrate.upgrade(store.engine)
 
     assert [one.key for one in store.due(after(1))] == ["INC-7/hold"]
+
+
+def test_alerts_join_what_was_declared_before_an_upgrade(store):
+    for service in ("checkout", "search", "shop"):
+        door(store).handle(Declare(title=f"{service} is down", severity=Severity.SEV2, service=service, by=ANA))
+    door(store).handle(ChangeStatus(2, Status.MONITORING, ANA))
+    door(store).handle(AlertReported(alert(identity="shop", service="shop"), "main"))
+    migrate.downgrade(store.engine, "0013")
+    with store.writing() as work:
+        work.connection.execute(text("UPDATE incidents SET last_alert_at = NULL, is_firing = (1 = 0) WHERE number < 3"))
+    migrate.upgrade(store.engine)
+
+    with store.reading() as work:
+        found = work.candidates(Sought(("checkout", "search", "shop")))
+    assert [(one.number, one.last_alert_at, one.is_firing, one.is_declared) for one in found] == [
+        (3, NOON, True, False), (2, NOON, False, True), (1, NOON, True, True),
+    ]  # fmt: skip
 
 
 def test_an_old_choice_of_runbook_is_no_part_of_the_record(store):

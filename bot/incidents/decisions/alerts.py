@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
 from bot.alerts.flapping import STEADY
-from bot.alerts.matching import LOUDEST, Ended, Placement
+from bot.alerts.matching import LOUDEST, Ended, Placement, by_its_clock
 from bot.alerts.quiet import Quiet, called
 from bot.alerts.routing import Outcome, name_of
 from bot.incidents import heartbeats
@@ -29,7 +29,7 @@ from bot.incidents.decisions.writing import (
     entry,
     hold_key,
     hold_of_others,
-    left_timers,
+    left_behind,
     quiet_key,
     refreshed,
     related_key,
@@ -446,13 +446,13 @@ def when_quiet(
     """
     hold = policy.resolve.hold
     if incident.is_declared_alone:
-        return incident, (), ()
+        return incident, (), left_behind(before, incident, now + hold)
     if incident.is_clear:
         incident = replace(incident, cleared_at=at)
         until = max(now + hold, incident.flaps_until or now)
         told = (say(incident, Topic.ALERTS_CLEARED, hold_seconds=(until - now).total_seconds()),) if is_told else ()
         return incident, told, (Timer(hold_key(incident), until, HoldPassed(incident.number, at)),)
-    timers = () if incident.is_going_on or not before.is_going_on else left_timers(incident, now + hold)
+    timers = left_behind(before, incident, now + hold)
     told = (say(incident, Topic.ONLY_RELATED, hold_seconds=hold.total_seconds()),) if timers else ()
     return incident, told, timers
 
@@ -539,8 +539,7 @@ def _record(alert: Alert, placement: Placement, incident: int | None, now: datet
         at=now,
         group=placement.group,
         is_related=placement.is_related,
-        # A clock that is ahead must not have what fires next taken for older.
-        ended=Ended(min(alert.changed_at, now), now) if alert.status is Status.RESOLVED and alert.changed_at else None,
+        ended=Ended(by_its_clock(alert.changed_at, now), now) if alert.status is Status.RESOLVED and alert.changed_at else None,
         is_told=placement.route.tells(alert),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.alerts.alert import Alert
 from bot.alerts.flapping import STEADY
-from bot.alerts.matching import Placement
+from bot.alerts.matching import AHEAD, Placement, by_its_clock
 from bot.alerts.routing import name_of
 from bot.errors import Refused
 from bot.incidents.decision import AlertRecord, Decision, Timer
@@ -52,7 +52,6 @@ LONGEST_NAME = 72
 """Of a channel: Slack takes 80, and the deliverer may need some."""
 CHANNEL_FORM = "{prefix}-{number}-{title}"
 TITLE_LIMIT = 200
-AHEAD = timedelta(minutes=5)
 CARD_EVERY = timedelta(seconds=60)
 PAGER_SEVERITY = {
     Severity.SEV1: "critical",
@@ -331,7 +330,8 @@ def newest_word(known: AlertState | None, alert: Alert, now: datetime) -> dateti
     before = known.told_at if known else None
     if alert.changed_at is None or "started_at" not in filled_in(alert, now):
         return before
-    return alert.changed_at if before is None else max(before, alert.changed_at)
+    at = by_its_clock(alert.changed_at, now)
+    return at if before is None else max(before, at)
 
 
 def with_runbook(incident: Incident, choice: Choice) -> Incident:

@@ -9,7 +9,7 @@ from bot.incidents.decision import Decision
 from bot.incidents.decisions.acknowledging import acknowledge, joined, mention, stop_by_acting
 from bot.incidents.decisions.opening import promised, start_clock
 from bot.incidents.decisions.resolving import cancel, close, resolve
-from bot.incidents.decisions.writing import entry, refreshed, say, update_keys
+from bot.incidents.decisions.writing import entry, left_behind, refreshed, say, update_keys
 from bot.incidents.effects import Effect, InvitePeople, Place, PostDraft, Topic
 from bot.incidents.incident import Incident, Role, Status, Update
 from bot.incidents.inputs import (
@@ -77,6 +77,7 @@ def _moved(incident: Incident, wish: ChangeStatus, now: datetime, policy: Policy
             incident=changed,
             entries=tuple(entries),
             effects=(*refreshed(changed), told),
+            timers=left_behind(incident, changed, now + policy.resolve.hold),
             reason=f"{changed.ref} is now {wish.status.value}.",
         ),
     )

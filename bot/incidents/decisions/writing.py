@@ -97,6 +97,11 @@ def left_timers(incident: Incident, at: datetime) -> tuple[Timer, ...]:
     return (Timer(related_key(incident), at, RelatedLeft(incident.number)),) if incident.explains_others else ()
 
 
+def left_behind(before: Incident, incident: Incident, at: datetime) -> tuple[Timer, ...]:
+    """The same, where what explains them was going on before, and is no more."""
+    return left_timers(incident, at) if before.is_going_on and not incident.is_going_on else ()
+
+
 def hold_of_others(incident: Incident, hold: timedelta, now: datetime) -> tuple[Timer, ...]:
     """The same at the end of the hold since its own alerts are clear: however often a related one fires, it is no later."""
     return () if incident.is_going_on else left_timers(incident, max(now, (incident.last_alert_at or now) + hold))
