@@ -552,6 +552,32 @@ def test_one_who_is_shown_to_have_acknowledged_a_second_before_did_it_then(via):
     assert decision.incident.episode.acknowledged_at == after(1, 0.2)
 
 
+@pytest.mark.parametrize("order", list(permutations(["webhook", "log"])), ids="-".join)
+def test_an_acknowledgement_that_the_log_shows_to_be_in_time_met_the_target_whatever_comes_first(order):
+    """The webhook is of the moment after it: 300.05 seconds, where the log says 299 and means no more than 300."""
+    one, lines = incident(), []
+    for what in order:
+        at = NOON + timedelta(seconds={"webhook": 300.05, "log": 299}[what])
+        decision = decided(one, pager("acknowledged", at, BEN), after(6))
+        one = decision.incident
+        lines += [line.at for line in decision.entries if line.type == "ack"]
+
+    assert one.episode.acknowledged_at == after(seconds=299)
+    assert after(seconds=299) in lines
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_one_who_took_it_up_again_within_two_seconds_is_on_it_whatever_comes_first(order):
+    told = [("acknowledged", 10.2), ("unacknowledged", 11.0), ("acknowledged", 11.7)]
+    one = incident()
+    for number in order:
+        kind, at = told[number]
+        one = decided(one, pager(kind, after(seconds=at), BEN), after(1)).incident
+
+    episode = one.episode
+    assert (episode.acknowledged_at, episode.holder, episode.is_ringing_again) == (after(seconds=10.2), BEN, False)
+
+
 def test_an_echo_dated_at_the_whole_second_is_not_an_earlier_acknowledgement():
     known = acknowledged(episode={"acknowledged_at": after(1, 0.6), "acknowledged_by": ANA, "acknowledged_via": "slack"})
     decision = decided(known, pager("acknowledged", after(1), ANA), after(2))

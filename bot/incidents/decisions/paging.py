@@ -274,7 +274,7 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     if is_newest and episode.rings_since is not None and report.at >= episode.rings_since:
         return taken_up(incident, by, report.at, "pagerduty")
     # A webhook tells parts of a second, the log does not, and each of the two may tell of the same acknowledgement.
-    known = next((one for one in acks(episode) if one.by == by and _are_one(one, report.at)), None)
+    known = next((one for one in acks(episode) if one.by == by and _are_one(episode, one, report.at)), None)
     note = entry(incident, report.at, "ack", by, via="pagerduty", level=episode.level, episode=episode.number)
     notes = () if known else (note,)
     first_at = episode.acknowledged_at
@@ -285,6 +285,8 @@ def _acknowledged(incident: Incident, episode: Episode, input: PagerReported, no
     # The log's word of what a webhook told finer: no earlier one, though its second may be the one before.
     is_first = known is not None and (known.by, known.at, known.via) == (episode.acknowledged_by, first_at, "pagerduty")
     is_first = is_first and not report.at.microsecond
+    if is_first and first_at is not None and _was_in_time(episode, report.at, first_at):
+        is_first, notes = False, (note,)
     is_later = first_at is not None and (is_first or not _is_earlier(report.at, first_at, is_same=by == episode.acknowledged_by))
     at = max(report.at, first_at) if first_at is not None and is_later else report.at
     if is_later and known is not None and by != episode.acknowledged_by:
@@ -303,10 +305,19 @@ ECHO = timedelta(seconds=2)
 second is between them they are more than that apart, and never so much."""
 
 
-def _are_one(known: Ack, at: datetime) -> bool:
+def _are_one(episode: Episode, known: Ack, at: datetime) -> bool:
     """Whether PagerDuty tells of an acknowledgement that we know: of the same second, or which it told before, a moment apart."""
-    is_echo = known.via == "pagerduty" and abs(known.at - at) < ECHO
+    logged, sent = sorted((known.at, at))
+    # A second of the log in which somebody else was first stands as the moment after that.
+    is_whole = not logged.microsecond or (logged == episode.acknowledged_at and known.by != episode.acknowledged_by)
+    is_echo = known.via == "pagerduty" and is_whole and sent.microsecond > 0 and sent - logged < ECHO
     return is_echo or known.at.replace(microsecond=0) == at.replace(microsecond=0)
+
+
+def _was_in_time(episode: Episode, logged: datetime, first_at: datetime) -> bool:
+    """Whether the log shows that what a webhook told was not too late: the whole second that it names was over in time."""
+    deadline = episode.deadline
+    return deadline is not None and logged + timedelta(seconds=1) <= deadline < first_at
 
 
 def _is_earlier(at: datetime, first_at: datetime, *, is_same: bool) -> bool:
