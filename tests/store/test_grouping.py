@@ -1,5 +1,6 @@
 """What joins, what is only related, and what people take apart: through the door, on both databases."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -101,6 +102,47 @@ class Bot:
 @pytest.fixture
 def bot(store):
     return Bot(store)
+
+
+def acknowledged(bot, name, severity="high", **said):
+    """At its sender."""
+    report = bot.reports(name, severity=severity, status=AlertStatus.ACKNOWLEDGED)
+    return bot.door.handle(replace(report, alert=replace(report.alert, **said))).decision
+
+
+@pytest.mark.parametrize("status", [AlertStatus.ACKNOWLEDGED, AlertStatus.SUPPRESSED])
+def test_what_is_acknowledged_or_muted_at_its_sender_under_a_silence_opens_at_the_end_of_it(bot, status):
+    bot.silences("Disk")
+    bot.fires("Disk")
+    bot.passes(5)
+    bot.asks(bot.reports("Disk", status=status))
+    bot.passes(54)
+    assert bot.store.incidents() == ()
+    bot.passes(2)
+
+    assert bot.home("Disk") == 1
+    assert bot.pages() == [1]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said", "severity", "pages"),
+    [
+        ("low", "critical", {}, Severity.SEV1, [1]),
+        ("high", "critical", {}, Severity.SEV1, [1]),
+        ("low", "critical", {"defaults": ("severity",)}, Severity.SEV4, []),
+        ("low", "low", {}, Severity.SEV4, []),
+        ("high", "low", {}, Severity.SEV2, [1]),
+    ],
+    ids=["worse", "worse, and paged already", "its sender does not say", "the same", "milder"],
+)
+def test_what_is_acknowledged_at_its_sender_and_gets_worse_there_pages(bot, first, then, said, severity, pages):
+    bot.fires("Disk", severity=first)
+    acknowledged(bot, "Disk", first)
+    acknowledged(bot, "Disk", then, **said)
+
+    assert bot.store.incident(1).severity is severity
+    assert bot.pages() == pages
+    assert bot.store.incident(1).is_firing
 
 
 # --- what a person declared -------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
+from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.flapping import STEADY
 from bot.alerts.matching import LOUDEST, Ended, Placement, by_its_clock
 from bot.alerts.quiet import Quiet, called
@@ -78,6 +79,9 @@ def reported(incident: Incident | None, report: AlertReported, now: datetime, po
 def _quiet_until_now(decision: Decision, report: AlertReported, placement: Placement, now: datetime) -> Decision:
     """With what there is to do and to tell where something kept the alert quiet before this report, and does so no more."""
     known = report.record
+    if report.alert.status in (Status.ACKNOWLEDGED, Status.SUPPRESSED):
+        # It fires on, as far as is known here: what is to happen at the end of the quiet is still to happen.
+        return decision
     if known is None or known.quiet_under is None or (placement.quiet is not None and placement.quiet.key == known.quiet_under):
         return decision
     decision = replace(decision, cancels=(*decision.cancels, quiet_key(known.quiet_under, placement.fingerprint)))
@@ -100,7 +104,7 @@ def _placed(incident: Incident | None, report: AlertReported, placement: Placeme
     if report.alert.status is Status.RESOLVED or (finding is not None and finding.state is FindingState.DISMISSED):
         return _cleared(incident, report, placement, now, policy)
     if report.alert.status is not Status.FIRING:
-        return _as_it_was(incident, report, placement, now)
+        return _acknowledged(incident, report, placement, now, policy)
     if not incident.is_open:
         return _back(incident, report, placement, now, policy)
     return _fired(incident, report, placement, now, policy)
@@ -129,8 +133,9 @@ def _without_incident(report: AlertReported, placement: Placement, now: datetime
 def _still(record: AlertRecord, known: AlertRecord) -> AlertRecord:
     """An alert that somebody acknowledged, or muted, where it comes from: it fires as it did, and is no news when it says so."""
     return replace(
-        record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at, fires=known.fires, ended=known.ended
-    )
+        record, is_firing=known.is_firing, severity=known.severity, started_at=known.started_at, fires=known.fires,
+        ended=known.ended, quiet_under=known.quiet_under,
+    )  # fmt: skip
 
 
 def _hushed(report: AlertReported, placement: Placement, remembered: Decision, policy: Policy) -> Decision:
@@ -192,6 +197,20 @@ def _as_it_was(incident: Incident, report: AlertReported, placement: Placement, 
         ended = report.record.ended if report.record else None
         record = replace(_as_known(record, known), is_firing=known.is_firing, ended=ended)
     return Decision(alert=record, reason=placement.reason)
+
+
+def _acknowledged(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
+    """The same, unless it says in so many words that it is worse by now: whoever acknowledged it there did so before that."""
+    decision, known, alert = _as_it_was(incident, report, placement, now), _state_of(incident, report), report.alert
+    asked = _asked(alert, placement, policy)
+    is_said = alert.severity is not AlertSeverity.UNKNOWN and "severity" not in alert.defaults
+    is_on = incident.is_open and known is not None and known.is_firing
+    if known is None or asked is None or not (is_on and is_said and alert.status is Status.ACKNOWLEDGED):
+        return decision
+    if asked.rank >= (known.severity or incident.severity).rank:
+        return decision
+    worse = replace(known, severity=asked, changed_at=now, pager=pager_of(placement, policy))
+    return _repeated(incident, known, worse, now, policy, decision)
 
 
 def _fired(incident: Incident, report: AlertReported, placement: Placement, now: datetime, policy: Policy) -> Decision:
