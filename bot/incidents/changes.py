@@ -8,6 +8,7 @@ from bot.alerts.alert import Alert, ChangeKind, ChangeState, FindingState, Sever
 from bot.alerts.changes import WORDS
 
 OF_THE_SERVICE, OF_OTHERS = timedelta(hours=24), timedelta(hours=1)
+UNDER_WAY = timedelta(hours=1)
 """How long before an incident a change of its own service is shown, and one of any other."""
 MOST = 5
 DONE_AGAIN = timedelta(hours=1)
@@ -179,10 +180,12 @@ def before_the_start(
 ) -> tuple[ChangeRecord, ...]:
     """The changes to look at first: of its own service in a day, then of others in an hour; the newest first. None after.
 
-    They count from when they last moved: a deployment may wait for days to be approved. They are not causes: only what there was.
+    They count from when they last moved: a deployment may wait for days to be approved, and what moved soon after the start may
+    have been under way. They are not causes: only what there was.
     """
-    mine = [one for one in changes if one.service is not None and one.service == service and start - OF_THE_SERVICE <= one.at]
-    others = [one for one in changes if one not in mine and start - OF_OTHERS <= one.at]
+    moved = {one: one.at if one.at <= start + UNDER_WAY else one.moved_by(start) for one in changes}
+    mine = [one for one in changes if one.service is not None and one.service == service and start - OF_THE_SERVICE <= moved[one]]
+    others = [one for one in changes if one not in mine and start - OF_OTHERS <= moved[one]]
     before = [one for one in (*mine, *others) if one.first_at <= start]
     # Its own come first: however many others there are, they push none of these out.
     return tuple(sorted(before, key=lambda one: (one not in mine, start - one.moved_by(start)))[:most])

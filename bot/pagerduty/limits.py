@@ -14,6 +14,8 @@ KEPT_FREE = 30
 KEPT_FOR_THE_WORST = 10
 """So many of those are for SEV1."""
 MINUTE = 60.0
+ELSEWHERE = 2.0
+"""So soon what is for SEV1 and SEV2 is offered again where this worker's share is used up: another may have room for it."""
 
 
 class Budget:
@@ -46,6 +48,7 @@ class Budget:
                 spent.popleft()
             if len(spent) >= most:
                 wait = spent[len(spent) - most] + MINUTE - now
+                wait = min(wait, ELSEWHERE) if self._sharers > 1 and rank <= 2 else wait
                 raise OverBudget("the budget of events for this PagerDuty key is used up", timedelta(seconds=wait))
             if self._blocked.get(key, now) > now:
                 raise OverBudget("PagerDuty limits this key", timedelta(seconds=self._blocked[key] - now))

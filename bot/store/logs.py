@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, update
 from sqlalchemy import Row as SqlRow
 
 from bot.alerts.alert import ChangeKind, ChangeState, FindingState, Severity
 from bot.alerts.quiet import MAINTENANCE
-from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, PRIVATE_CHANGE, ChangeRecord, FindingRecord
+from bot.incidents.changes import OF_OTHERS, OF_THE_SERVICE, PRIVATE_CHANGE, UNDER_WAY, ChangeRecord, FindingRecord
 from bot.incidents.decision import Quieted
 from bot.store.codec import decode, encode
 from bot.store.database import upsert
@@ -65,15 +65,20 @@ def changes_before(connection: Connection, service: str | None, at: datetime) ->
     What began a little later is among them: when the incident began may still be moved. So is what has moved since.
     """
     # Two lists, each with its limit: however many others there are, they push out none of its own.
-    its_own = changes.c.service == service, changes.c.at >= at - OF_THE_SERVICE - MOVED
+    its_own = changes.c.service == service, _moved(at - OF_THE_SERVICE - MOVED, at + UNDER_WAY + MOVED)
     is_other = true() if service is None else or_(changes.c.service.is_(None), changes.c.service != service)
-    others = is_other, changes.c.at >= at - OF_OTHERS - MOVED
+    others = is_other, _moved(at - OF_OTHERS - MOVED, at + UNDER_WAY + MOVED)
     found: list[ChangeRecord] = []
     for wanted in (its_own, others) if service is not None else (others,):
         near = select(changes).where(*wanted, changes.c.first_at <= at + MOVED)
         rows = connection.execute(near.order_by(changes.c.at.desc()).limit(MOST_READ))
         found += [_change(row) for row in rows]
     return tuple(sorted(found, key=lambda one: one.at, reverse=True))
+
+
+def _moved(since: datetime, until: datetime) -> ColumnElement[bool]:
+    """What last moved between, or began since then: what has moved long after the start pushes out nothing of before it."""
+    return and_(changes.c.at >= since, or_(changes.c.at <= until, changes.c.first_at >= since))
 
 
 def changes_since(

@@ -78,6 +78,17 @@ def test_what_was_done_after_the_start_counts_from_when_it_began_and_says_so():
     assert replace(went_on, state=ChangeState.STARTED).what_by(NOON) == "deployment, started"
 
 
+@pytest.mark.parametrize(
+    ("began", "moved", "is_shown"),
+    [(-9, 2 * 24, False), (-9, 0.5, True), (-9, 2, False), (-0.1, 48, True)],
+    ids=["moved days later", "under way at the start", "moved too late to have been", "began just before"],
+)
+def test_what_began_long_before_and_moved_long_after_is_not_shown(began, moved, is_shown):
+    one = replace(deployed(moved * 60), first_at=after(began * 24 * 60))
+
+    assert before_the_start([one], "checkout", NOON) == ((one,) if is_shown else ())
+
+
 def test_an_incident_without_a_service_has_no_changes_of_its_own():
     assert [one.service for one in before_the_start([deployed(-90, None), deployed(-5, None)], None, NOON)] == [None]
 

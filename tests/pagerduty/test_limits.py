@@ -65,6 +65,17 @@ def test_so_many_workers_together_send_no_more_than_pagerduty_takes_and_each_can
     assert workers <= taken <= max(PER_MINUTE, workers)
 
 
+@pytest.mark.parametrize(("rank", "workers", "wait"), [(1, 8, 2), (2, 8, 2), (3, 8, 60), (1, 1, 60)])
+def test_what_is_critical_is_offered_again_soon_where_another_worker_may_have_room_for_it(rank, workers, wait):
+    budget = Budget(Ticking())
+    budget.share(workers)
+    with pytest.raises(OverBudget) as raised:
+        for _ in range(PER_MINUTE + 1):
+            budget.spend("key", rank)
+
+    assert raised.value.wait == timedelta(seconds=wait)
+
+
 def test_a_flood_of_lesser_pages_leaves_room_for_what_is_critical_and_for_other_keys():
     budget = Budget(Ticking())
     for _ in range(PER_MINUTE - KEPT_FREE):

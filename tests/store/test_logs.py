@@ -112,6 +112,17 @@ def test_what_waited_for_days_is_found_by_when_it_was_done(store):
     assert store.changes_since(done.at - timedelta(hours=1), "checkout", 9) == ((moved,), 1)
 
 
+def test_what_has_moved_long_since_pushes_out_nothing_of_before_the_start(store):
+    for number in range(logs.MOST_READ):
+        old = NOON - timedelta(days=9)
+        moved = NOON + timedelta(days=2, minutes=number)
+        save(store, change=replace(CHANGE, identity=f"old {number}", state=ChangeState.STARTED, at=old, first_at=old))
+        save(store, change=replace(CHANGE, identity=f"old {number}", state=ChangeState.CANCELED, at=moved, first_at=moved))
+    save(store, change=replace(CHANGE, identity="mine", at=after(-5), first_at=after(-5)))
+
+    assert [one.identity for one in store.changes_before("checkout", NOON)] == ["mine"]
+
+
 def test_whether_anybody_tells_of_changes_is_known(store):
     assert not store.is_told_of_changes(NOON)
     save(store, change=CHANGE)
