@@ -395,16 +395,20 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     if not opens or (before is not None and (not placement.opens_again or before.storm)):
         return placement
     flood, source, route = policy.flood(), report.alert.source, placement.route
-    opened, in_all = work.opened_by(source, now - flood.within)
-    why = flood.reached(source, opened, in_all)
+    since = now - flood.within
+    opened, in_all, _ = work.opened_by(source, since)
+    why, at_once = flood.reached(source, opened, in_all), ""
     if not why and in_all >= flood.in_a_minute:
-        why = flood.reached_at_once(*work.opened_by(source, now - timedelta(minutes=1)))
+        why = at_once = flood.reached_at_once(*work.opened_by(source, now - timedelta(minutes=1)))
     if not why:
         return placement
     # Whoever is woken for it must be those who would have been.
     pager = route.pager or policy.service(placement.service).pager
     severity = policy.severity_for(route, report.alert.severity)
-    return gathered(placement, why, work.storm_of(source, pager, severity, is_private=route.private), pager)
+    storm = work.storm_of(source, pager, severity, is_private=route.private)
+    if storm is None and at_once:
+        storm = work.storm_since(since, pager, severity, is_private=route.private)
+    return gathered(placement, why, storm, pager)
 
 
 def _if_announced(work: Work, alert: Alert, placement: Placement, now: datetime, policy: Policy) -> Placement:

@@ -37,7 +37,11 @@ LOUDEST = (Severity.CRITICAL, Severity.HIGH)
 
 
 SOME = 3
-"""Incidents of one source in a minute that are no storm yet, whatever others send."""
+"""Incidents of one source in a minute that are no storm yet, where others storm."""
+MORE_AT_ONCE = 4
+"""So many beyond `in_a_minute` are the most in any minute: two that gather, and two of whoever has no part in a storm."""
+THAT_GATHER = 2
+"""One that is a SEV1, and one that is not. What is private has two more of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class Flood:
     """How many incidents one source may open `within` a time, and all of them together, before one more gathers the rest.
 
     Four short of twenty: a SEV1 that comes after all is gathered apart from what is not, and so is what is private. Where
-    several sources storm at once, each that has opened `SOME` already opens no more beyond `in_a_minute` of all of them.
+    several sources storm at once, each that has opened `SOME` already opens no more beyond `in_a_minute` of all of them, and
+    one of them gathers what they all send; twenty are the most of any minute, whoever opens them.
     """
 
     most: int = 16
@@ -63,9 +68,11 @@ class Flood:
             return f"all sources have opened {opened_by_all} incidents in {_minutes(self.within)}"
         return ""
 
-    def reached_at_once(self, opened: int, opened_by_all: int) -> str:
-        """The same, of the last minute. Whoever has opened fewer than some in it has no part in that storm."""
-        if opened >= SOME and opened_by_all >= self.in_a_minute:
+    def reached_at_once(self, opened: int, opened_by_all: int, that_gather: int) -> str:
+        """The same, of the last minute, in which `that_gather` of all gather a storm. Whoever has opened fewer than some in it
+        has no part in that storm, for as long as there is room."""
+        room = self.in_a_minute + MORE_AT_ONCE - opened_by_all - max(0, THAT_GATHER - that_gather)
+        if opened_by_all >= self.in_a_minute and (opened >= SOME or room <= 0):
             return f"all sources have opened {opened_by_all} incidents in a minute"
         return ""
 
@@ -330,7 +337,7 @@ def may_open(
 def gathered(placement: Placement, why: str, storm: int | None, pager: str) -> Placement:
     """Where an alert that would open an incident and page by `pager` goes when there may be no more of them, and why.
 
-    `storm` is the open incident of its source that gathers the rest, if there is one.
+    `storm` is the open incident that gathers the rest, if there is one.
     """
     if placement.opens_again:
         placement = replace(placement, incident=None, opens_again=False, earlier=placement.incident)

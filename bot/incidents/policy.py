@@ -550,7 +550,7 @@ class GroupingRule(Groups):
 
 class StormRule(Strict):
     """One source opens `most` incidents `within` a time, and all sources `in_all`, and `in_a_minute` of it; what else one sends
-    then goes to one more incident of its own, which pages everybody once whom its alerts page.
+    then goes to one more incident, of its own or of those that storm at once, which pages everybody once whom its alerts page.
 
     Four short of twenty channels: a SEV1 is gathered by one that is a SEV1, and what is private apart from what is not.
     What routes only announce is announced `announced` times for one source, and then recorded and counted.

@@ -136,8 +136,9 @@ class Pending:
     number: int | None = None
     """The last incident's number, once it was asked for; and as it is in the database."""
     written_number: int = 0
-    openings: dict[tuple[str, datetime], tuple[int, int]] = field(default_factory=dict)
-    """How many incidents a source, and all of them, have opened since a moment, as it is in the database."""
+    openings: dict[tuple[str, datetime], tuple[int, int, int]] = field(default_factory=dict)
+    """How many incidents a source, and all of them, have opened since a moment, and how many of all gather, as it is in the
+    database."""
     announced: dict[str, tuple[datetime, int]] = field(default_factory=dict)
     """How many alerts of each source were announced since a moment, as it is in the database."""
     announced_now: Counter[str] = field(default_factory=Counter)
@@ -151,7 +152,8 @@ class Pending:
     notes: dict[str, str] = field(default_factory=dict)
     """Single values, by their names."""
     storms: dict[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
-    """The open incidents that gather what a source sends, private ones apart, as it is in the database."""
+    """The open incidents that gather what a source sends, those of the last hour under no name, private ones apart, as it is in
+    the database."""
     opens_alone: bool = False
     """Whether nobody else may open an incident meanwhile."""
     fresh: set[int] = field(default_factory=set)

@@ -28,9 +28,9 @@ SILENCES_LOCK = 7_105_003
 # Statements are made once where each alert needs them: to make one takes as long as to ask it.
 LAST_NUMBER = select(notes.c.value).where(notes.c.name == NUMBER)
 NEW_NUMBER = update(notes).where(notes.c.name == NUMBER).values(value=bindparam("last"))
-OPENED_BY = select(func.count(), func.count().filter(incidents.c.source == bindparam("source"))).where(
-    incidents.c.source.is_not(None), incidents.c.begun_at > bindparam("since")
-)
+OPENED_BY = select(
+    func.count().filter(incidents.c.source == bindparam("source")), func.count(), func.count().filter(INCIDENT_IS_STORM)
+).where(incidents.c.source.is_not(None), incidents.c.begun_at > bindparam("since"))
 ANNOUNCED_BY = select(func.count()).where(alerts.c.source == bindparam("source"), alerts.c.announced_at > bindparam("since"))
 CANDIDATE = (
     incidents.c.number, incidents.c.service, incidents.c.last_alert_at, incidents.c.private, incidents.c.severity,
@@ -136,14 +136,16 @@ class Work:
         found = [record_of(row) for row in rows if row.fingerprint not in here]
         return (*found, *(one for one in here.values() if one.incident == number))
 
-    def opened_by(self, source: str, since: datetime) -> tuple[int, int]:
-        """How many incidents of one source have begun since then, anew or again, and those of all sources."""
+    def opened_by(self, source: str, since: datetime) -> tuple[int, int, int]:
+        """How many incidents of one source have begun since then, anew or again, those of all sources, and how many of those
+        gather a storm.
+        """
         seen = self.pending.openings.get((source, since))
         if seen is None:
-            in_all, its = self.connection.execute(OPENED_BY, {"source": source, "since": since}).one()
-            seen = self.pending.openings[source, since] = its, in_all
-        new = [one.source for one in self.pending.begun_incidents() if one.source is not None]
-        return seen[0] + new.count(source), seen[1] + len(new)
+            its, in_all, storms = self.connection.execute(OPENED_BY, {"source": source, "since": since}).one()
+            seen = self.pending.openings[source, since] = its, in_all, storms
+        new = [one for one in self.pending.begun_incidents() if one.source is not None]
+        return seen[0] + sum(one.source == source for one in new), seen[1] + len(new), seen[2] + sum(one.storm for one in new)
 
     def announced_by(self, source: str, since: datetime) -> int:
         """How many alerts of a source were announced since then."""
@@ -166,18 +168,32 @@ class Work:
 
         For a SEV1 it is one that is a SEV1 itself: whoever looks after a lesser one would not be woken for it.
         """
-
-        def fits(one: Incident) -> bool:
-            is_bad_enough = severity is not Severity.SEV1 or one.severity is Severity.SEV1
-            return one.storm and one.is_open and is_bad_enough
-
         numbers = self.pending.storms.get((source, is_private))
         if numbers is None:
-            known = INCIDENT_IS_OPEN, INCIDENT_IS_STORM, incidents.c.source == source, incidents.c.private == is_private
-            numbers = self.connection.scalars(select(incidents.c.number).where(*known)).all()
+            numbers = self._open_storms(is_private, incidents.c.source == source)
             self.pending.storms[source, is_private] = numbers
-        mine = (one for one in self.pending.changed_incidents() if one.source == source and one.private == is_private)
-        found = [one for one in (*mine, *map(self.incident, numbers)) if one is not None and fits(one)]
+        mine = (one for one in self.pending.changed_incidents() if one.source == source)
+        return self._storm_among((*mine, *map(self.incident, numbers)), pager, severity, is_private)
+
+    def storm_since(self, since: datetime, pager: str, severity: Severity, *, is_private: bool) -> int | None:
+        """The same, of any source, that has begun since then: several storm at once."""
+        numbers = self.pending.storms.get(("", is_private))
+        if numbers is None:
+            numbers = self._open_storms(is_private, incidents.c.begun_at > since)
+            self.pending.storms["", is_private] = numbers
+        mine = (one for one in self.pending.changed_incidents() if one.episode.opened_at > since)
+        return self._storm_among((*mine, *map(self.incident, numbers)), pager, severity, is_private)
+
+    def _open_storms(self, is_private: bool, which: ColumnElement[bool]) -> Sequence[int]:
+        known = INCIDENT_IS_OPEN, INCIDENT_IS_STORM, which, incidents.c.private == is_private
+        return self.connection.scalars(select(incidents.c.number).where(*known)).all()
+
+    def _storm_among(self, known: Sequence[Incident | None], pager: str, severity: Severity, is_private: bool) -> int | None:
+        def fits(one: Incident) -> bool:
+            is_bad_enough = severity is not Severity.SEV1 or one.severity is Severity.SEV1
+            return one.storm and one.is_open and one.private == is_private and is_bad_enough
+
+        found = [one for one in known if one is not None and fits(one)]
         chosen = min(found, key=lambda one: (one.pager != pager, one.number), default=None)
         return None if chosen is None else chosen.number
 

@@ -286,12 +286,15 @@ def test_a_source_and_all_of_them_open_only_so_many(opened, of_all, why):
 
 
 @pytest.mark.parametrize(
-    ("opened", "of_all", "why"),
-    [(3, 15, ""), (3, 16, "all sources have opened 16 incidents in a minute"), (2, 16, "")],
-    ids=["few", "many at once", "whoever has no part in it"],
-)
-def test_several_sources_at_once_open_only_so_many_in_a_minute(opened, of_all, why):
-    assert Flood().reached_at_once(opened, of_all) == why
+    ("opened", "of_all", "that_gather", "is_reached"),
+    [(3, 15, 0, False), (3, 16, 0, True), (2, 17, 0, False), (0, 18, 0, True), (0, 19, 2, False), (0, 20, 2, True), (0, 18, 1, False),
+     (0, 19, 1, True), (0, 20, 4, True)],
+    ids=["few", "many at once", "whoever has no part in it", "no room but for two that gather", "room beside both of them",
+         "no room at all", "room for one more", "and for the second that gathers", "private ones gather, too"],
+)  # fmt: skip
+def test_several_sources_at_once_open_only_so_many_in_a_minute(opened, of_all, that_gather, is_reached):
+    why = f"all sources have opened {of_all} incidents in a minute" if is_reached else ""
+    assert Flood().reached_at_once(opened, of_all, that_gather) == why
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,22 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
+from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.registry import sources
 from bot.alerts.source import Delivery
-from bot.handle import Door
+from bot.handle import Bundle, Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.decisions.helping import ASKED_AGAIN_AFTER
 from bot.incidents.effects import PageService
 from bot.incidents.incident import HELD, Severity, Status
-from bot.incidents.inputs import Acknowledge, Merge, Reopen, Resolve, SomeoneNotAsked
+from bot.incidents.inputs import Acknowledge, AlertReported, Merge, Reopen, Resolve, SomeoneNotAsked
 from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
 from bot.store import Store
 from bot.store import outbox as outbox_rows
 from bot.store.codec import decode_tagged
 from bot.store.tables import outbox
 from bot.worker.intake import Intake
-from tests.builders import NOON
+from tests.builders import NOON, alert
 from tests.databases import sqlite
 from tests.worker.test_intake import dumped, unknown
 
@@ -156,7 +157,7 @@ def grafana(*names):
 
 
 def test_several_sources_that_storm_at_once_open_few_and_whoever_has_no_part_in_it_opens_its_own(store):
-    storm = Storm(store, RULES.model_copy(update={"storm": StormRule(most=4, in_a_minute=4)}))
+    storm = Storm(store, RULES.model_copy(update={"storm": StormRule(most=5, in_a_minute=5)}))
     storm.gets(*((f"a{number}", f"service {number}") for number in range(3)))
     storm.arrives_as("grafana", grafana("g0", "g1", "g2", "g3", "g4"))
     storm.reads()
@@ -173,6 +174,45 @@ def test_several_sources_that_storm_at_once_open_few_and_whoever_has_no_part_in_
     storm.arrives_as("grafana", grafana("g5"))
     storm.reads()
     assert not store.incidents()[0].storm
+
+
+BOTH = (AlertSeverity.HIGH, AlertSeverity.CRITICAL)
+BY_SENDER = Policy(
+    routes=(RouteRule(name="all", severity_map={AlertSeverity.CRITICAL: Severity.SEV1, AlertSeverity.HIGH: Severity.SEV2}),)
+)
+
+
+@pytest.mark.parametrize("sources", [1, 2, 3, 5, 10, 20, 40])
+def test_however_many_sources_storm_at_once_there_are_twenty_channels_at_most_and_every_alert_is_in_one(store, sources):
+    door = Door(store, lambda: NOON, lambda: BY_SENDER, lambda: ())
+    each = max(3, 120 // sources)
+    names = [(f"s{number % sources}", f"a{number}") for number in range(sources * each)]
+    told = [
+        AlertReported(alert(source=source, identity=name, title=name, service=name, severity=BOTH[number % 2]), "main")
+        for number, (source, name) in enumerate(names)
+    ]
+    door.handle_together([Bundle((one,), lambda work, outcomes: None) for one in told], 1000)
+
+    incidents = store.incidents(200)
+    assert len(incidents) <= 20
+    assert sum(one.alert_count for one in incidents) == len(names)
+    loud = {one.alert.fingerprint("main") for one in told if one.alert.severity is AlertSeverity.CRITICAL}
+    with store.reading() as work:
+        homes = [work.alert_record(one).incident for one in loud]
+    assert all(store.incident(one).severity is Severity.SEV1 for one in homes)
+
+
+def test_one_source_that_storms_leaves_room_for_two_that_have_no_part_in_it(store):
+    door = Door(store, lambda: NOON, lambda: BY_SENDER, lambda: ())
+    for number in range(30):
+        one = alert(source="loud", identity=f"a{number}", title=f"a{number}", service=f"a{number}", severity=BOTH[number % 2])
+        door.handle(AlertReported(one, "main"))
+    for source in ("one", "another", "third"):
+        door.handle(AlertReported(alert(source=source, identity=source, title=source, service=source), "main"))
+
+    newest = [(one.source, one.storm) for one in reversed(store.incidents(200))][-3:]
+    assert newest == [("loud", True), ("one", False), ("another", False)]
+    assert len(store.incidents(200)) <= 20
 
 
 PLAIN = Policy(routes=(RouteRule(name="all"),), storm=StormRule(most=3, within=timedelta(hours=1)))

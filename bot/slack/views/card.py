@@ -104,8 +104,11 @@ def _first_line(incident: Incident, policy: Policy, now: datetime) -> str:
 def _storm(incident: Incident, policy: Policy) -> str:
     """Why one incident holds alerts that have little to do with each other."""
     source, flood = escape(incident.source or "its source", 80), policy.flood()
-    minutes = flood.within.total_seconds() / 60
-    return f"🌪️ *Alert storm*: gathers what {source} sends beyond {flood.most} incidents in {minutes:g} min (or {flood.in_all} of all)"
+    others = len({one.source for one in incident.alerts} - {incident.source, ""})
+    minutes, theirs = flood.within.total_seconds() / 60, f"{flood.in_all} of all, or {flood.in_a_minute} of all in a minute"
+    more = f" and {others} other source{'s' if others > 1 else ''}"
+    who = f"{source}{more} send" if others else f"{source} sends"
+    return f"🌪️ *Alert storm*: gathers what {who} beyond {flood.most} incidents in {minutes:g} min (or {theirs})"
 
 
 def clock_line(incident: Incident, now: datetime) -> str:
