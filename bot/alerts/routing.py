@@ -18,10 +18,8 @@ OPTIONS.log_errors = False
 """What is wrong with an expression is told with its line in the policy, and not on stderr as well."""
 REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
-MEANT = re.compile(r"^\^")
-"""What is surely meant as one, and would be looked for as it stands: `^Disk`."""
-PERHAPS = re.compile(r"[^\s\d]\$$|^\.\*|\.\*[\w\s(]")
-"""What may be: `full$`, `Disk.*full`; but `orders.*dlq` is a name, too."""
+PERHAPS = re.compile(r"^\^|[^\s\d]\$$|^\.\*|\.\*[\w\s(]")
+"""What may be meant as one, and is looked for as it stands: `^Disk`, `full$`; but `^GSPC` and `orders.*dlq` are names, too."""
 BRACKETS = re.compile(r"\[[^\]\s]*\]")
 """In other globs one of these letters; here, and in `[FIRING:1]`, brackets."""
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -371,7 +369,7 @@ def name_of(alert: Alert) -> str:
 def wrong_with(pattern: str) -> str:
     """Why a pattern is none; empty where it is one."""
     if not pattern.startswith(REGEX):
-        return f"{pattern!r} is no glob: write {REGEX + pattern!r} for a regular expression" if MEANT.search(pattern) else ""
+        return ""
     try:
         _compiled(pattern)
     except re2.error as error:

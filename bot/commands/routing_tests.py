@@ -16,7 +16,7 @@ from bot.alerts.quiet import MAINTENANCE, called
 from bot.alerts.reading import label_hash
 from bot.alerts.registry import names as source_names
 from bot.alerts.registry import source_named
-from bot.alerts.routing import Outcome, choose_route, fits, wrong_with
+from bot.alerts.routing import Outcome, choose_route, doubt_about, fits, wrong_with
 from bot.alerts.source import Delivery
 from bot.clock import wall_clock
 from bot.commands.foreseen import Outlook
@@ -222,7 +222,7 @@ class Expected(Strict):
     @field_validator("channel")
     @classmethod
     def _a_pattern(cls, channel: str | None) -> str | None:
-        if channel is not None and (problem := wrong_with(channel)):
+        if channel is not None and (problem := wrong_with(channel) or doubt_about(channel)):
             raise ValueError(problem)
         return None if channel is None else channel.removeprefix("#")
 

@@ -262,12 +262,6 @@ def _patterns_only(match: dict[str, Any] | None) -> dict[str, Any] | None:
     return match
 
 
-def _routed_only(match: dict[str, Any]) -> dict[str, Any]:
-    if wrong := never_routed(_matcher(match), PAGER_SOURCE):
-        raise ValueError(wrong)
-    return match
-
-
 def _matcher(match: Mapping[str, Any]) -> Matcher:
     fields = {name: _patterns(value) for name, value in match.items() if name not in MAPS}
     labels, annotations = ({name: _patterns(value) for name, value in match.get(one, {}).items()} for one in MAPS)
@@ -352,7 +346,6 @@ class RouteRule(Pages, Groups):
 
     _known_fields = field_validator("match", "unless")(_known_fields)
     _patterns_only = field_validator("match", "unless")(_patterns_only)
-    _routed_only = field_validator("match")(_routed_only)
 
     @field_validator("roles")
     @classmethod
@@ -431,7 +424,6 @@ class HeartbeatRule(Strict):
 
     _known_fields = field_validator("match")(_known_fields)
     _patterns_only = field_validator("match")(_patterns_only)
-    _routed_only = field_validator("match")(_routed_only)
 
     @field_validator("within")
     @classmethod
@@ -465,7 +457,6 @@ class MaintenanceRule(Strict):
 
     _known_fields = field_validator("match", "unless")(_known_fields)
     _patterns_only = field_validator("match", "unless")(_patterns_only)
-    _routed_only = field_validator("match")(_routed_only)
     _known_days = field_validator("days")(_whole_days)
     _known_zone = field_validator("zone")(_known_zone)
     _two_digits = field_validator("end", mode="before")(_two_digits)
@@ -808,6 +799,8 @@ class Policy(Strict):
                     for part, match in (("match", one.match), ("unless", one.unless))]  # fmt: skip
         for loc, match in matches:
             found = _matcher(match or {})
+            if loc[-1] == "match" and (problem := never_routed(found, PAGER_SOURCE)):
+                yield loc, problem
             if problem := misspelt_service(found, self._aliases):
                 yield (*loc, "service"), problem
             for of, patterns in (((), found.fields), (("labels",), found.labels), (("annotations",), found.annotations)):
@@ -968,8 +961,9 @@ def runbooks_missing(policy: Policy, text: str, paths: Collection[str], file: st
 
 
 def doubts_in(policy: Policy, text: str, file: str = "policy.yaml") -> Iterator[Broken]:
-    """What a policy may not mean as it is written, each with its line: a route that no alert gets to, a service with a letter
-    wrong, a glob that looks like an expression. None of it keeps a bot from starting: what is right looks the same.
+    """What a policy may not mean as it is written, each with its line: a route that no alert gets to, a match for what is never
+    routed, a service with a letter wrong, a glob that looks like an expression. None of it keeps a bot from starting: what is
+    right looks the same, or does no harm.
     """
     node, content = _composed(text)
     for loc, doubt in policy.doubts():

@@ -143,6 +143,7 @@ maintenance:
         (one("alert: {}, expect: {severity: high}"), "test “x”: expect.severity: expected SEV1, SEV2,"),
         (one("alert: {}, expect: {roles: {boss: U1}}"), "expected commander, deputy,"),
         (one("alert: {}, expect: {channel: 're:('}"), "test “x”: expect.channel: 're:(' is no regular expression"),
+        (one("alert: {}, expect: {channel: '^inc-[0-9]+$'}"), "test “x”: expect.channel: '^inc-[0-9]+$' is a glob, in which only"),
         (one("alert: {source: grafna}, expect: {pages: true}"), "test “x”: alert.source: no source is called 'grafna'; did you mean"),
         (one("alert: {name: a, labels: {alertname: b}}, expect: {pages: true}"), "`name` is the label alertname, which is 'b'"),
         (one("endpoint: a, alert: {route: b}, expect: {pages: true}"), "`endpoint` is the alert's `route`: leave one of them"),

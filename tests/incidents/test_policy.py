@@ -115,14 +115,6 @@ def test_an_empty_file_is_the_default_policy():
             "maintenance:\n  - name: x\n    reason: y\n    days: [mon]\n    match: {severity: sev2}",
             ":5: maintenance “x”: match: severity is",
         ),
-        (
-            "routes:\n  - name: x\n    match: {source: pagerduty}",
-            ":3: route “x”: match: source is never 'pagerduty' here: news of an incident of PagerDuty's own is not routed; send",
-        ),
-        (
-            "routes:\n  - name: x\n    match: {kind: incident_update}",
-            ":3: route “x”: match: kind is never 'incident_update' here: news of an incident that another tool has is not routed",
-        ),
         ("routes:\n  - name: x\n    match: {severity: low}\n  - name: x", ":4: route “x”: name: two are called “x”"),
         (
             "routes:\n  - name: all\n  - name: x\n    match: {severity: low}",
@@ -279,6 +271,28 @@ def test_a_service_that_is_asked_for_with_a_letter_wrong_says_which_was_meant(wo
     called = {"routes": "route", "heartbeats": "heartbeat"}.get(part, part)
     assert f":3: {called} “x”: {where}.service: no service is called" in str(problem)
     assert f"did you mean {meant}? If there is one, add it to `services`" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("start", "called"),
+    [
+        ("routes:\n  - name: x", "route “x”"),
+        ("heartbeats:\n  - name: x\n    within: 5m\n    expect: true", "heartbeat “x”"),
+        ("maintenance:\n  - name: x\n    reason: y\n    days: [mon]", "maintenance “x”"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("match", "said"),
+    [
+        ("{source: pagerduty}", "source is never 'pagerduty' here: news of an incident of PagerDuty's own is not routed; send"),
+        ("{kind: incident_update}", "kind is never 'incident_update' here: news of an incident that another tool has is not routed"),
+    ],
+)
+def test_what_asks_only_for_news_of_others_incidents_is_told_and_can_be_used(start, called, match, said):
+    text = f"{start}\n    match: {match}"
+    (doubt,) = doubts_in(read(text), text)
+
+    assert f":{text.count(chr(10)) + 1}: {called}: match: {said}" in str(doubt)
 
 
 @pytest.mark.parametrize("word", ["billing", "checkout-eu", "wbe", "web2", "host-13", "node2", "'chekout*'", "'re:chekout'", "CART"])
