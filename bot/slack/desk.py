@@ -342,7 +342,7 @@ class Desk:
                 raise Refused(f"Confirm it by its number, `{self._command} silence confirm 3`, or with nothing behind it.")
             return self._handled(ConfirmSilence(number=number, by=asker.person), asker)
         wish = silencing.read(request.text)
-        hint = self._unheard(wish)
+        hint = f"{self._unheard(wish)}{silencing.as_it_stands(wish.match)}"
         outcome = self._door.handle(
             SilenceAlerts(match=wish.match, lasts=wish.lasts, reason=wish.reason, by=asker.person), once=asker.once
         )

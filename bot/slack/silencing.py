@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 
-from bot.alerts.routing import FIELDS, REGEX, WORDS, Matcher, fits, is_plain, wrong_with
+from bot.alerts.routing import FIELDS, REGEX, WORDS, Matcher, doubt_about, fits, is_plain, wrong_with
 from bot.errors import Refused
 from bot.slack.views.text import defused
 
@@ -62,6 +62,12 @@ def services_but(match: Matcher, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(one for one in wanted if not one.startswith(REGEX) and not any(fits(name, (one,)) for name in names))
 
 
+def as_it_stands(match: Matcher) -> str:
+    """How a pattern is read that stands in quotes and may have been meant otherwise; empty where none may."""
+    doubtful = next(filter(doubt_about, (*_patterns_of(match), *_left_out_of(match))), "")
+    return f" Only * and ? are wild in `{defused(doubtful[:60])}`: all else is looked for as it stands." if doubtful else ""
+
+
 def number_of(words: Sequence[str]) -> int | None:
     """The number of a silence in `end 3`, `end #3`."""
     word = words[1].lstrip("#").rstrip(".,:") if len(words) > 1 else ""
@@ -71,8 +77,7 @@ def number_of(words: Sequence[str]) -> int | None:
 def _whole(match: Matcher, lasts: timedelta | None, reason: str) -> Wish:
     if match == Matcher():
         raise Refused(f"Which alerts? A silence needs at least one matcher, such as `service=checkout`: {EXAMPLE}")
-    wanted = [one for part in (match.fields, match.labels, match.annotations) for many in part.values() for one in many]
-    left_out = [one for part in (match.but_fields, match.but_labels, match.but_annotations) for many in part.values() for one in many]
+    wanted, left_out = _patterns_of(match), _left_out_of(match)
     if any(set(one) <= {"*"} for one in left_out):
         raise Refused("`!=*` leaves every alert out: nothing would be quiet. Name what is to be left out.")
     if all(set(one) <= {"*"} for one in wanted):
@@ -86,6 +91,14 @@ def _whole(match: Matcher, lasts: timedelta | None, reason: str) -> Wish:
     if not reason:
         raise Refused(f"Why? Add the reason at the end; whoever misses an alert reads it: {EXAMPLE}")
     return Wish(match, lasts, reason)
+
+
+def _patterns_of(match: Matcher) -> list[str]:
+    return [one for part in (match.fields, match.labels, match.annotations) for many in part.values() for one in many]
+
+
+def _left_out_of(match: Matcher) -> list[str]:
+    return [one for part in (match.but_fields, match.but_labels, match.but_annotations) for many in part.values() for one in many]
 
 
 def _add(name: str, sign: str, value: str, found: dict[str, dict[str, tuple[str, ...]]]) -> None:
@@ -104,6 +117,7 @@ def _add(name: str, sign: str, value: str, found: dict[str, dict[str, tuple[str,
     into = found.setdefault(f"but_{part}" if is_left_out else part, {})
     if key in into:
         raise Refused(f"{key} stands here twice. Several patterns are written `{key}{'!' if is_left_out else ''}=one|other`.")
+    _refuse_doubtful(name, "!" if is_left_out else "", value)
     into[key] = _patterns(key, value, is_field=part == "fields")
 
 
@@ -114,9 +128,26 @@ def _refuse_misspelt(name: str) -> None:
         raise Refused(f"An alert has no field {name}. Did you mean {near[0]}? For a label of that name write `label.{name}=…`.")
 
 
-def _patterns(name: str, value: str, *, is_field: bool) -> tuple[str, ...]:
+def _refuse_doubtful(name: str, but: str, value: str) -> None:
+    """What may be meant otherwise would keep nothing quiet, and whoever asked would believe that it does. In quotes it is meant."""
+    doubtful = next((one for one in _parts(value) if '"' not in one and doubt_about(one)), None)
+    if doubtful is not None:
+        # Of `(a|b).*c` a part alone is none.
+        whole = value.replace('"', "") if wrong_with(f"{REGEX}{doubtful}") else doubtful
+        shown = defused(whole)
+        raise Refused(
+            f"Only * and ? are wild in `{shown}`. Write `{name}{but or '='}~{shown}` if it is a regular expression, "
+            f'`{name}{but}=one|other` for each word, or `{name}{but}="{shown}"` if it is meant as it stands.'
+        )
+
+
+def _parts(value: str) -> list[str]:
     # Of an expression, `|` and `,` are its own.
-    parts = [value] if value.startswith(REGEX) else [one.strip() for one in PATTERN.findall(value)]
+    return [value] if value.startswith(REGEX) else [one.strip() for one in PATTERN.findall(value)]
+
+
+def _patterns(name: str, value: str, *, is_field: bool) -> tuple[str, ...]:
+    parts = _parts(value)
     patterns = tuple(dict.fromkeys(one.replace('"', "") for one in parts))
     if not value or not all(patterns):
         raise Refused(f"{name}= what? Write a word, a glob such as `{name}=check*`, or `{name}=re:` and an expression.")

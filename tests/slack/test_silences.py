@@ -45,6 +45,11 @@ def matched(text):
         ("severity=re:low|medium", {"severity": ("re:low|medium",)}, {}),
         ("instance=<http://db1.example.com|db1.example.com>", {}, {"instance": ("db1.example.com",)}),
         ("url=<https://example.com/a>", {"url": ("https://example.com/a",)}, {}),
+        # In quotes it is meant as it stands.
+        ('title="[FIRING:1] Disk*"', {"title": ("[FIRING:1] Disk*",)}, {}),
+        ("host=“db-[12]”|web*", {}, {"host": ("db-[12]", "web*")}),
+        ('name="^GSPC" title=^"Disk"', {"name": ("^GSPC",), "title": ("^Disk",)}, {}),
+        ("name=~^Disk.*full$ host=re:db-[12]", {"name": ("re:^Disk.*full$",)}, {"host": ("re:db-[12]",)}),
     ],
 )
 def test_matchers_are_those_of_a_route(typed, fields, labels):
@@ -130,6 +135,33 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(typed, said):
 
     assert said in refused.value.reason
     assert "\n" not in refused.value.reason
+
+
+@pytest.mark.parametrize(
+    ("typed", "pattern", "expression", "words", "literal"),
+    [
+        ("name=Disk.*full", "Disk.*full", "name=~Disk.*full", "name=one|other", 'name="Disk.*full"'),
+        ("name=^Disk", "^Disk", "name=~^Disk", "name=one|other", 'name="^Disk"'),
+        ("name==full$", "full$", "name=~full$", "name=one|other", 'name="full$"'),
+        (r"name=Disk\d.*full", r"Disk\d.*full", r"name=~Disk\d.*full", "name=one|other", r'name="Disk\d.*full"'),
+        ("host=db-[12]", "db-[12]", "host=~db-[12]", "host=one|other", 'host="db-[12]"'),
+        ("host=web|db-[12]", "db-[12]", "host=~db-[12]", "host=one|other", 'host="db-[12]"'),
+        ("name=(a|b).*(c|d)", "(a|b).*(c|d)", "name=~(a|b).*(c|d)", "name=one|other", 'name="(a|b).*(c|d)"'),
+        ("label.service=db-[12]", "db-[12]", "label.service=~db-[12]", "label.service=one|other", 'label.service="db-[12]"'),
+        ("annotation.a=x service=y[1]", "y[1]", "service=~y[1]", "service=one|other", 'service="y[1]"'),
+        ("service=a host!=db-[12]", "db-[12]", "host!~db-[12]", "host!=one|other", 'host!="db-[12]"'),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_no_silence_until_it_is_clear(typed, pattern, expression, words, literal):
+    with pytest.raises(Refused) as refused:
+        read(f"{typed} 2h x")
+
+    assert refused.value.reason == (
+        f"Only * and ? are wild in `{pattern}`. Write `{expression}` if it is a regular expression, `{words}` for each word, "
+        f"or `{literal}` if it is meant as it stands."
+    )
+    for mended in (expression, literal):
+        assert read(f"service=a {mended} 2h x" if "service=" not in mended else f"{mended} 2h x")
 
 
 # --- in Slack ---------------------------------------------------------------------------------
@@ -295,6 +327,17 @@ def test_a_service_that_nobody_has_heard_of_is_silenced_with_a_hint(office, type
     assert said.startswith("Silence 1 holds for 2 h")
     assert ("so far" in said) is bool(hint)
     assert hint in said
+
+
+def test_what_is_meant_as_it_stands_is_told_how_it_is_read(office):
+    said = office.types('silence title="[FIRING:1] Disk*" service=search 2h x')
+    assert said.startswith("Silence 1 holds for 2 h")
+    assert said.endswith(" Only * and ? are wild in `[FIRING:1] Disk*`: all else is looked for as it stands.")
+
+    assert office.types('silence title="Disk*" host!="db-[12]" severity=low 2h x').endswith(
+        "in `db-[12]`: all else is looked for as it stands."
+    )
+    assert "are wild" not in office.types('silence title="Disk*" host=re:db-[12] severity=low 2h x')
 
 
 def test_of_what_a_private_incident_is_about_no_hint_tells(office):
