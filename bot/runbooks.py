@@ -5,6 +5,7 @@ A runbook is Markdown with front matter; without it, its file name or first head
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from bot.alerts.alert import Alert
-from bot.alerts.routing import is_like
+from bot.alerts.routing import REGEX, doubt_about, is_like
 from bot.errors import Broken
 
 SECTIONS = ("Meaning", "Impact", "First 60 seconds", "Diagnosis", "Mitigation", "Verify", "Escalation")
@@ -308,8 +309,32 @@ def lint_folder(folder: Path) -> Iterator[Broken]:
         for name in book.alerts:
             first = seen.setdefault((name, repr(sorted(book.match.items()))), book.path)
             if first != book.path:
-                line = next((number for number, one in enumerate(text.splitlines(), start=1) if one.startswith("alerts:")), None)
-                yield Broken(str(path), line, f"{name}: {first} is for it, too; leave it in one of them")
+                yield Broken(str(path), _line_of(text, "alerts"), f"{name}: {first} is for it, too; leave it in one of them")
+
+
+def doubts_about_folder(folder: Path) -> Iterator[Broken]:
+    """What the runbooks of a folder may not mean as it is written, each with file and line: a pattern that looks like an
+    expression, of which there are none here, or that has brackets. It may be meant all the same, and so is no fault.
+    """
+    for path in _files(folder):
+        with suppress(Broken):
+            text = _text(path) if _is_inside(path, folder) else ""
+            book = parse(path.relative_to(folder).as_posix(), text, str(path))
+            yield from _doubts_about(book, text, str(path)) if book.has_front_matter else ()
+
+
+def _doubts_about(book: Runbook, text: str, file: str) -> Iterator[Broken]:
+    for name, patterns in (("alerts", book.alerts), *((f"match.{label}", some) for label, some in book.match.items())):
+        for one in patterns:
+            if one.startswith(REGEX) or doubt_about(one):
+                problem = (
+                    f"only * and ? are wild in {one!r}, and all else is looked for as it stands; if more is meant, write each name"
+                )
+                yield Broken(file, _line_of(text, name.partition(".")[0]), f"{name}: {problem}")
+
+
+def _line_of(text: str, key: str) -> int | None:
+    return next((number for number, one in enumerate(text.splitlines(), start=1) if one.startswith(f"{key}:")), None)
 
 
 def lint(book: Runbook, text: str, file: str, beside: Path) -> Iterator[Broken]:

@@ -15,7 +15,7 @@ from bot.errors import Broken
 from bot.incidents.heartbeats import absent
 from bot.incidents.policy import HeartbeatRule
 from bot.incidents.policy import read as read_policy
-from bot.runbooks import SECTIONS, Runbook, choose, lint_folder, parse, read_folder
+from bot.runbooks import SECTIONS, Runbook, choose, doubts_about_folder, lint_folder, parse, read_folder
 from tests.builders import NOON, alert
 
 TOP = Path(__file__).parents[1]
@@ -412,6 +412,26 @@ def test_a_file_that_cannot_be_read_does_not_hide_the_faults_of_the_others(tmp_p
     found = linted(tmp_path, WELL.replace("Nobody can pay.", ""))
 
     assert [one.rpartition("/")[2].partition(":")[0] for one in found] == ["a.md", ""]
+
+
+@pytest.mark.parametrize("pattern", ["Disk[12]*", "^Disk", "Disk.*full", "full$", "re:^Disk", "[FIRING:1] Disk*"])
+@pytest.mark.parametrize(("key", "said"), [("alerts: ", "alerts"), ("alerts: Disk\nmatch:\n  team: ", "match.team")])
+def test_a_pattern_that_may_be_meant_otherwise_is_told_and_is_no_fault(tmp_path, pattern, key, said):
+    assert linted(tmp_path, WELL.replace("alerts: [CheckoutErrorRateHigh]", f"{key}[a, '{pattern}']")) == []
+
+    line = 3 if said == "alerts" else 4
+    assert [str(one) for one in doubts_about_folder(tmp_path)] == [
+        f"{tmp_path / 'checkout.md'}:{line}: {said}: only * and ? are wild in {pattern!r}, and all else is looked for as it stands; "
+        "if more is meant, write each name"
+    ]
+
+
+def test_of_a_pattern_that_is_one_there_is_no_doubt(tmp_path):
+    (tmp_path / "broken.md").write_text("---\nowner\n---\n")
+    (tmp_path / "plain.md").write_text("# web[12] is slow\n")
+
+    assert linted(tmp_path, WELL.replace("[CheckoutErrorRateHigh]", '["Check?ut*", "a.b*c", "50$"]\nmatch: {app: "*"}'))
+    assert list(doubts_about_folder(tmp_path)) == list(doubts_about_folder(SHIPPED)) == []
 
 
 # --- the ones that are shipped ----------------------------------------------------------------

@@ -22,7 +22,7 @@ from bot.pagerduty.client import Client
 from bot.pagerduty.reports import Reports
 from bot.postmortems import read_templates
 from bot.postmortems.trying import tried
-from bot.runbooks import lint_folder, paths_in, read_folder
+from bot.runbooks import doubts_about_folder, lint_folder, paths_in, read_folder
 from bot.settings import Settings, misspelt
 from bot.slack import check as slack
 from bot.slack.client import Slack
@@ -146,6 +146,8 @@ def _runbooks(settings: Settings) -> Iterator[Finding]:
     problems = list(lint_folder(folder))
     for one in problems:
         yield Finding("runbook", False, str(one), "mend that line; `python -m bot runbooks lint` shows all")
+    for one in doubts_about_folder(folder):
+        yield Finding("runbook", True, f"look whether this is meant: {one}")
     if not problems:
         yield Finding("runbooks", True, f"{len(read_folder(folder))} in {folder}")
 

@@ -13,7 +13,7 @@ from bot.commands.output import print_json
 from bot.errors import Refused
 from bot.incidents.incident import number_in
 from bot.postmortems import is_draft_of, lint_words
-from bot.runbooks import lint_folder, read_folder
+from bot.runbooks import doubts_about_folder, lint_folder, read_folder
 from bot.settings import Settings
 from bot.slack.manifest import manifest
 from bot.wiring import Numbers, ReadWhenAsked, open_store
@@ -95,10 +95,13 @@ def run_runbooks(given: argparse.Namespace, settings: Settings) -> int:
         return 1
     if given.action == "lint":
         problems = [str(one) for one in lint_folder(settings.runbooks_dir)]
+        doubts = [str(one) for one in doubts_about_folder(settings.runbooks_dir)]
+        look = "; look whether it means what stands above" if doubts else ""
+        well = [] if problems else [f"Every runbook in {settings.runbooks_dir} is well{look}."]
         if given.json:
-            print_json(problems)
+            print_json([*problems, *doubts])
         else:
-            print("\n".join(problems) or f"Every runbook in {settings.runbooks_dir} is well.")
+            print("\n".join([*problems, *doubts, *well]))
         return 1 if problems else 0
     today = wall_clock().date()
     found = read_folder(settings.runbooks_dir)

@@ -1,6 +1,7 @@
 """Documents from the command line: numbers, drafts, runbooks, set-up snippets, the manifest, the digest."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -104,6 +105,19 @@ def test_what_is_wrong_with_a_runbook_is_named_with_its_line(bot):
     assert told.code == 1
     assert "bad/disk.md:3: " in told.out
     assert bot.here("runbooks", "lint", "--json", runbooks_dir="bad").json() == told.out.splitlines()
+
+
+def test_a_pattern_of_a_runbook_that_may_be_meant_otherwise_is_told_and_nothing_fails(bot):
+    text = (TOP / "runbooks/latency.md").read_text(encoding="utf-8")
+    bot.file(re.sub(r"(?m)^alerts:.*$", 'alerts: "^Slow"', text), "some/latency.md")
+    told = bot.here("runbooks", "lint", runbooks_dir="some")
+    (doubt, well) = told.out.splitlines()
+
+    assert told.code == 0
+    assert ": alerts: only * and ? are wild in '^Slow'" in doubt
+    assert well == "Every runbook in some is well; look whether it means what stands above."
+    assert bot.here("runbooks", "lint", "--json", runbooks_dir="some").json() == [doubt]
+    assert f"look whether this is meant: {doubt}" in bot.here("check", runbooks_dir="some").out
 
 
 def test_a_folder_of_runbooks_that_is_not_there_is_not_called_well(bot):
