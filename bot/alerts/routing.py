@@ -396,7 +396,7 @@ def _compiled(pattern: str) -> Any:
 
 def is_plain(pattern: str) -> bool:
     """Whether a pattern is a word, which fits itself and nothing else."""
-    return not pattern.startswith(REGEX) and not set(pattern) & set("*?")
+    return "*" not in pattern and "?" not in pattern and not pattern.startswith(REGEX)
 
 
 def is_like(value: str, glob: str) -> bool:

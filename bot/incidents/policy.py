@@ -965,8 +965,10 @@ def doubts_in(policy: Policy, text: str, file: str = "policy.yaml") -> Iterator[
     routed, a service with a letter wrong, a glob that looks like an expression. None of it keeps a bot from starting: what is
     right looks the same, or does no harm.
     """
-    node, content = _composed(text)
-    for loc, doubt in policy.doubts():
+    doubts = list(policy.doubts())
+    # Where there is none, no line is asked for: to find them takes as long as to read the policy.
+    node, content = _composed(text) if doubts else (None, None)
+    for loc, doubt in doubts:
         yield Broken(file, _line(node, loc), f"{_where(loc, content)}: {doubt}")
 
 
