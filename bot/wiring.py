@@ -23,7 +23,7 @@ from bot.handle import Door
 from bot.incidents.decision import Decision, Timer
 from bot.incidents.effects import Lane
 from bot.incidents.inputs import DigestDue
-from bot.incidents.policy import PAGER_SOURCE, Policy
+from bot.incidents.policy import PAGER_SOURCE, Policy, doubts_in
 from bot.incidents.policy import read as read_policy_text
 from bot.journal import Journal, joined, vulnerability
 from bot.metrics import Told, WeekMetrics, week_metrics
@@ -86,10 +86,13 @@ PATIENCE_SECONDS = 1.5
 
 def read_policy(settings: Settings) -> Policy:
     """The policy's file; the defaults where there is none. Raises `Broken` with the line."""
+    return read_policy_text(_policy_text(settings), str(settings.policy_file))
+
+
+def _policy_text(settings: Settings) -> str:
+    """What stands in the policy's file. Nothing, where there is none: that is the policy of the defaults."""
     path = settings.policy_file
-    if not path.exists():
-        return Policy()
-    return read_policy_text(_text(path), str(path))
+    return _text(path) if path.exists() else ""
 
 
 def _text(path: Path) -> str:
@@ -126,12 +129,14 @@ class Choices:
         self._lock = threading.Lock()
         self._stamps = self._seen()
         self._had_policy, self._had_runbooks = settings.policy_file.exists(), settings.runbooks_dir.is_dir()
-        self._policy = read_policy(settings)
+        text = _policy_text(settings)
+        self._policy = read_policy_text(text, str(settings.policy_file))
         self._runbooks = read_folder(settings.runbooks_dir)
         self._templates = read_templates(settings.templates_dir)
         if self._templates.problems:
             raise self._templates.problems[0]
         self.trouble = ""
+        guarded(lambda: self._tell_doubts(text))
 
     def policy(self) -> Policy:
         """The policy that holds now."""
@@ -154,7 +159,9 @@ class Choices:
             self._stamps = stamps
             try:
                 self._check_gone()
-                policy, runbooks = read_policy(self._settings), read_folder(self._settings.runbooks_dir)
+                text = _policy_text(self._settings)
+                policy = read_policy_text(text, str(self._settings.policy_file))
+                runbooks = read_folder(self._settings.runbooks_dir)
                 templates = read_templates(self._settings.templates_dir)
                 if templates.problems:
                     raise templates.problems[0]
@@ -162,9 +169,19 @@ class Choices:
                 self.trouble = f"{error}; the last good one is still used"
                 log.error("changed file not taken", problem=str(error))
                 return 0
+            is_new = policy != self._policy
             self._policy, self._runbooks, self._templates, self.trouble = policy, runbooks, templates, ""
         log.info("changed files taken")
+        if is_new:
+            guarded(lambda: self._tell_doubts(text))
         return 1
+
+    def _tell_doubts(self, text: str) -> int:
+        """Log what the policy may not mean as it is written: a pattern that fits nothing any more would be silent. How many."""
+        doubts = list(doubts_in(self._policy, text, str(self._settings.policy_file)))
+        for one in doubts:
+            log.warning("look whether this is meant", doubt=str(one))
+        return len(doubts)
 
     def _check_gone(self) -> None:
         """A file that was there and is not is a mistake, or half of a change: never a wish for the defaults."""

@@ -1,5 +1,6 @@
 """The team's files as a running bot sees them: every mistake is named with its line, and the last good ones hold."""
 
+import logging
 import os
 import shutil
 from datetime import UTC, datetime, time
@@ -7,6 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import structlog
 
 from bot.alerts.quiet import Once
 from bot.alerts.registry import source_named
@@ -366,6 +368,62 @@ def test_a_bot_does_not_start_with_a_broken_file_and_names_it(files, path, text,
 
 def test_the_policy_is_read_from_where_the_settings_say(files):
     assert read_policy(files) == read(SHIPPED)
+
+
+DOUBTFUL = """
+routes:
+  - {name: db, match: {labels: {host: "db-[12]"}}}
+heartbeats:
+  - {name: beat, within: 5m, match: {name: "^Watchdog"}}
+"""
+TOLD = [
+    ":3: route “db”: match.labels.host: 'db-[12]' is looked for with its brackets",
+    ":5: heartbeat “beat”: match.name: '^Watchdog' is a glob",
+]
+
+
+@pytest.fixture
+def logged():
+    """What is logged that is worth a look."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+def test_what_a_policy_may_not_mean_is_logged_when_it_is_taken_and_not_again(files, logged):
+    files.policy_file.write_text(DOUBTFUL, encoding="utf-8")
+    choices = Choices(files)
+
+    assert [one["log_level"] for one in logged] == ["warning", "warning"]
+    assert all(said in one["doubt"] for said, one in zip(TOLD, logged, strict=True))
+
+    logged.clear()
+    (files.runbooks_dir / "new.md").write_text("# SomethingNew\n")
+    assert (choices.refresh(), choices.refresh()) == (1, 0)
+    assert logged == []
+
+    change(files.policy_file, DOUBTFUL.replace("5m", "6m"))
+    assert choices.refresh() == 1
+    assert all(said in one["doubt"] for said, one in zip(TOLD, logged, strict=True))
+
+
+def test_of_a_policy_that_is_not_taken_no_doubt_is_logged(files, logged):
+    choices = Choices(files)
+    change(files.policy_file, f"{DOUBTFUL}team: {{zone: Mars}}")
+
+    assert choices.refresh() == 0
+    assert [one["event"] for one in logged] == ["changed file not taken"]
+
+
+def test_no_doubt_keeps_a_bot_from_starting_or_a_policy_from_being_taken(files, monkeypatch):
+    def fails(self):
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(Policy, "doubts", fails)
+    choices = Choices(files)
+    change(files.policy_file, DOUBTFUL)
+
+    assert (choices.refresh(), len(choices.policy().routes)) == (1, 1)
 
 
 # --- the shipped one ---------------------------------------------------------------------------
