@@ -1080,7 +1080,9 @@ def _where(loc: tuple[int | str, ...], content: Any) -> str:
     """Where in the file that is: a route by its name, where it has one."""
     parts = [str(part) for part in loc if part != "[key]"]
     if len(loc) > 1 and loc[0] in CALLED and isinstance(loc[1], int):
-        name = content[loc[0]][loc[1]].get("name") if isinstance(content[loc[0]][loc[1]], dict) else None
+        # A set of YAML's is counted, too, and has no first.
+        entry = content[loc[0]][loc[1]] if isinstance(content[loc[0]], list) else None
+        name = entry.get("name") if isinstance(entry, dict) else None
         if isinstance(name, str) and name.strip():
             called = f"{CALLED[str(loc[0])]} “{' '.join(name.split())[:100]}”"
             return f"{called}: {'.'.join(parts[2:])}" if parts[2:] else called

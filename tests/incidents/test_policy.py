@@ -145,6 +145,9 @@ def test_a_broken_policy_names_file_line_and_key(text, problem):
     [
         ("routes: {critical: {severity: SEV1}}", ":1: routes: expected a list, with `- ` before each, not a map"),
         ("routes:\n  -\n", ":2: routes.0: expected a map of name, "),
+        ("routes: !!set {a}", ":1: routes.0: expected a map of name, "),
+        ("heartbeats:\n  !!set {a}", ":1: heartbeats.0: expected a map of name, "),
+        ("maintenance: !!omap [a: {name: x}]", ":1: maintenance.0: expected a map of name, "),
         ("routes:\n  - {name: at night, hours: nights}",
          ":2: route “at night”: hours: expected a map of days, from, to, not 'nights'"),
         ("routes:\n  - {name: a, group_by: {cluster: eu}}",
