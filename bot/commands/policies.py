@@ -42,11 +42,13 @@ def add_to(commands: Any) -> None:
     actions = policy.add_subparsers(dest="action", metavar="ACTION", required=True)
     about = (
         "Every problem of a policy, each with its line; where it has no other, the runbooks that it names and that RUNBOOKS_DIR "
-        "has not. Exit 0: there is none; 1: there is."
+        "has not; and where it has none, what it may not mean as it is written. Exit 0: there is no problem; 1: there is, or with "
+        "--strict something that may not be meant."
     )
     check = actions.add_parser("check", help="every problem of a policy, with its line", description=about)
     check.add_argument("file", nargs="?", help="the policy (default: POLICY_FILE)")
     check.add_argument("--policy", metavar="FILE", help="the same, as `policy test` has it")
+    check.add_argument("--strict", action="store_true", help="exit 1 also for what may not be meant as it is written")
     check.set_defaults(run=run_check)
     tests = actions.add_parser(
         "test", help="example alerts, and what is expected of each", description=ABOUT_TESTS,
@@ -72,7 +74,7 @@ def run_check(given: argparse.Namespace, settings: Settings) -> int:
         print(one)
     if not problems:
         print(f"{file} can be used{'; look whether it means what stands above' if doubts else ''}.")
-    return 1 if problems else 0
+    return 1 if problems or (given.strict and doubts) else 0
 
 
 def run_tests(given: argparse.Namespace, settings: Settings) -> int:

@@ -349,6 +349,16 @@ def test_a_policy_without_problems_is_said_to_have_none(bot):
     assert bot.here("policy", "check").code == 0
 
 
+def test_what_a_policy_may_not_mean_is_told_and_a_problem_only_where_that_is_asked_for(bot):
+    file = bot.file("routes:\n  - {name: x, match: {labels: {host: 'db-[12]'}}}\n")
+    told, strict = bot.here("policy", "check", file), bot.here("policy", "check", "--strict", file)
+
+    assert told.out.startswith(f"{file}:2: route “x”: match.labels.host: 'db-[12]' is looked for with its brackets")
+    assert told.out.endswith(f"\n{file} can be used; look whether it means what stands above.\n")
+    assert (told.code, strict.code, strict.out) == (0, 1, told.out)
+    assert bot.here("policy", "check", "--strict", bot.file(POLICY)).code == 0
+
+
 def test_a_payload_that_tells_of_an_incident_is_no_test_of_a_route(bot, table):
     body = source_named("pagerduty").examples[0].body_at(NOON)
     news = bot.file(body, "news.json")
