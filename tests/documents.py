@@ -162,9 +162,10 @@ def _order() -> Iterator[str]:
     )
     yield (
         "- **CloudEvents**: with a `time`. **Generic JSON**: with `changed_at` in every report. **GitHub**: not a finding that is "
-        "open again and says no time of that. **Healthchecks, Kibana, Nagios, UptimeRobot**: with our payload. **Netdata**: not "
-        "whether a node can be reached. **SonarQube**: with `changedAt`, for an analysis may be dated back. **Uptime "
-        "Kuma**: not a text alone."
+        "open again and says no time of that; a deployment that failed is never late, for the one that succeeded may be of another "
+        "service of the repository. **Healthchecks, Kibana, Nagios, UptimeRobot**: with our payload, of Kibana with `alert_id` in "
+        "it. **Netdata**: not whether a node can be reached, nor what fires by Netdata Cloud without its node. **SonarQube**: with "
+        "`changedAt`, for an analysis may be dated back. **Uptime Kuma**: not a text alone."
     )
     yield (
         "- **Azure Monitor**: not news of health, whose trouble and end have the times of two clocks, nor log alerts of version 1, "

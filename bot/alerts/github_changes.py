@@ -79,7 +79,9 @@ def _deployed(event: Event, made: Mapping[str, Any], status: Mapping[str, Any], 
         ),
         started_at=started_at,
         ended_at=ended_at,
-        changed_at=at,
+        # What went to one place may be two things, of a repository with several: the success of the one that came first must
+        # not have the failure of the other taken for over.
+        changed_at=None if stands is Status.FIRING else at,
         occurrence=number or None,
         source_status=word or event.action or None,
         defaults=defaults,

@@ -226,7 +226,8 @@ def _nagios(name: str, start: datetime, end: datetime | None) -> Any:
 
 
 def _netdata(name: str, start: datetime, end: datetime | None) -> Any:
-    return {"name": name, "chart": name, "status": "CLEAR" if end else "CRITICAL", "when": int((end or start).timestamp())}
+    status, when = "CLEAR" if end else "CRITICAL", int((end or start).timestamp())
+    return {"host": name, "name": name, "chart": name, "summary": f"{name}:", "status": status, "when": when}
 
 
 def _site24x7(name: str, start: datetime, end: datetime | None) -> Any:

@@ -155,8 +155,8 @@ def _run(event: Event) -> Alert:
         ),
         started_at=started_at,
         ended_at=ended_at,
-        # Within three days people may have an old delivery sent again.
-        changed_at=done,
+        # Within three days people may have an old delivery sent again. Jobs whose workflow is not told may be those of two.
+        changed_at=None if status is Status.FIRING and event.name == "workflow_job" and not first(run.get("workflow_name")) else done,
         group_key=first(run.get("check_suite_id"), run.get("run_id"), sha) or None,
         source_status=conclusion or first(run.get("status")) or None,
         defaults=defaults,

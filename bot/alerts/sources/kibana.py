@@ -185,8 +185,7 @@ def _alert(given: Mapping[str, Any], delivery: Delivery, place: str) -> Alert:
         ),
         started_at=started_at,
         ended_at=ended_at,
-        # Of what fires, when the rule last saw it: its beginning may be long before an end that came first.
-        changed_at=_told_end(given) if status is Status.RESOLVED else moment(given.get("date")),
+        changed_at=_changed_at(given, status),
         group_key=rule,
         occurrence=said(given.get("alert_uuid")) or None,
         source_status=group or None,
@@ -213,6 +212,16 @@ def _when(given: Mapping[str, Any], status: Status, received_at: datetime) -> tu
     if ended is None:
         defaults.append("ended_at")
     return began or ended or received_at, ended or received_at, defaults
+
+
+def _changed_at(given: Mapping[str, Any], status: Status) -> datetime | None:
+    """Of what fires, when the rule last saw it: its beginning may be long before an end that came first.
+
+    Without an id all alerts of a rule are one here, and the end of one says nothing of when another fired.
+    """
+    if status is Status.RESOLVED:
+        return _told_end(given)
+    return moment(given.get("date")) if said(given.get("alert_id")) else None
 
 
 def _told_end(given: Mapping[str, Any]) -> datetime | None:

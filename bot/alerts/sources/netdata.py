@@ -139,7 +139,8 @@ def _alert(given: Mapping[str, Any], delivery: Delivery) -> Alert:
         links=links_from([("source", given.get("url"), "Netdata")]),
         started_at=started_at,
         ended_at=ended_at,
-        changed_at=moment(given.get("when")),
+        # Where no node is named it may be clear on one and fire on another: then what fires is never late.
+        changed_at=moment(given.get("when")) if host or status is Status.RESOLVED else None,
         occurrence=first(given.get("transition_id"), given.get("unique_id")) or None,
         source_status=word or None,
         source_severity=worst or None,

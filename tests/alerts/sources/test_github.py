@@ -1,7 +1,7 @@
 """GitHub: which events fire and end what, which are changes or findings, and what is ignored."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from bot.alerts.alert import Alert, ChangeKind, ChangeState, FindingState, Kind, Severity, Status
+from bot.alerts.matching import Ended, was_overtaken
 from bot.alerts.source import FORM, Delivery, Reading
 from bot.alerts.sources.github import READERS, RUNS, SOURCE
 from bot.errors import Unreadable, Unverified
@@ -460,10 +461,36 @@ def test_an_odd_body_is_read_or_refused_and_never_an_error(event, body):
 def test_a_run_a_deployment_and_a_finding_say_when_they_came_to_stand_so():
     check = {"id": 1, "name": "Tests", "head_sha": "abc", "conclusion": "failure", "started_at": BEFORE, "completed_at": AT}
 
-    told = (workflow("failure"), workflow("success"), one("check_run", check_run=check), deployed("failure"), deployed("success"))
+    told = (workflow("failure"), workflow("success"), one("check_run", check_run=check), deployed("success"))
 
     assert {alert.changed_at for alert in told} == {EARLIER}
     assert workflow("failure", updated_at=None).changed_at is None
+
+
+def job(conclusion: str, **more: Any) -> Alert:
+    run = {"id": 1, "name": "build", "head_branch": "trunk", "conclusion": conclusion, "started_at": BEFORE, "completed_at": AT}
+    return one("workflow_job", workflow_job=run | more)
+
+
+LATER = EARLIER + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("fired", "over", "is_late"),
+    [
+        # A run that failed before the next one of its workflow succeeded.
+        (workflow("failure"), workflow("success", id=2), True),
+        (job("failure", workflow_name="Deploy"), job("success", workflow_name="Deploy"), True),
+        # In a repository with several services one may be deployed, and another not.
+        (deployed("failure", number=1), deployed("success", number=2), False),
+        (job("failure"), job("success"), False),
+    ],
+)
+def test_what_failed_is_late_only_where_what_succeeded_is_the_same(fired, over, is_late):
+    assert fired.identity == over.identity
+    assert was_overtaken(fired, Ended(LATER, NOW), NOW) is is_late
+    # A success from before the failure ends it in no case.
+    assert over.changed_at == EARLIER
 
 
 @pytest.mark.parametrize(

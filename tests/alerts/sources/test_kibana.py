@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.alerts.alert import Severity, Status
+from bot.alerts.matching import Ended, was_overtaken
 from bot.alerts.reading import as_json
 from bot.alerts.sources.kibana import SOURCE, field_at, tags_of
 from bot.errors import Unreadable
@@ -163,3 +164,11 @@ def test_what_fires_does_so_when_its_rule_ran_and_what_is_over_since_its_end():
 
     assert [one.changed_at.strftime("%H:%M:%S") for one in (fired, over)] == ["09:58:00", "09:58:30"]
     assert read(date="{{date}}").changed_at is None
+
+
+@pytest.mark.parametrize(("alert_id", "is_late"), [("host-1", True), ("", False), ("{{alert.id}}", False)])
+def test_the_end_of_one_alert_says_nothing_of_another_where_their_rule_tells_none_apart(alert_id, is_late):
+    over = read(alert_id=alert_id, action_group="recovered", ended_at="2026-08-01T09:59:01Z")
+
+    assert over.changed_at is not None
+    assert was_overtaken(read(alert_id=alert_id), Ended(over.changed_at, NOW), NOW) is is_late

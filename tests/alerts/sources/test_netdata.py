@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.alerts.alert import Kind, Severity, Status
+from bot.alerts.matching import Ended, was_overtaken
 from bot.alerts.sources.netdata import SOURCE
 from bot.errors import Unreadable
 from tests.alerts.test_sources import NOW, delivery
@@ -93,6 +94,15 @@ def test_a_cloud_alert_and_its_end():
     assert (fired.title, fired.description) == ("load_average_5", "load_average_5 is critical")
     assert (fired.url, fired.started_at.minute, over.ended_at.minute) == ("https://app.example.com/a/1", 59, 5)
     assert fired.attributes["Rooms"] == CLOUD["Rooms"]
+
+
+def test_what_is_clear_on_one_node_says_nothing_of_another_where_none_is_named():
+    over = Ended(datetime(2026, 8, 1, 10, 5, tzinfo=UTC), NOW)
+
+    assert was_overtaken(read(), over, NOW)
+    assert not was_overtaken(read(CLOUD), over, NOW)
+    # An end from before it fired is still known to be that.
+    assert read(CLOUD, severity="clear").changed_at == datetime(2026, 8, 1, 9, 59, tzinfo=UTC)
 
 
 def test_the_clouds_nested_alert_names_its_node():
