@@ -27,6 +27,11 @@ READERS: Mapping[str, Callable[[Event], Reading]] = {
     "security_advisory": github_findings.security_advisory,
 }
 RUNS = ("check_run", "check_suite", "workflow_job", "workflow_run")
+CHECKS = ("check_run", "check_suite")
+ACTIONS = ("github-actions", "GitHub Actions")
+"""The app whose checks are workflows. Its suites name none, and its checks the job alone: so the success of one workflow would
+end the failure of another.
+"""
 TOLD_BY = (
     ("deployment_status", "deployment_status"),
     ("deployment", "deployment"),
@@ -44,7 +49,8 @@ gh api repos/OWNER/REPOSITORY/hooks -f name=web \\
   -f 'events[]=workflow_run' -f 'events[]=deployment' -f 'events[]=deployment_status' \\
   -f 'events[]=push' -f 'events[]=release' -f 'events[]=dependabot_alert' \\
   -f 'events[]=code_scanning_alert' -f 'events[]=secret_scanning_alert'
-# For other build systems check_suite instead of workflow_run: with both, a failure of GitHub Actions is told twice.
+# For other build systems check_suite, or check_run, too. Those of GitHub Actions are left out: workflow_run tells the same,
+# and which workflow it was.
 """
 
 
@@ -87,6 +93,8 @@ class GitHub:
         if name == "ping":
             return Reading(ignored="a ping; the webhook works")
         event = Event(name, body, delivery.received_at)
+        if name in CHECKS and _maker(event, event.part(name)) in ACTIONS:
+            return Reading(ignored=f"a {name} of GitHub Actions does not say which workflow it is of; subscribe to workflow_run")
         if name in RUNS:
             return Reading(alerts=(_run(event),))
         if name not in READERS:
@@ -115,7 +123,7 @@ def _told_by(body: Mapping[str, Any]) -> str:
 
 
 def _run(event: Event) -> Alert:
-    """A workflow, one of its jobs, or a check of anybody's, as far as it is."""
+    """A workflow, one of its jobs, or a check of another build system, as far as it is."""
     run = event.part(event.name)
     conclusion = first(run.get("conclusion")).lower()
     status = Status.FIRING if conclusion in FIRES else Status.RESOLVED if conclusion == "success" else Status.INFO
@@ -166,7 +174,6 @@ def _run(event: Event) -> Alert:
 
 def _named(event: Event, run: Mapping[str, Any]) -> tuple[str, str]:
     """What people call it, and what stays the same from one run to the next."""
-    app = object_at(run.get("app"), f"{event.name}.app")
     name = first(run.get("name"))
     if event.name == "workflow_run":
         name = first(name, event.about("workflow").get("name"), run.get("path"))
@@ -174,10 +181,19 @@ def _named(event: Event, run: Mapping[str, Any]) -> tuple[str, str]:
     if event.name == "workflow_job":
         name = " / ".join(filter(None, (first(run.get("workflow_name")), name)))
         return name or "A job without a name", name
-    maker = first(app.get("slug"), app.get("name"))
+    maker = _maker(event, run)
     if event.name == "check_suite":
-        return first(app.get("name")) or "Checks", maker
+        return first(_app(event, run).get("name")) or "Checks", maker
     return name or "A check without a name", f"{maker}/{name}"
+
+
+def _maker(event: Event, run: Mapping[str, Any]) -> str:
+    """The app that made a check."""
+    return first(_app(event, run).get("slug"), _app(event, run).get("name"))
+
+
+def _app(event: Event, run: Mapping[str, Any]) -> Mapping[str, Any]:
+    return object_at(run.get("app"), f"{event.name}.app")
 
 
 def _branch(event: Event, run: Mapping[str, Any]) -> str:

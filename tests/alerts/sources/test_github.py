@@ -164,6 +164,17 @@ def test_jobs_and_checks_fire_and_end_like_workflows(event, run, title):
     assert failed.identity == passed.identity
 
 
+@pytest.mark.parametrize("event", ["check_suite", "check_run"])
+@pytest.mark.parametrize("app", [{"slug": "github-actions", "name": "GitHub Actions"}, {"name": "GitHub Actions"}])
+@pytest.mark.parametrize("conclusion", ["failure", "success"])
+def test_checks_of_github_actions_are_told_by_its_workflows(event, app, conclusion):
+    # Its suites name no workflow, and its checks only the job: the success of one would end the failure of another.
+    reading = read(event, **{event: {"id": 1, "name": "build", "head_branch": "trunk", "conclusion": conclusion, "app": app}})
+
+    assert not reading.alerts
+    assert "workflow_run" in reading.ignored
+
+
 def test_two_checks_of_a_branch_that_has_no_name_are_told_apart_by_their_commit():
     ids = {one("check_suite", check_suite={"conclusion": "failure", "head_branch": None, "head_sha": sha}).identity for sha in "ab"}
 
