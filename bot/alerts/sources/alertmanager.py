@@ -68,8 +68,11 @@ https://github.com/kubernetes/apimachinery/blob/master/pkg/util/rand/rand.go
 """
 LONGEST = 253
 """No name of a pod is longer, and none of a job that we know."""
-OF_A_POD = re.compile(rf"(.+?)(?:-{HASH}{{6,10}}-{HASH}{{5}}|-{HASH}{{5}}|-\d{{1,4}})", re.ASCII)
-"""checkout-6c9f8d7b5-x2x4z, checkout-x2x4z, checkout-0: a pod's name, and that of what runs it."""
+OF_A_RUN = r"-\d{8,10}"
+"""What a CronJob adds for each of its runs: the minute, of old ones the second, that it was meant for."""
+OF_A_POD = re.compile(rf"(.+?)(?:-{HASH}{{6,10}}-{HASH}{{5}}|(?:{OF_A_RUN}(?:-\d{{1,4}})?)?-{HASH}{{5}}|-\d{{1,4}})", re.ASCII)
+"""checkout-6c9f8d7b5-x2x4z, export-28457160-x2x4z, checkout-x2x4z, checkout-0: a pod's name, and that of what runs it."""
+OF_A_JOB = re.compile(rf"(.+?)(?:{OF_A_RUN})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +208,9 @@ def _service(labels: Mapping[str, str]) -> str | None:
     if found or not named:
         return found
     given = [labels.get(f"{prefix}{name}", "") for prefix in ("exported_", "") for name in WORKLOADS]
-    pods = [OF_A_POD.fullmatch(labels.get(name, "")[:LONGEST]) for name in ("exported_pod", "pod")]
-    given += [found[1] for found in pods if found]
+    run_by = (("exported_job_name", OF_A_JOB), ("job_name", OF_A_JOB), ("exported_pod", OF_A_POD), ("pod", OF_A_POD))
+    names = [form.fullmatch(labels.get(name, "")[:LONGEST]) for name, form in run_by]
+    given += [found[1] for found in names if found]
     # Where nothing says what is watched it is the watcher: somebody may look after that, and route by its name.
     return next((one for one in given if one and not _is_watcher(one)), named[0])
 

@@ -123,6 +123,17 @@ def test_a_custom_payload_without_a_mapping_says_where_to_write_one():
         ({"job": "kube-state-metrics", "service": "prometheus-kube-state-metrics", "statefulset": "orders-db"}, "orders-db"),
         ({"job": "kube-state-metrics", "pod": "checkout-6c9f8d7b5-x2x4z"}, "checkout"),
         ({"job": "kubelet", "pod": "orders-db-0"}, "orders-db"),
+        # Each run of a CronJob has the minute that it was meant for in its name, some have an index.
+        ({"job": "kube-state-metrics", "pod": "checkout-export-28457160-x2x4z"}, "checkout-export"),
+        ({"job": "kube-state-metrics", "pod": "checkout-export-1707429600-0-x2x4z"}, "checkout-export"),
+        ({"job": "kube-state-metrics", "job_name": "checkout-export-28457160"}, "checkout-export"),
+        ({"job": "kube-state-metrics", "exported_job_name": "checkout-export-28457160", "job_name": "x"}, "checkout-export"),
+        ({"job": "kube-state-metrics", "job_name": "migrate-v2"}, "migrate-v2"),
+        ({"job": "kube-state-metrics", "job_name": "28457160"}, "28457160"),
+        ({"job": "kube-state-metrics", "cronjob": "export", "job_name": "manual-x2x4z"}, "export"),
+        # A number is also part of a name.
+        ({"job": "kubelet", "pod": "orders-20260801-0"}, "orders-20260801"),
+        ({"job": "kubelet", "pod": "redis-1-x2x4z"}, "redis-1"),
         ({"job": "integrations/kubernetes/cadvisor", "pod": "log-shipper-x2x4z"}, "log-shipper"),
         ({"job": "kube-state-metrics", "pod": "kube-state-metrics-6c9f8d7b5-x2x4z", "exported_pod": "checkout-6c9f8d7b5-x2x4z"},
          "checkout"),
