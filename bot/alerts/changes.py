@@ -25,8 +25,9 @@ STATES: Mapping[ChangeState, Sequence[str]] = {
         "succeeded", "success", "successful", "finished", "completed", "complete", "done", "ok", "ready", "synced", "deployed",
         "promoted", "published", "applied", "updated", "changed", "modified", "created", "added", "deleted", "removed", "archived",
         "restored", "toggled", "enabled", "disabled", "on", "off", "turnedon", "turnedoff",
+        "healthy", "passed", "passing", "pass", "fixed", "green", "good", "clear",
     ),
-    ChangeState.FAILED: ("failed", "failure", "error", "errored", "degraded", "timeout", "timedout", "unhealthy", "crashed"),
+    ChangeState.FAILED: ("failed", "fail", "failure", "error", "errored", "degraded", "timeout", "timedout", "unhealthy", "crashed"),
     ChangeState.CANCELED: ("canceled", "cancelled", "aborted", "rejected", "denied", "skipped"),
 }  # fmt: skip
 KIND_OF = {word: kind for kind, words in KINDS.items() for word in words}

@@ -268,3 +268,20 @@ def test_the_kind_may_stand_within_the_name_of_an_event():
 
     assert alert.change is not None
     assert (alert.change.kind, alert.change.state, alert.change.by) == (ChangeKind.FLAG, SUCCEEDED, "Ben")
+
+
+@pytest.mark.parametrize("well", ["healthy", "Healthy", "passed", "passing", "green", "fixed", "good", "HealthCheckPassed"])
+@pytest.mark.parametrize("bad", ["degraded", "unhealthy", "failed", "fail"])
+def test_a_deployment_that_is_well_by_any_word_ends_the_one_that_was_not(well, bad):
+    failed, over = (
+        read(kind="deployment", service="checkout", environment="production", version="1.2", status=word) for word in (bad, well)
+    )
+
+    assert (failed.status, over.status) == (Status.FIRING, Status.RESOLVED)
+    assert failed.identity == over.identity
+    assert over.defaults == ("started_at", "ended_at")
+
+
+@pytest.mark.parametrize("word", ["NotHealthy", "not passed", "red"])
+def test_a_word_that_may_be_of_no_end_ends_no_deployment(word):
+    assert changed(kind="deployment", service="checkout", environment="production", status=word).state is UNKNOWN
