@@ -4,7 +4,9 @@ https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol
 
 An event is an alert where its data or its type says how something stands. Data that is an object is read as `generic`
 reads it; what it leaves out comes from the event: the title from type and subject, the status from the type's end
-(`….firing`, `….resolved`, with or without a version behind), the times from its time.
+(`….firing`, `….resolved`, with or without a version behind), the times from its time. A word that is said of anything
+(`….passed`, `….healthy`, `….open`) says there how an alert stands, and makes none: that takes a title with a severity or a key,
+or, of what is well, a severity.
 
 One whose type says that something was changed (`….deployment.succeeded`, `….flag.updated`, CDEvents' `service.deployed`) tells
 of a change. https://cdevents.dev/docs/
@@ -13,7 +15,7 @@ of a change. https://cdevents.dev/docs/
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -62,11 +64,15 @@ UNTOLD = ("specversion", "id", "time", "datacontenttype", "dataschema")
 VERSION = re.compile(r"[.\-/]?v\d+$", re.ASCII)
 END = re.compile(r"[.:/_-]([A-Za-z]+)$", re.ASCII)
 ELSEWHERE = (
-    "open", "active", "inactive", "up", "true", "false", "normal", "error", "critical", "warning", "info", "information",
-    *generic.ALSO_WELL,
+    "open", "active", "inactive", "true", "false", "normal", "error", "critical", "warning", "info", "information",
+    *generic.ALSO_WELL, *generic.ALSO_BAD,
 )  # fmt: skip
 """Words that say how something stands where a status is asked for, and anything at all at the end of a type."""
 CLEAR = frozenset(generic.BY_WORD).difference(ELSEWHERE)
+OF_AN_ALERT = frozenset(generic.BY_WORD).difference(("inactive", "true", "false", "info", "information"))
+"""Words that say at the end of an alert's type how it stands. A sensor that is inactive may be well, or not."""
+BESIDE_A_SEVERITY = frozenset({"normal", "unhealthy", "unreachable", "degraded", *generic.ALSO_WELL})
+"""Words that make an alert of a type where its data has a severity. Logs have one, too: an error alone is none."""
 OTHER_WORDS = {"successful": "succeeded", "completed": "succeeded"}
 CDEVENTS = "dev.cdevents."
 OF_CDEVENTS = {
@@ -238,17 +244,17 @@ def _alerts(event: Event, delivery: Delivery) -> list[Alert]:
     key = ""
     # Several alerts in one event say themselves what they are.
     if not isinstance(data.get("alerts"), list):
-        told = _change(about["type"])
+        told = _change(about["type"]) or (None if word else _own_words(data))
         is_its_own = _how_far(data).lower() in generic.OF_AN_ALERT or (told is not None and _is_worse(data, told[1], word))
-        if told is None and not _is_alert(data, word):
-            told = _own_words(data)
-            if told is None:
-                return []
         if told is not None and not is_its_own:
             return [_changed(event, told, data, delivery)]
+        end = _type(about["type"], OF_AN_ALERT)
+        if told is None and not _is_alert(data, word, end[1]):
+            return []
+        stem = stem if word else end[0]
         if not _said(data, "dedup_key"):
             key = f"{stem}\x1f{about.get('subject', '')}"
-        data = _filled_in(data, about, stem, word)
+        data = _filled_in(data, about, stem, word, end[1])
     return [_alert(one, event, word, key, delivery) for one in _read(data, event, delivery)]
 
 
@@ -354,19 +360,23 @@ def _labels_of(data: Mapping[str, Any]) -> Mapping[str, str]:
     return {text_of(name): text_of(value) for name, value in labels.items()} if isinstance(labels, dict) else EMPTY
 
 
-def _type(given: str) -> tuple[str, str]:
-    """A type without what it says of a status, and that status; without its version too."""
+def _type(given: str, words: Collection[str] = CLEAR) -> tuple[str, str]:
+    """A type without what it says of a status, as far as that is one of `words`, and that status; without its version too."""
     stem = VERSION.sub("", given)
     found = END.search(stem)
     word = found.group(1).lower() if found else ""
     word = OTHER_WORDS.get(word, word)
-    return (stem[: found.start()], word) if found and word in CLEAR else (given, "")
+    return (stem[: found.start()], word) if found and word in words else (given, "")
 
 
-def _is_alert(data: Mapping[str, Any], word: str) -> bool:
-    """Whether an event means to be one: most of what a broker carries is news of another kind."""
+def _is_alert(data: Mapping[str, Any], word: str, end: str) -> bool:
+    """Whether an event means to be one: most of what a broker carries is news of another kind.
+
+    `end` is the word at its type's end that says less than `word`.
+    """
     status = _said(data, "status").lower()
-    is_told = status in CLEAR or (status in generic.BY_WORD and _said(data, "severity"))
+    is_known = status in generic.BY_WORD or (not status and end in BESIDE_A_SEVERITY)
+    is_told = status in CLEAR or (is_known and _said(data, "severity"))
     # A title alone is that of an article, too.
     is_named = first(data.get("title")) and (_said(data, "severity") or first(data.get("dedup_key")))
     return bool(word or is_told or is_named)
@@ -376,9 +386,9 @@ def _said(data: Mapping[str, Any], field: str) -> str:
     return first(*(data.get(name) for name in generic.NAMES[field]))
 
 
-def _filled_in(data: Mapping[str, Any], about: Mapping[str, str], stem: str, word: str) -> dict[str, Any]:
+def _filled_in(data: Mapping[str, Any], about: Mapping[str, str], stem: str, word: str, end: str) -> dict[str, Any]:
     """The data, with what it leaves out taken from the event."""
-    status, subject, time = _said(data, "status"), about.get("subject", ""), about.get("time", "")
+    status, subject, time = _said(data, "status") or end, about.get("subject", ""), about.get("time", "")
     if word and status.lower() not in generic.BY_WORD:
         status = word
     more = {

@@ -109,10 +109,12 @@ ALSO_WELL = (
 """Words that say that a thing is well where a status is asked for. Elsewhere they are said of anything: of a deployment, of an
 order. That a job is done or completed does not say how it ended.
 """
+ALSO_BAD = ("unhealthy", "fail", "degraded", "red", "bad", "broken", "unreachable", "timeout", "breached")
+"""The same, of what is not well."""
 STATUSES = {
     Status.FIRING: (
         "firing", "alerting", "triggered", "trigger", "open", "active", "problem", "down", "failed", "failure",
-        "failing", "error", "critical", "warning", "alarm", "true",
+        "failing", "error", "critical", "warning", "alarm", "true", *ALSO_BAD,
     ),
     Status.RESOLVED: (
         "resolved", "resolve", "ok", "closed", "recovered", "recovery", "up", "success", "succeeded", "normal",
@@ -128,6 +130,7 @@ BY_WORD = {word: status for status, words in STATUSES.items() for word in words}
 OF_AN_ALERT = frozenset(BY_WORD).difference(
     changes.STATE_OF,
     ALSO_WELL,
+    ALSO_BAD,
     ("open", "active", "inactive", "up", "true", "false", "normal", "info", "information", "test", "closed"),
 )
 """Words that no change is in: what is in one of them is an alert, whatever its `kind` says."""

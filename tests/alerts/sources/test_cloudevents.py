@@ -103,6 +103,74 @@ def test_what_is_said_of_anything_makes_no_alert_of_an_event(word):
     assert read(data={"title": "x", "severity": "high", "status": word}).status is Status.RESOLVED
 
 
+TITLED, SEVERE = {"title": "Host db-1", "severity": "high"}, {"severity": "high"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "well"),
+    [
+        ("down", "up"), ("down", "healthy"), ("failed", "passed"), ("failed", "passing"), ("failed", "fixed"),
+        ("failed", "successful"), ("unhealthy", "healthy"), ("unreachable", "up"), ("degraded", "normal"),
+        ("alerting", "normal"), ("problem", "good"),
+        ("failed", "pass"), ("alarm", "clear"), ("failed", "green"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("data", [TITLED, SEVERE])
+@pytest.mark.parametrize("is_said", [True, False])
+def test_what_is_well_by_its_type_ends_what_was_bad(bad, well, data, is_said):
+    fired = read(type=f"com.example.host.{bad}", data=data | ({"status": bad} if is_said else {}))
+    over = read(type=f"com.example.host.{well}.v2", data=data | ({"status": well} if is_said else {}))
+
+    assert (fired.status, over.status) == (Status.FIRING, Status.RESOLVED)
+    assert (fired.identity, fired.defaults) == (over.identity, over.defaults)
+    assert fired.defaults == ()
+
+
+def test_what_is_well_by_its_type_needs_no_severity_where_its_data_has_a_key():
+    assert read(type="com.example.check.passed", data={"title": "Check", "dedup_key": "c-1"}).status is Status.RESOLVED
+
+
+@pytest.mark.parametrize(("one", "other"), [("warning", "critical"), ("critical", "ok"), ("open", "closed"), ("error", "resolved")])
+def test_an_alert_stays_the_same_whatever_word_of_its_own_its_type_ends_in(one, other):
+    first, last = (read(type=f"com.example.disk.{word}", data=TITLED) for word in (one, other))
+
+    assert first.identity == last.identity
+    assert first.status is Status.FIRING
+
+
+@pytest.mark.parametrize("word", ["inactive", "false", "info"])
+def test_a_title_beside_a_word_that_may_mean_anything_is_taken_as_firing(word):
+    alert = read(type=f"com.example.sensor.{word}", data=TITLED)
+
+    assert (alert.status, alert.defaults) == (Status.FIRING, ("status",))
+
+
+@pytest.mark.parametrize(
+    "word", ["unhealthy", "fail", "Degraded", "red", "bad", "broken", "unreachable", "timeout", "breached", "failing"]
+)
+def test_a_word_for_bad_fires_beside_a_severity(word):
+    alert = read(type="com.example.check", data={"status": word, "severity": "critical"})
+
+    assert (alert.status, alert.defaults) == (Status.FIRING, ())
+
+
+@pytest.mark.parametrize("word", ["unhealthy", "timeout", "red", "broken"])
+def test_a_word_for_bad_without_a_severity_is_said_of_anything(word):
+    assert ignored(type="com.example.session.updated", data={"session": 7, "status": word})
+    assert ignored(type=f"com.example.session.{word}", data={"session": 7})
+
+
+@pytest.mark.parametrize("word", ["open", "error", "timeout", "red"])
+def test_a_severity_alone_makes_no_alert_of_a_type_that_says_little(word):
+    assert ignored(type=f"com.example.log.{word}", data={"level": "error", "message": "Late"})
+
+
+def test_a_status_of_the_data_wins_over_a_word_that_is_said_of_anything():
+    assert (
+        read(type="com.example.deadline.passed", data={"title": "Late", "severity": "high", "status": "open"}).status is Status.FIRING
+    )
+
+
 def test_a_smoke_test_that_fires_is_no_test_of_ours():
     assert read(type="com.example.smoke.test", data={"status": "firing", "severity": "critical"}).kind is Kind.ALERT
 
@@ -454,6 +522,16 @@ def test_data_of_our_own_schema_tells_of_a_change_whatever_the_type_is():
 
     assert alert.change is not None
     assert (alert.change.kind, alert.change.version) == (ChangeKind.ROLLBACK, "2.4.0")
+
+
+@pytest.mark.parametrize(("word", "more"), [("healthy", {}), ("Synced", {}), ("passed", {"severity": "low"}), ("done", {})])
+def test_a_change_in_our_own_schema_that_is_well_ends_the_one_that_failed(word, more):
+    data = {"kind": "deployment", "service": "checkout", "environment": "production", "version": "1"}
+    failed = read(type="com.example.news", data={**data, "status": "degraded", "severity": "high"})
+    over = read(type="com.example.news", data={**data, "status": word, **more})
+
+    assert (failed.status, over.status) == (Status.FIRING, Status.RESOLVED)
+    assert failed.identity == over.identity
 
 
 def test_several_alerts_in_one_event_stay_alerts_whatever_its_type_says():
