@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -51,8 +51,8 @@ receivers:
             credentials: {secret}
 """
 ROUTE_LABELS, REASON = "routeLabels", "notification_reason"
-MOST_OF_ROUTE = 100
-"""So many labels of a route count: each of its alerts has them."""
+MOST_OF_ROUTE, MOST_OF_A_LABEL = 20, 200
+"""So many labels of a route count, and so much of each: every one of its alerts has them."""
 HEARTBEATS = ("watchdog", "deadmansswitch", "deadmanssnitch")
 WATCHER = re.compile(
     r"(?:.*[-/])?(?:kube-state-metrics|node-?exporter|windows-exporter|process-exporter|snmp(?:-exporter)?|cadvisor|kubelet"
@@ -120,7 +120,10 @@ class Alertmanager(signatures.ByToken):
 def group(body: Mapping[str, Any], source: str, delivery: Delivery) -> tuple[Alert, ...]:
     """The alerts of a group, as Alertmanager and what took its format over write them."""
     rest = Rest(_rest_of_group(body), _of_route(body), _why_told(body))
-    return tuple(one_alert(one, body, source, delivery, place, rest) for place, one in _places(body))
+    # Whatever a route has for labels is kept whole once; the others have what counts of it.
+    others = replace(rest, attributes={**rest.attributes, ROUTE_LABELS: rest.labels}) if ROUTE_LABELS in body else rest
+    places = enumerate(_places(body))
+    return tuple(one_alert(one, body, source, delivery, place, others if index else rest) for index, (place, one) in places)
 
 
 def check_group(body: Mapping[str, Any]) -> None:
@@ -190,7 +193,8 @@ def _of_route(body: Mapping[str, Any]) -> dict[str, str]:
     """The labels of the route that sends it: of 0.34 and later. What is none is kept with the rest."""
     given = body.get(ROUTE_LABELS)
     pairs = islice(given.items() if isinstance(given, dict) else (), MOST_OF_ROUTE)
-    return {text_of(name): text_of(value) for name, value in pairs if text_of(name)}
+    cut = ((short(text_of(name), MOST_OF_A_LABEL), short(text_of(value), MOST_OF_A_LABEL)) for name, value in pairs)
+    return {name: value for name, value in cut if name}
 
 
 def _why_told(body: Mapping[str, Any]) -> dict[str, str]:

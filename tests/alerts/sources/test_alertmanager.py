@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot.alerts.alert import Alert, Severity, Status
+from bot.alerts.reading import as_json
 from bot.alerts.registry import source_named
 from bot.errors import Unreadable
 from tests.alerts.test_sources import delivery
@@ -44,7 +45,27 @@ def test_a_route_s_labels_do_not_tell_one_alert_from_another():
 
 
 def test_of_very_many_labels_of_a_route_some_count():
-    assert len(read(routeLabels={f"name_{number}": "x" for number in range(5_000)}).labels) == 102
+    assert len(read(routeLabels={f"name_{number}": "x" for number in range(5_000)}).labels) == 22
+
+
+def test_of_a_long_label_of_a_route_the_beginning_counts():
+    given = {"team": "core " * 1_000, "n" * 1_000: "x"}
+    one = read(routeLabels=given)
+
+    assert one.labels["team"].startswith("core core")
+    assert max(map(len, (*one.labels, *one.labels.values()))) == 200
+    assert one.attributes["routeLabels"] == given
+
+
+def test_the_labels_of_a_route_are_kept_whole_once_and_not_with_each_of_its_alerts():
+    given = {"team": "v" * 100_000, **{f"name_{number}": "x" for number in range(100)}}
+    alerts = [ONE | {"fingerprint": str(number)} for number in range(50)]
+    body = {"version": "4", "status": "firing", "alerts": alerts, "routeLabels": given}
+    first, *others = source_named("alertmanager").parse(delivery(json.dumps(body).encode()), {}).alerts
+
+    assert first.attributes["routeLabels"] == given
+    assert all(len(json.dumps(as_json(one))) < 5_000 for one in others)
+    assert {one.labels["team"] for one in others} == {first.labels["team"]}
 
 
 @pytest.mark.parametrize("odd", [None, "core", ["team"], {"": "core"}])
