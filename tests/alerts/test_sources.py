@@ -364,6 +364,25 @@ def test_what_changed_before_it_began_is_something_else(changed, is_believed):
     assert (one.changed_at is not None) is is_believed
 
 
+@pytest.mark.parametrize("name", ["timestamp", "time"])
+def test_when_it_was_sent_is_no_beginning_of_what_changed_before(name):
+    body = {"title": "x", "status": "firing", name: "2026-06-10T10:00:05Z", "changed_at": "2026-06-10T10:00:00Z"}
+    [one] = source_named("generic").parse(delivery(json.dumps(body).encode()), {}).alerts
+    [mapped] = source_named("generic").parse(delivery(json.dumps(body).encode()), {"starts_at": name}).alerts
+
+    assert one.changed_at == datetime(2026, 6, 10, 10, tzinfo=UTC)
+    # When it began nobody says: an end is measured by when it changed.
+    assert (one.started_at.second, one.defaults) == (5, ("started_at",))
+    assert (mapped.changed_at, mapped.defaults) == (None, ())
+
+
+def test_a_clock_that_is_ahead_says_when_it_began_all_the_same():
+    body = {"title": "x", "status": "firing", "timestamp": "2026-08-01T12:00:00Z", "changed_at": "2026-08-01T12:00:00Z"}
+    [one] = source_named("generic").parse(delivery(json.dumps(body).encode()), {}).alerts
+
+    assert (one.changed_at, one.defaults) == (NOW, ())
+
+
 @pytest.mark.parametrize("word", ["healthy", "passed", "green", "done", "completed"])
 def test_a_change_that_is_well_stays_a_change(word):
     body = {"kind": "deployment", "status": word, "service": "checkout", "environment": "production", "severity": "high"}

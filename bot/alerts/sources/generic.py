@@ -83,6 +83,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ref": ("ref", "branch"),
     "by": ("by", "who", "user", "author", "actor", "deployed_by", "changed_by", "member"),
 }
+OF_SENDING = ("timestamp", "time")
+"""Names of a start that for many senders are when they sent it."""
 OF_A_CHANGE: dict[str, tuple[str, ...]] = {
     "status": (*NAMES["status"], "phase", "result", "outcome"),
     "starts_at": (*NAMES["starts_at"], "date", "deployed_at", "changed_at"),
@@ -219,8 +221,13 @@ class Fields:
         """What stands there; None where nothing does."""
         if name in self.mapping:
             return at_path(self.given, self.mapping[name])
-        names = self.names.get(name) or NAMES[name]
-        return next((self.given[one] for one in names if self.given.get(one) not in (None, "")), None)
+        found = self.found_under(name)
+        return self.given[found] if found else None
+
+    def found_under(self, name: str) -> str:
+        """The name that it has here; empty where it has none, or where a mapping says where it stands."""
+        names = () if name in self.mapping else self.names.get(name) or NAMES[name]
+        return next((one for one in names if self.given.get(one) not in (None, "")), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +254,11 @@ def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Deliv
     status, defaults = _status(first(field("status")))
     started_at = moment(field("starts_at"))
     ended_at = moment(field("ends_at")) if status is Status.RESOLVED else None
-    if started_at is None:
+    changed_at = moment(field("changed_at"))
+    # What changed before it was sent may well have begun before that, too.
+    is_sent = changed_at is not None and started_at is not None and changed_at < started_at
+    is_sent = is_sent and field.found_under("starts_at") in OF_SENDING
+    if started_at is None or is_sent:
         defaults = (*defaults, "started_at")
     if status is Status.RESOLVED and ended_at is None:
         ended_at, defaults = delivery.received_at, (*defaults, "ended_at")
@@ -267,7 +278,7 @@ def _alert(given: Mapping[str, Any], mapping: Mapping[str, str], delivery: Deliv
         started_at=started_at or delivery.received_at,
         ended_at=ended_at,
         # Not its start, which a sender may give again, nor its end: only what it says to be that.
-        changed_at=_changed_at(moment(field("changed_at")), started_at, delivery.received_at),
+        changed_at=_changed_at(changed_at, None if is_sent else started_at, delivery.received_at),
         source_status=first(field("status")) or None,
         source_severity=severity or None,
         defaults=defaults,
