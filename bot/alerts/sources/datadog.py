@@ -66,6 +66,8 @@ LEVELS = {
     "triggered": Severity.HIGH,
     "no data": Severity.HIGH,
     "warn": Severity.MEDIUM,
+    # It does not say which limit it is over, still.
+    "renotify": Severity.HIGH,
 }
 """How bad it is where nothing but its state says so: over which of the monitor's two limits it is, or that it is blind."""
 INCIDENT_STATUSES = {

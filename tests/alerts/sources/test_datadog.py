@@ -137,6 +137,7 @@ def test_datadogs_own_template_is_told_by_its_title_and_organisation():
         ("Re-Triggered", Severity.HIGH, ("severity",)),
         ("No data", Severity.HIGH, ("severity",)),
         ("Warn", Severity.MEDIUM, ("severity",)),
+        ("Renotify", Severity.HIGH, ("severity",)),
         ("Recovered", Severity.UNKNOWN, ()),
     ],
 )
