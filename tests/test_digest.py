@@ -21,7 +21,7 @@ from bot.incidents.timeline import Entry
 from bot.metrics import week_metrics
 from bot.settings import Settings
 from bot.slack.views import answers
-from bot.wiring import Choices, Numbers
+from bot.wiring import SAME_FOR, Choices, Numbers
 from bot.worker.due import DueTimers
 from sandbox.slack import blocks as slack
 from tests.builders import ANA, BEN, CHLOE, NOON, after
@@ -483,14 +483,14 @@ class Weeks:
         files = Settings(
             _env_file=None, policy_file=policy, runbooks_dir=TOP / "runbooks", templates_dir=TOP / "postmortem_templates"
         )
-        self._store, self._files, self.now = store, files, now
+        self._store, self.files, self.now = store, files, now
         self.posted: list[tuple[str, datetime]] = []
         self.alarms: list[str] = []
         self.starts()
 
     def starts(self) -> None:
         """Everything that is not in the record is new."""
-        choices = Choices(self._files)
+        choices = Choices(self.files)
         self.numbers = Numbers(self._store, lambda: self.now, choices)
         door = Door(self._store, lambda: self.now, choices.policy, lambda: (), saved=self._saved)
         self._timers = DueTimers(store=self._store, door=door)
@@ -507,6 +507,21 @@ class Weeks:
         while self.now < end:
             self.now += step
             self.ticks()
+
+
+@pytest.mark.parametrize(("same", "is_same"), [(0, True), (60, False)], ids=["took long", "made at once"])
+def test_whoever_asks_again_within_seconds_gets_the_digest_that_took_long_to_make_and_later_another(store, tmp_path, same, is_same):
+    weeks = Weeks(store, tmp_path, at("2026-06-12T12:00"))
+    numbers = Numbers(store, lambda: weeks.now, Choices(weeks.files), same)
+    first, other = numbers.digest_soon("2026-W24"), numbers.digest_soon("2026-W23")
+    first = numbers.digest_soon("2026-W24")
+    weeks.now += SAME_FOR - timedelta(seconds=1)
+    assert (numbers.digest_soon("2026-W24") is first) == is_same
+    weeks.now += timedelta(seconds=1)
+
+    later = numbers.digest_soon("2026-W24")
+    assert later is not first
+    assert later.title == first.title != other.title
 
 
 def at(text: str) -> datetime:

@@ -30,7 +30,7 @@ from bot.store.work import Work
 ON_CALL = "on call"
 LEASE = timedelta(seconds=10)
 """How long a claim lasts where nobody says otherwise. A page that a dead process had in hand waits no longer."""
-SWEPT_AT_ONCE = 1000
+SWEPT_AT_ONCE = READ_AT_ONCE = 1000
 KEPT_OPEN = ("resolved", "closed", "merged", "cancelled")
 
 
@@ -136,6 +136,23 @@ class Store:
         with reading(self.engine) as connection:
             count = connection.scalar(select(func.count()).select_from(incidents).where(INCIDENT_IS_OPEN))
             return _in_turn(connection, worst), count or 0
+
+    def versions(self, newest: int) -> dict[int, int]:
+        """The version of each incident that is open, and of so many of the newest, by its number; the newest first."""
+        latest = select(incidents.c.number).order_by(incidents.c.number.desc()).limit(newest).scalar_subquery()
+        wanted = select(incidents.c.number, incidents.c.version)
+        with reading(self.engine) as connection:
+            rows = [
+                *connection.execute(wanted.where(INCIDENT_IS_OPEN)),
+                *connection.execute(wanted.where(incidents.c.number.in_(latest))),
+            ]
+        return dict(sorted(((row.number, row.version) for row in rows), reverse=True))
+
+    def those(self, numbers: Sequence[int]) -> tuple[Incident, ...]:
+        """The incidents of these numbers, as far as there are."""
+        with reading(self.engine) as connection:
+            found = (_of_numbers(connection, numbers[at : at + READ_AT_ONCE]) for at in range(0, len(numbers), READ_AT_ONCE))
+            return tuple(one for some in found for one in some)
 
     def incidents(self, limit: int = 50) -> tuple[Incident, ...]:
         """The newest incidents, open or not."""
@@ -518,10 +535,14 @@ class Store:
 
 def _in_turn(connection: Connection, numbers: Select[tuple[int]]) -> tuple[Incident, ...]:
     """The incidents of these numbers, in that order. Numbers first: a whole incident is read only where it is wanted."""
-    wanted = list(connection.scalars(numbers))
-    rows = connection.execute(select(incidents.c.number, incidents.c.body, incidents.c.version).where(incidents.c.number.in_(wanted)))
-    found = {row.number: read(row.body, row.version) for row in rows}
+    wanted: list[Any] = list(connection.scalars(numbers))
+    found = {one.number: one for one in _of_numbers(connection, wanted)}
     return tuple(found[number] for number in wanted if number in found)
+
+
+def _of_numbers(connection: Connection, numbers: Sequence[int]) -> list[Incident]:
+    rows = connection.execute(select(incidents.c.body, incidents.c.version).where(incidents.c.number.in_(numbers)))
+    return [read(row.body, row.version) for row in rows]
 
 
 def _sweep_handled(connection: Connection, before: datetime, limit: int) -> int:

@@ -52,6 +52,16 @@ class Account:
         return answer(200, {"incidents": [{"id": key.replace("/", "-"), "incident_key": key, "status": "acknowledged"}]})
 
 
+class Watched:
+    """A store of which it is seen what is read whole."""
+
+    def __init__(self, store, those):
+        self._store, self.those = store, those
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
 class Round:
     """Some open incidents, and the poll."""
 
@@ -284,12 +294,27 @@ def test_a_page_is_asked_about_again_though_new_ones_ring_all_the_time(store):
             turns = about.poll._turns(pages)
             for page in turns:
                 about.poll._asked[page.key] = about.poll._rounds
-            asked.append({page.incident.number for page in turns})
+            asked.append({page.incident for page in turns})
 
     for number in range(1, 7):
         rounds = [index for index, numbers in enumerate(asked) if number in numbers]
         assert len(rounds) >= 6
         assert max(later - earlier for earlier, later in pairwise(rounds)) <= 3 * RINGS
+
+
+def test_only_an_incident_that_has_changed_since_the_last_round_is_read_whole(store):
+    with standing_in(Account()) as neighbour:
+        about = Round(store, neighbour.url, count=5)
+        about.poll.run_once()
+        assert sorted(about.poll._known) == [1, 2, 3, 4, 5]
+        about.door.handle(Resolve(2, ANA))
+        read = []
+        those = store.those
+        about.poll._store = Watched(store, lambda numbers: read.append(list(numbers)) or those(numbers))
+        about.poll._pages(about.now)
+        about.poll._pages(about.now)
+
+    assert read == [[5, 4, 3, 2, 1], []]
 
 
 @pytest.mark.parametrize("own", [PageState.ACCEPTED, PageState.NOT_NEEDED, PageState.REFUSED])
