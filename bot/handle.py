@@ -13,6 +13,7 @@ from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.matching import LOUDEST, Candidate, Placement, Sought, gathered, may_open, place, sought_by, taken_in_by
 from bot.alerts.quiet import NOTHING_QUIET, Quiet, Quieting, quiet_under
 from bot.alerts.routing import Outcome as RouteOutcome
+from bot.alerts.routing import choose_route
 from bot.clock import Clock
 from bot.errors import Refused
 from bot.incidents.decide import decide
@@ -239,6 +240,9 @@ class Door:
                 return work.incident(input.incident, alone=alone), input
 
     def _placed(self, work: Work, report: AlertReported, now: datetime, policy: Policy) -> tuple[Incident | None, AlertReported]:
+        if _is_worse_while_quiet(work, report, now, policy):
+            # Whoever acknowledged it at its sender did so before that. It is to open as what it is by now.
+            report = replace(report, alert=replace(report.alert, status=AlertStatus.FIRING))
         if _may_open(work, report, policy, now):
             # Two alerts of one service at once must not open two incidents: alone, then looked at.
             work.openings_alone()
@@ -292,6 +296,19 @@ def _is_kept(work: Work, due: QuietPassed) -> bool:
     """Whether the alert fires, and it was that which kept it quiet."""
     record = work.alert_record(due.alert.fingerprint(due.route))
     return record is not None and record.is_firing and record.incident is None and record.quiet_under == due.key
+
+
+def _is_worse_while_quiet(work: Work, report: AlertReported, now: datetime, policy: Policy) -> bool:
+    """Whether an alert that was acknowledged at its sender, and is kept quiet here, is said to be worse than it was."""
+    alert = report.alert
+    if alert.status is not AlertStatus.ACKNOWLEDGED or not alert.says_severity:
+        return False
+    record = work.alert_record(alert.fingerprint(report.route))
+    if record is None or record.quiet_under is None or not record.is_firing:
+        return False
+    route, _ = choose_route(alert, report.route, policy.built_routes(), now, policy.aliases())
+    asked = policy.severity_for(route, alert.severity) if route.outcome is RouteOutcome.OPEN else None
+    return asked is not None and (record.severity is None or asked.rank < record.severity.rank)
 
 
 def _look_ahead(work: Work, inputs: Sequence[Input], policy: Policy, now: datetime) -> None:
@@ -395,20 +412,20 @@ def _in_a_storm(work: Work, report: AlertReported, placement: Placement, now: da
     if not opens or (before is not None and (not placement.opens_again or before.storm)):
         return placement
     flood, source, route = policy.flood(), report.alert.source, placement.route
-    since = now - flood.within
-    opened, in_all, _ = work.opened_by(source, since)
-    why, at_once = flood.reached(source, opened, in_all), ""
-    if not why and in_all >= flood.in_a_minute:
-        why = at_once = flood.reached_at_once(*work.opened_by(source, now - timedelta(minutes=1)))
-    if not why:
+    opened, in_all, _ = work.opened_by(source, now - flood.within)
+    why, at_once, lately = flood.reached(source, opened, in_all), "", now - timedelta(minutes=1)
+    if in_all >= flood.in_a_minute - flood.that_gather:
+        at_once = flood.reached_at_once(*work.opened_by(source, lately))
+    if not why and not at_once:
         return placement
     # Whoever is woken for it must be those who would have been.
     pager = route.pager or policy.service(placement.service).pager
     severity = policy.severity_for(route, report.alert.severity)
     storm = work.storm_of(source, pager, severity, is_private=route.private)
     if storm is None and at_once:
-        storm = work.storm_since(since, pager, severity, is_private=route.private)
-    return gathered(placement, why, storm, pager)
+        # What others had before that minute may be in the hands of somebody who would not be woken for this.
+        storm = work.storm_since(lately, pager, severity, is_private=route.private)
+    return gathered(placement, why or at_once, storm, pager)
 
 
 def _if_announced(work: Work, alert: Alert, placement: Placement, now: datetime, policy: Policy) -> Placement:

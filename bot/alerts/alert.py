@@ -179,6 +179,11 @@ class Alert:
         if self.service is not None and len(self.service) > MOST_OF_A_SERVICE:
             object.__setattr__(self, "service", self.service[: MOST_OF_A_SERVICE - 1] + "…")
 
+    @property
+    def says_severity(self) -> bool:
+        """Whether its sender says how bad it is, in words that are known."""
+        return self.severity is not Severity.UNKNOWN and "severity" not in self.defaults
+
     def fingerprint(self, route: str) -> str:
         """The same for every report of this alert through `route`, firing or resolved; 32 hex digits."""
         text = "\x1f".join((route, self.source, self.identity))

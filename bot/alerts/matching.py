@@ -38,10 +38,10 @@ LOUDEST = (Severity.CRITICAL, Severity.HIGH)
 
 SOME = 3
 """Incidents of one source in a minute that are no storm yet, where others storm."""
-MORE_AT_ONCE = 4
-"""So many beyond `in_a_minute` are the most in any minute: two that gather, and two of whoever has no part in a storm."""
-THAT_GATHER = 2
-"""One that is a SEV1, and one that is not. What is private has two more of these."""
+BYSTANDERS, THAT_GATHER = 2, 2
+"""So many beyond `in_a_minute` are the most in any minute: of whoever has no part in a storm, and of what gathers it, one that
+is a SEV1 and one that is not. Where routes are private there are two more of these, and so much less room for those that storm.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Flood:
     within: timedelta = timedelta(hours=1)
     in_all: int = 60
     in_a_minute: int = 16
+    that_gather: int = THAT_GATHER
     announced: int = 30
     """So many alerts of one source are announced within that time; any more are recorded only."""
 
@@ -71,8 +72,9 @@ class Flood:
     def reached_at_once(self, opened: int, opened_by_all: int, that_gather: int) -> str:
         """The same, of the last minute, in which `that_gather` of all gather a storm. Whoever has opened fewer than some in it
         has no part in that storm, for as long as there is room."""
-        room = self.in_a_minute + MORE_AT_ONCE - opened_by_all - max(0, THAT_GATHER - that_gather)
-        if opened_by_all >= self.in_a_minute and (opened >= SOME or room <= 0):
+        most = self.in_a_minute + BYSTANDERS + THAT_GATHER
+        room = most - opened_by_all - max(0, self.that_gather - that_gather)
+        if room <= (BYSTANDERS if opened >= SOME else 0):
             return f"all sources have opened {opened_by_all} incidents in a minute"
         return ""
 
@@ -165,7 +167,7 @@ def was_overtaken(alert: Alert, ended: Ended | None, now: datetime) -> bool:
         return False
     # A clock that was ahead at the end may have been set right since: what fires anew then looks older, and must not be lost.
     # One that is ahead still tells which of the two was first.
-    end = ended.at if alert.changed_at > now else min(ended.at, ended.heard_at + DRIFT)
+    end = ended.at if alert.changed_at - now > DRIFT else min(ended.at, ended.heard_at + DRIFT)
     if alert.changed_at >= end:
         return False
     return not alert.restarts or now - ended.heard_at <= LATE

@@ -20,6 +20,8 @@ REGEX = "re:"
 """What begins a pattern that is a regular expression (RE2, found anywhere in the value), and not a glob."""
 PERHAPS = re.compile(r"^\^|[^\s\d]\$$|^\.\*|\.\*[\w\s(]")
 """What may be meant as one, and is looked for as it stands: `^Disk`, `full$`; but `^GSPC` and `orders.*dlq` are names, too."""
+WILD = {"*": ".*", "?": ".", **{one: f"\\{one}" for one in r".+^$(){}|\[]"}}
+"""What stands for what of a glob in an expression."""
 BRACKETS = re.compile(r"\[[^\]\s]*\]")
 """In other globs one of these letters; here, and in `[FIRING:1]`, brackets."""
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -387,6 +389,18 @@ def doubt_about(pattern: str) -> str:
     if BRACKETS.search(pattern):
         return f"{pattern!r} is looked for with its brackets; write each word, or {REGEX + '…'!r}, if one letter of them is meant"
     return ""
+
+
+def as_expression(pattern: str) -> str:
+    """What a doubtful pattern most likely means, as an expression without its prefix: one that looks like one as it stands, one
+    with brackets as a glob in which those are for one letter of several. Empty where that is none, or would fit everything.
+    """
+    meant = pattern
+    if not PERHAPS.search(pattern):
+        wild = ["".join(WILD.get(one, one) for one in part) for part in BRACKETS.split(pattern)]
+        brackets = [*BRACKETS.findall(pattern), ""]
+        meant = f"^{''.join(part + letters for part, letters in zip(wild, brackets, strict=True))}$"
+    return "" if wrong_with(REGEX + meant) or fits("", (REGEX + meant,)) else meant
 
 
 @lru_cache(maxsize=2000)

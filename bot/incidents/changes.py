@@ -8,8 +8,9 @@ from bot.alerts.alert import Alert, ChangeKind, ChangeState, FindingState, Sever
 from bot.alerts.changes import WORDS
 
 OF_THE_SERVICE, OF_OTHERS = timedelta(hours=24), timedelta(hours=1)
-UNDER_WAY = timedelta(hours=1)
 """How long before an incident a change of its own service is shown, and one of any other."""
+UNDER_WAY = timedelta(hours=6)
+"""What moved so soon after the start of an incident may have been under way then."""
 MOST = 5
 DONE_AGAIN = timedelta(hours=1)
 """What was done and is told so much later has been done once more: the same version is deployed again."""

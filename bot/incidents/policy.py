@@ -28,7 +28,7 @@ from bot.alerts.alert import Status as AlertStatus
 from bot.alerts.changes import kind_of as kind_of_change
 from bot.alerts.flapping import Flapping
 from bot.alerts.limits import Rate, rate
-from bot.alerts.matching import Flood, Grouping
+from bot.alerts.matching import THAT_GATHER, Flood, Grouping
 from bot.alerts.quiet import Once, Window
 from bot.alerts.reading import web_url
 from bot.alerts.registry import names as source_names
@@ -905,7 +905,8 @@ class Policy(Strict):
         """How many incidents one source may open, and all of them, and how many alerts it may announce."""
         storm = self.storm
         in_all, in_a_minute = max(storm.most, storm.in_all), max(storm.most, storm.in_a_minute)
-        return Flood(storm.most, storm.within, in_all, in_a_minute, storm.announced)
+        that_gather = THAT_GATHER * (2 if any(one.private for one in self.routes) else 1)
+        return Flood(storm.most, storm.within, in_all, in_a_minute, that_gather, storm.announced)
 
     def as_taken(self, alert: Alert, endpoint: str, now: datetime) -> Alert:
         """The alert as its route takes it: information as firing, where that says so."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 
-from bot.alerts.routing import FIELDS, REGEX, WORDS, Matcher, doubt_about, fits, is_plain, wrong_with
+from bot.alerts.routing import FIELDS, REGEX, WORDS, Matcher, as_expression, doubt_about, fits, is_plain, wrong_with
 from bot.errors import Refused
 from bot.slack.views.text import defused
 
@@ -134,10 +134,11 @@ def _refuse_doubtful(name: str, but: str, value: str) -> None:
     if doubtful is not None:
         # Of `(a|b).*c` a part alone is none.
         whole = value.replace('"', "") if wrong_with(f"{REGEX}{doubtful}") else doubtful
-        shown = defused(whole)
+        shown, meant = defused(whole), defused(as_expression(whole))
+        expression = f"`{name}{but or '='}~{meant}` if it is a regular expression, " if meant else ""
         raise Refused(
-            f"Only * and ? are wild in `{shown}`. Write `{name}{but or '='}~{shown}` if it is a regular expression, "
-            f'`{name}{but}=one|other` for each word, or `{name}{but}="{shown}"` if it is meant as it stands.'
+            f"Only * and ? are wild in `{shown}`. Write {expression}`{name}{but}=one|other` for each word, or "
+            f'`{name}{but}="{shown}"` if it is meant as it stands.'
         )
 
 

@@ -152,7 +152,7 @@ class Pending:
     notes: dict[str, str] = field(default_factory=dict)
     """Single values, by their names."""
     storms: dict[tuple[str, bool], Sequence[int]] = field(default_factory=dict)
-    """The open incidents that gather what a source sends, those of the last hour under no name, private ones apart, as it is in
+    """The open incidents that gather what a source sends, those of the last minute under no name, private ones apart, as it is in
     the database."""
     opens_alone: bool = False
     """Whether nobody else may open an incident meanwhile."""

@@ -80,7 +80,7 @@ def test_what_was_done_after_the_start_counts_from_when_it_began_and_says_so():
 
 @pytest.mark.parametrize(
     ("began", "moved", "is_shown"),
-    [(-9, 2 * 24, False), (-9, 0.5, True), (-9, 2, False), (-0.1, 48, True)],
+    [(-9, 2 * 24, False), (-9, 5, True), (-9, 7, False), (-0.1, 48, True)],
     ids=["moved days later", "under way at the start", "moved too late to have been", "began just before"],
 )
 def test_what_began_long_before_and_moved_long_after_is_not_shown(began, moved, is_shown):

@@ -144,12 +144,12 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(typed, said):
         ("name=^Disk", "^Disk", "name=~^Disk", "name=one|other", 'name="^Disk"'),
         ("name==full$", "full$", "name=~full$", "name=one|other", 'name="full$"'),
         (r"name=Disk\d.*full", r"Disk\d.*full", r"name=~Disk\d.*full", "name=one|other", r'name="Disk\d.*full"'),
-        ("host=db-[12]", "db-[12]", "host=~db-[12]", "host=one|other", 'host="db-[12]"'),
-        ("host=web|db-[12]", "db-[12]", "host=~db-[12]", "host=one|other", 'host="db-[12]"'),
+        ("host=db-[12]", "db-[12]", "host=~^db-[12]$", "host=one|other", 'host="db-[12]"'),
+        ("host=web|db-[12]", "db-[12]", "host=~^db-[12]$", "host=one|other", 'host="db-[12]"'),
         ("name=(a|b).*(c|d)", "(a|b).*(c|d)", "name=~(a|b).*(c|d)", "name=one|other", 'name="(a|b).*(c|d)"'),
-        ("label.service=db-[12]", "db-[12]", "label.service=~db-[12]", "label.service=one|other", 'label.service="db-[12]"'),
-        ("annotation.a=x service=y[1]", "y[1]", "service=~y[1]", "service=one|other", 'service="y[1]"'),
-        ("service=a host!=db-[12]", "db-[12]", "host!~db-[12]", "host!=one|other", 'host!="db-[12]"'),
+        ("label.service=db-[12]", "db-[12]", "label.service=~^db-[12]$", "label.service=one|other", 'label.service="db-[12]"'),
+        ("annotation.a=x service=y[1]", "y[1]", "service=~^y[1]$", "service=one|other", 'service="y[1]"'),
+        ("service=a host!=db-[12]", "db-[12]", "host!~^db-[12]$", "host!=one|other", 'host!="db-[12]"'),
     ],
 )
 def test_what_may_be_meant_otherwise_is_no_silence_until_it_is_clear(typed, pattern, expression, words, literal):

@@ -124,6 +124,18 @@ def test_what_is_acknowledged_or_muted_at_its_sender_under_a_silence_opens_at_th
     assert bot.pages() == [1]
 
 
+@pytest.mark.parametrize(("then", "severity"), [("critical", Severity.SEV1), ("low", Severity.SEV3)], ids=["worse", "milder"])
+def test_what_got_worse_while_it_was_acknowledged_under_a_silence_opens_as_what_it_is_by_then(bot, then, severity):
+    bot.silences("Disk")
+    bot.fires("Disk", severity="medium")
+    bot.passes(5)
+    acknowledged(bot, "Disk", then)
+    assert bot.store.incidents() == ()
+    bot.passes(56)
+
+    assert bot.store.incident(1).severity is severity
+
+
 @pytest.mark.parametrize(
     ("first", "then", "said", "severity", "pages"),
     [
@@ -237,6 +249,20 @@ def test_what_a_declared_upstream_explained_has_an_incident_and_a_page_where_it_
     assert bot.home("CheckoutErrors") == 1
     bot.passes(2)
     assert bot.home("CheckoutErrors") == len(bot.store.incidents()) == 2 + is_split
+
+
+def test_what_flaps_under_a_declared_upstream_that_is_only_watched_has_its_own_page_all_the_same(bot):
+    declares(bot)
+    bot.fires("CheckoutErrors", "checkout", "critical")
+    bot.asks(ChangeStatus(1, Status.MONITORING, ANA))
+    for _ in range(3):
+        bot.passes(2)
+        bot.clears("CheckoutErrors", "checkout")
+        bot.passes(2)
+        bot.fires("CheckoutErrors", "checkout", "critical")
+    bot.passes(1)
+
+    assert bot.home("CheckoutErrors") == 2
 
 
 def test_what_a_declared_upstream_explains_stays_where_it_is_worked_on_again_within_the_hold(bot):

@@ -265,6 +265,15 @@ def test_an_end_by_a_clock_that_is_ahead_keeps_nothing_that_fires_after_it_quiet
 
 
 @pytest.mark.parametrize("ahead", [0, 2])
+def test_what_fires_anew_is_not_lost_where_its_clock_was_set_right_and_is_a_moment_ahead_still(store, ahead):
+    over = alert(status=AlertStatus.RESOLVED, ended_at=after(4), changed_at=after(4))
+    door(store, NOON).handle(AlertReported(over, "main"))
+    fires = alert(started_at=after(2, ahead), changed_at=after(2, ahead))
+
+    assert door(store, after(2)).handle(AlertReported(fires, "main")).incident is not None
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
 def test_what_an_end_overtook_is_told_from_what_fires_anew_by_a_clock_that_is_still_ahead(store, ahead):
     """A minute before its end by the same clock, and told six seconds after it."""
     fires = alert(started_at=after(ahead), changed_at=after(ahead))

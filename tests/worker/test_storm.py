@@ -16,7 +16,7 @@ from bot.handle import Bundle, Door
 from bot.incidents.decisions import alerts as alert_decisions
 from bot.incidents.decisions.helping import ASKED_AGAIN_AFTER
 from bot.incidents.effects import PageService
-from bot.incidents.incident import HELD, Severity, Status
+from bot.incidents.incident import HELD, PageState, Severity, Status
 from bot.incidents.inputs import Acknowledge, AlertReported, Merge, Reopen, Resolve, SomeoneNotAsked
 from bot.incidents.policy import Policy, ReopenRule, RouteRule, Service, StormRule
 from bot.store import Store
@@ -183,8 +183,11 @@ BY_SENDER = Policy(
 
 
 @pytest.mark.parametrize("sources", [1, 2, 3, 5, 10, 20, 40])
-def test_however_many_sources_storm_at_once_there_are_twenty_channels_at_most_and_every_alert_is_in_one(store, sources):
-    door = Door(store, lambda: NOON, lambda: BY_SENDER, lambda: ())
+@pytest.mark.parametrize("is_private", [False, True], ids=["public", "and private"])
+def test_however_many_sources_storm_at_once_there_are_twenty_channels_at_most_and_every_alert_is_in_one(store, sources, is_private):
+    hidden = RouteRule(name="hidden", match={"title": ["*7"]}, private=True, severity_map=BY_SENDER.routes[0].severity_map)
+    policy = BY_SENDER.model_copy(update={"routes": (hidden, *BY_SENDER.routes)}) if is_private else BY_SENDER
+    door = Door(store, lambda: NOON, lambda: policy, lambda: ())
     each = max(3, 120 // sources)
     names = [(f"s{number % sources}", f"a{number}") for number in range(sources * each)]
     told = [
@@ -200,6 +203,28 @@ def test_however_many_sources_storm_at_once_there_are_twenty_channels_at_most_an
     with store.reading() as work:
         homes = [work.alert_record(one).incident for one in loud]
     assert all(store.incident(one).severity is Severity.SEV1 for one in homes)
+
+
+def test_a_storm_that_somebody_has_in_hand_for_long_gathers_nothing_of_other_sources(store):
+    now, services = NOON, {f"s{number}": Service(pager="shop") for number in range(20)}
+    door = Door(store, lambda: now, lambda: BY_SENDER.model_copy(update={"services": services}), lambda: ())
+
+    def fires(source, name):
+        one = alert(source=source, identity=name, title=name, service=name, severity=AlertSeverity.HIGH)
+        return door.handle(AlertReported(one, "main")).incident
+
+    for number in range(12):
+        for source in ("a", "b"):
+            storm = fires(source, f"{source}{number}")
+    assert storm.storm
+    door.handle(Acknowledge(storm.number, "U0ANA0001"))
+    now += timedelta(minutes=50)
+    for number in range(16):
+        fires("cd"[number % 2], f"s{number}")
+    down = fires("c", "database")
+
+    assert down.number != storm.number
+    assert down.episode.page is PageState.REQUESTED
 
 
 def test_one_source_that_storms_leaves_room_for_two_that_have_no_part_in_it(store):

@@ -62,13 +62,15 @@ NAMED = 5
 UNTOLD = ("specversion", "id", "time", "datacontenttype", "dataschema")
 """Attributes that no policy matches on."""
 VERSION = re.compile(r"[.\-/]?v\d+$", re.ASCII)
-END = re.compile(r"[.:/_-]([A-Za-z]+)$", re.ASCII)
+END = re.compile(r"([.:/_-])([A-Za-z]+)$", re.ASCII)
+NOT = re.compile(r"(?:^|[.:/_-])(?:not|no|non|un|never|isnt)$", re.ASCII | re.IGNORECASE)
 ELSEWHERE = (
     "open", "active", "inactive", "true", "false", "normal", "error", "critical", "warning", "info", "information",
     *generic.ALSO_WELL, *generic.ALSO_BAD,
 )  # fmt: skip
 """Words that say how something stands where a status is asked for, and anything at all at the end of a type."""
 CLEAR = frozenset(generic.BY_WORD).difference(ELSEWHERE)
+SURELY = CLEAR - {"up"}
 OF_AN_ALERT = frozenset(generic.BY_WORD).difference(("inactive", "true", "false", "info", "information"))
 """Words that say at the end of an alert's type how it stands. A sensor that is inactive may be well, or not."""
 BESIDE_A_SEVERITY = frozenset({"normal", "unhealthy", "unreachable", "degraded", *generic.ALSO_WELL})
@@ -361,12 +363,19 @@ def _labels_of(data: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _type(given: str, words: Collection[str] = CLEAR) -> tuple[str, str]:
-    """A type without what it says of a status, as far as that is one of `words`, and that status; without its version too."""
+    """A type without what it says of a status, as far as that is one of `words`, and that status; without its version too.
+
+    What means that a thing is well may be half of a word that does not: `backed_up`, `not_ok`.
+    """
     stem = VERSION.sub("", given)
     found = END.search(stem)
-    word = found.group(1).lower() if found else ""
+    word = found.group(2).lower() if found else ""
     word = OTHER_WORDS.get(word, word)
-    return (stem[: found.start()], word) if found and word in words else (given, "")
+    if found is None or word not in words:
+        return given, ""
+    is_half = NOT.search(stem[: found.start()]) is not None or (found.group(1) in "_-" and word not in SURELY)
+    is_well = generic.BY_WORD.get(word) is Status.RESOLVED
+    return (given, "") if is_half and is_well else (stem[: found.start()], word)
 
 
 def _is_alert(data: Mapping[str, Any], word: str, end: str) -> bool:

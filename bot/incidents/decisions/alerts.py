@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.alerts.alert import Alert, FindingState, Kind, Status
-from bot.alerts.alert import Severity as AlertSeverity
 from bot.alerts.flapping import STEADY
 from bot.alerts.matching import LOUDEST, Ended, Placement, by_its_clock
 from bot.alerts.quiet import Quiet, called
@@ -203,9 +202,8 @@ def _acknowledged(incident: Incident, report: AlertReported, placement: Placemen
     """The same, unless it says in so many words that it is worse by now: whoever acknowledged it there did so before that."""
     decision, known, alert = _as_it_was(incident, report, placement, now), _state_of(incident, report), report.alert
     asked = _asked(alert, placement, policy)
-    is_said = alert.severity is not AlertSeverity.UNKNOWN and "severity" not in alert.defaults
     is_on = incident.is_open and known is not None and known.is_firing
-    if known is None or asked is None or not (is_on and is_said and alert.status is Status.ACKNOWLEDGED):
+    if known is None or asked is None or not (is_on and alert.says_severity and alert.status is Status.ACKNOWLEDGED):
         return decision
     if asked.rank >= (known.severity or incident.severity).rank:
         return decision

@@ -80,7 +80,10 @@ def gathered_on_call(incident: Incident, state: AlertState, now: datetime, polic
     if not episode.pages and episode.acknowledged_at is None:
         return replace(incident, pager=pager), (), ()
     # What a woken person reads first is their own symptom.
-    symptom = f"{state.title} (in the alert storm from {incident.source})"
+    storm = (
+        f"the alert storm from {incident.source}" if state.source in (incident.source, "") else "an alert storm of several sources"
+    )
+    symptom = f"{state.title} (in {storm})"
     page = _page(incident, _called(state.service, pager, policy), pager, BOT, symptom, severity)
     return _asked(incident, page, now)
 

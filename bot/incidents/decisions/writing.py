@@ -104,7 +104,7 @@ def left_behind(before: Incident, incident: Incident, at: datetime) -> tuple[Tim
 
 def hold_of_others(incident: Incident, hold: timedelta, now: datetime) -> tuple[Timer, ...]:
     """The same at the end of the hold since its own alerts are clear: however often a related one fires, it is no later."""
-    return () if incident.is_going_on else left_timers(incident, max(now, (incident.last_alert_at or now) + hold))
+    return () if incident.is_going_on else left_timers(incident, max(now, (incident.last_sign_at or now) + hold))
 
 
 def clock_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:

@@ -130,6 +130,22 @@ def test_what_is_well_by_its_type_needs_no_severity_where_its_data_has_a_key():
     assert read(type="com.example.check.passed", data={"title": "Check", "dedup_key": "c-1"}).status is Status.RESOLVED
 
 
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "queue.backed_up",
+        "disk.filling-up",
+        "node.not_healthy",
+        "check.not.passed",
+        "latency.not_normal",
+        "node.not_ok",
+        "a.not-fixed",
+    ],
+)
+def test_half_of_what_is_not_well_ends_nothing(type_):
+    assert read(type=f"com.example.{type_}", data=TITLED).status is Status.FIRING
+
+
 @pytest.mark.parametrize(("one", "other"), [("warning", "critical"), ("critical", "ok"), ("open", "closed"), ("error", "resolved")])
 def test_an_alert_stays_the_same_whatever_word_of_its_own_its_type_ends_in(one, other):
     first, last = (read(type=f"com.example.disk.{word}", data=TITLED) for word in (one, other))
