@@ -103,8 +103,11 @@ def left_behind(before: Incident, incident: Incident, at: datetime) -> tuple[Tim
 
 
 def hold_of_others(incident: Incident, hold: timedelta, now: datetime) -> tuple[Timer, ...]:
-    """The same at the end of the hold since its own alerts are clear: however often a related one fires, it is no later."""
-    return () if incident.is_going_on else left_timers(incident, max(now, (incident.last_sign_at or now) + hold))
+    """The same at the end of the hold since its own alerts are clear, or since what was declared is only monitored: however often
+    a related one fires, it is no later.
+    """
+    since = incident.mitigated_at if incident.is_declared_alone else incident.last_alert_at
+    return () if incident.is_going_on else left_timers(incident, max(now, (since or now) + hold))
 
 
 def clock_keys(incident: Incident, policy: Policy) -> tuple[str, ...]:
