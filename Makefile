@@ -41,7 +41,7 @@ demo: .venv/run ## the whole thing in a browser, with a local Slack and PagerDut
 	@exec $(BIN)/python -m sandbox --port $(PORT)
 
 test: .venv/dev ## all tests, on SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick: .venv/dev ## the pure rules only; seconds
 	@$(BIN)/python -m pytest -q tests/alerts tests/incidents tests/metrics tests/test_digest.py tests/test_journal.py tests/test_runbooks.py tests/test_postmortems.py
