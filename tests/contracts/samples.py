@@ -276,9 +276,3 @@ def formed() -> Iterator[tuple[str, View]]:
     every = {rule: given.model_copy(update={"update_every": timedelta(hours=9)}) for rule, given in default_severities().items()}
     yield "update, with no usual time", forms.update(one, Policy(severities=every))
     yield "a notice", blocks.notice("A notice", "Said")
-
-
-def every_message() -> Iterator[tuple[str, Message]]:
-    """All of them."""
-    for part in (said, alerted, carded, answered):
-        yield from part()

@@ -46,25 +46,10 @@ def bot(tmp_path_factory):
         yield bot
 
 
-def pressed_in(blocks):
-    """The action of everything that can be pressed in a message, and of everything in its menus."""
-    for one in elements_in(blocks):
-        yield ids.base_of(one["action_id"])
-        if one["type"] == "overflow":
-            yield from (option["value"].partition(":")[0] for option in one["options"])
-
-
 @cache
 def shown_forms():
     """One of each form, by its callback."""
     return {view["callback_id"]: view for _, view in samples.formed() if "callback_id" in view}
-
-
-def test_everything_that_can_be_pressed_is_listened_to():
-    shown = {action for _, one in samples.every_message() for action in pressed_in(one.blocks)}
-
-    assert {ids.ACKNOWLEDGE, ids.MORE, ids.NOTE, ids.DECLARE, ids.TIMELINE_PAGE, ids.PAGE_USEFUL} <= shown
-    assert shown <= ids.BUTTONS
 
 
 def test_every_form_is_listened_to_and_every_field_has_a_name_that_stays():

@@ -5,9 +5,10 @@ from functools import cache
 
 import pytest
 
+from bot.slack import ids
 from bot.slack.views import blocks
 from tests.contracts import samples
-from tests.contracts.slack_limits import wrong_in_message, wrong_in_view
+from tests.contracts.slack_limits import elements_in, wrong_in_message, wrong_in_view
 from tests.contracts.slack_spec import ABSENT, IS_THERE, wrong_shapes, wrong_view
 
 needs_schemas = pytest.mark.skipif(not IS_THERE, reason=ABSENT)
@@ -27,6 +28,21 @@ def found_wrong(given, what):
 @pytest.mark.parametrize("part", PARTS)
 def test_every_message_is_within_slacks_sizes(part):
     assert found_wrong(of(part), lambda one: wrong_in_message(one.text, one.blocks)) == {}
+
+
+def pressed_in(blocks):
+    """The action of everything that can be pressed in a message, and of everything in its menus."""
+    for one in elements_in(blocks):
+        yield ids.base_of(one["action_id"])
+        if one["type"] == "overflow":
+            yield from (option["value"].partition(":")[0] for option in one["options"])
+
+
+def test_everything_that_can_be_pressed_is_listened_to():
+    shown = {action for part in PARTS for _, one in of(part) for action in pressed_in(one.blocks)}
+
+    assert {ids.ACKNOWLEDGE, ids.MORE, ids.NOTE, ids.DECLARE, ids.TIMELINE_PAGE, ids.PAGE_USEFUL} <= shown
+    assert shown <= ids.BUTTONS
 
 
 def test_every_form_is_within_slacks_sizes():
