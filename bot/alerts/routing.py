@@ -387,7 +387,8 @@ def doubt_about(pattern: str) -> str:
     if PERHAPS.search(pattern):
         return f"{pattern!r} is a glob, in which only * and ? are wild; write {REGEX + pattern!r} if it is a regular expression"
     if BRACKETS.search(pattern):
-        return f"{pattern!r} is looked for with its brackets; write each word, or {REGEX + '…'!r}, if one letter of them is meant"
+        meant = f"{REGEX}{as_expression(pattern) or '…'}"
+        return f"{pattern!r} is looked for with its brackets; write each word, or {meant!r}, if one letter of them is meant"
     return ""
 
 
