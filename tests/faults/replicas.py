@@ -672,7 +672,9 @@ def rows_are_locked(stage: Stage) -> Iterator[Wrong]:
                 time.sleep(max(0.0, end - time.monotonic()))
             over[0] = time.monotonic()
 
-        storm = weathered(place, stage, disturb)
+        # It goes on when they are free again.
+        seconds = LOCKED_SECONDS + SECONDS
+        storm = weathered(place, stage, disturb, int(DELIVERIES * seconds / SECONDS), seconds)
         yield from judged(place.rig, storm.accepted)
         if waits[0] > 3:
             yield Wrong("lost", f"a person in Slack was answered after {waits[0]:.1f} s; Slack waits for three")
