@@ -530,12 +530,18 @@ class Bot:
 
     def _sign(self, *, is_stopped: bool = False) -> int:
         engine = self.store.engine
-        audits.sign(engine, self._process, self._does, self.auditor.found, is_stopped=is_stopped)
+        audits.sign(engine, self._process, self._does, self.auditor.found, self.slack.budget.told(), is_stopped=is_stopped)
+        known = audits.signs(engine)
         # Both count what all who do the same ask of them together.
         does = "worker" if "worker" in self._does else "web"
-        sharers = sum(not _is_gone(one) for one in audits.at_work(engine, does, self.audit_every))
+        sharers = sum(not _is_gone(one) for one in audits.at_work(known, does, self.audit_every))
         self._pager_budget.share(sharers)
         self.slack.budget.share(sharers)
+        # Whom Slack has told to wait is one of them; it means them all. Also one that is gone: it was told all the same.
+        for one in known:
+            for method, wait in one.left_alone.items():
+                if one.process != self._process and wait > timedelta():
+                    self.slack.budget.heard(method, wait)
         return 1
 
     def learn_people(self) -> int:

@@ -209,6 +209,8 @@ class Budget:
         self._sharers = 1
         self._left: dict[str, tuple[float, float]] = {}
         self._blocked: dict[str, float] = {}
+        self._own: dict[str, float] = {}
+        """Of those, what Slack told this process itself."""
         self._lock = threading.Lock()
 
     def share(self, workers: int) -> None:
@@ -234,9 +236,22 @@ class Budget:
 
     def block(self, method: str, wait: timedelta) -> None:
         """Slack said 429: nothing to this method before the wait is over."""
+        self.heard(method, wait)
+        with self._lock:
+            self._own[method] = self._blocked[method]
+
+    def heard(self, method: str, wait: timedelta) -> None:
+        """The same, as Slack said to another process."""
         with self._lock:
             until = self._now() + wait.total_seconds()
             self._blocked[method] = max(until, self._blocked.get(method, until))
+
+    def told(self) -> dict[str, timedelta]:
+        """For how long Slack still wants to be left alone, by method, as far as it told this process."""
+        with self._lock:
+            now = self._now()
+            self._own = {method: until for method, until in self._own.items() if until > now}
+            return {method: timedelta(seconds=until - now) for method, until in self._own.items()}
 
     def _wait(self, key: str, per_second: float, size: float, now: float) -> float:
         left, at = self._left.get(key, (size, now))

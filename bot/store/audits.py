@@ -1,7 +1,7 @@
 """What the record shows to be wrong with the bot itself, and the signs of life that its processes leave in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -136,14 +136,24 @@ class Sign:
     is_stopped: bool
     troubles: tuple[tuple[str, str], ...]
     """(subject, text) of each."""
+    left_alone: Mapping[str, timedelta] = field(default_factory=dict)
+    """For how long yet Slack wants no call of a method, as it told that process."""
 
 
-def sign(engine: Engine, process: str, does: Sequence[str], found: Sequence[Finding], *, is_stopped: bool = False) -> None:
-    """Leave a sign of life, with what the process found to be wrong. Raises `DatabaseDown`."""
+def sign(
+    engine: Engine, process: str, does: Sequence[str], found: Sequence[Finding], left_alone: Mapping[str, timedelta] | None = None, *,
+    is_stopped: bool = False,
+) -> None:  # fmt: skip
+    """Leave a sign of life, with what the process found to be wrong, and how long Slack wants to be left alone, by method.
+
+    Raises `DatabaseDown`.
+    """
     with writing(engine) as connection:
+        now = database_now(connection)
         value = {
-            "at": database_now(connection).isoformat(), "does": list(does), "stopped": is_stopped,
+            "at": now.isoformat(), "does": list(does), "stopped": is_stopped,
             "troubles": [[one.subject, one.text] for one in found],
+            "left_alone": {method: (now + wait).isoformat() for method, wait in (left_alone or {}).items()},
         }  # fmt: skip
         upsert(connection, notes, [{"name": f"{PROCESS}{process}", "value": value}], ("name",))
 
@@ -156,9 +166,9 @@ def signs(engine: Engine) -> list[Sign]:
     return sorted((_sign(row.name, row.value, now) for row in rows), key=lambda one: one.age)
 
 
-def at_work(engine: Engine, does: str, limit: timedelta) -> list[str]:
+def at_work(known: Sequence[Sign], does: str, limit: timedelta) -> list[str]:
     """The processes that do this, have been seen of late, and were not stopped."""
-    return [one.process for one in signs(engine) if does in one.does and one.age <= limit and not one.is_stopped]
+    return [one.process for one in known if does in one.does and one.age <= limit and not one.is_stopped]
 
 
 def _sign(name: str, value: dict[str, Any], now: datetime) -> Sign:
@@ -168,6 +178,8 @@ def _sign(name: str, value: dict[str, Any], now: datetime) -> Sign:
         age=max(timedelta(), now - datetime.fromisoformat(value["at"])),
         is_stopped=value["stopped"],
         troubles=tuple((subject, text) for subject, text in value["troubles"]),
+        # An earlier version says nothing of it.
+        left_alone={method: datetime.fromisoformat(until) - now for method, until in value.get("left_alone", {}).items()},
     )
 
 

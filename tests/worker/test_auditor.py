@@ -224,7 +224,7 @@ def test_those_at_work_are_the_workers_that_were_seen_of_late_and_not_stopped(st
     audits.sign(store.engine, "d:4", ["worker"], [])
     goes_back(store, "d:4", seconds=65)
 
-    assert audits.at_work(store.engine, "worker", MINUTE) == ["a:1"]
+    assert audits.at_work(audits.signs(store.engine), "worker", MINUTE) == ["a:1"]
 
 
 def test_processes_long_gone_are_forgotten_but_not_the_last_of_its_kind(store):

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 
@@ -21,6 +22,34 @@ def room(spend) -> int:
         except OverBudget:
             return count
     raise AssertionError("no limit at all")
+
+
+def test_what_slack_wants_to_be_left_alone_for_all_workers_leave_alone_also_one_that_begins_anew(database_url):
+    with working(database_url) as office:
+        bot = office.bot
+        bot.slack.budget = Budget()
+        bot._begin("web")
+        waits = {"chat.postMessage": timedelta(seconds=900), "chat.update": timedelta(seconds=-1)}
+        audits.sign(bot.store.engine, "elsewhere:1", ["worker"], [], waits)
+        bot.slack.budget.spend("chat.postMessage", "C1")
+        bot._sign()
+        with pytest.raises(OverBudget) as raised:
+            bot.slack.budget.spend("chat.postMessage", "C2")
+        bot.slack.budget.spend("chat.update", "C1")
+
+        assert timedelta(seconds=890) < raised.value.wait <= timedelta(seconds=900)
+        # Hearsay is not passed on: it would never end.
+        assert bot.slack.budget.told() == {}
+
+
+def test_what_slack_told_this_process_is_told_to_the_others_until_it_is_over():
+    now = 1000.0
+    budget = Budget(lambda: now)
+    budget.block("chat.postMessage", timedelta(seconds=30))
+    now += 10
+    assert budget.told() == {"chat.postMessage": timedelta(seconds=20)}
+    now += 20
+    assert budget.told() == {}
 
 
 @pytest.mark.parametrize("others", [0, 1, 2])
