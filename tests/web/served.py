@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import select
+
 from bot.alerts.registry import source_named, sources
 from bot.alerts.source import Checks
 from bot.clock import wall_clock
+from bot.store.tables import alerts
 from bot.web.measures import Measures
 from bot.web.serving import Server
 from bot.web.webhooks import Webhooks
@@ -135,9 +138,11 @@ class Served:
         return int(found.number)
 
     def incident_with(self, name: str) -> Any:
-        """The newest incident that has an alert of that name."""
-        known = self.story.bot.store.incidents(500)
-        return next((one for one in known if any(state.name == name for state in one.alerts)), None)
+        """The incident of the newest alert of a service called so; a storm has more of them than stand in its value."""
+        mine = select(alerts.c.incident).where(alerts.c.service == name, alerts.c.incident.is_not(None)).order_by(alerts.c.id.desc())
+        with self.story.bot.store.engine.connect() as connection:
+            number = connection.scalar(mine.limit(1))
+        return None if number is None else self.story.bot.store.incident(number)
 
     def incident_of(self, service: str) -> Any:
         """The newest incident of a service."""
