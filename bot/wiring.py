@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -125,11 +125,15 @@ def open_store(settings: Settings, *, is_made: bool = False) -> Iterator[Store]:
         store.close()
 
 
+Doubts = Callable[[Policy, str, str], Iterable[object]]
+"""What a policy may not mean as it is written, from it, its text, and the name of its file."""
+
+
 class Choices:
     """The team's files, read again when they change. A running bot keeps the last good ones, and says what is wrong."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, doubts: Doubts = doubts_in) -> None:
+        self._settings, self._doubts = settings, doubts
         self._lock = threading.Lock()
         self._stamps = self._seen()
         self._had_policy, self._had_runbooks = settings.policy_file.exists(), settings.runbooks_dir.is_dir()
@@ -182,7 +186,7 @@ class Choices:
 
     def _tell_doubts(self, text: str) -> int:
         """Log what the policy may not mean as it is written: a pattern that fits nothing any more would be silent. How many."""
-        doubts = list(doubts_in(self._policy, text, str(self._settings.policy_file)))
+        doubts = list(self._doubts(self._policy, text, str(self._settings.policy_file)))
         for one in doubts:
             log.warning("look whether this is meant", doubt=str(one))
         return len(doubts)

@@ -415,12 +415,11 @@ def test_of_a_policy_that_is_not_taken_no_doubt_is_logged(files, logged):
     assert [one["event"] for one in logged] == ["changed file not taken"]
 
 
-def test_no_doubt_keeps_a_bot_from_starting_or_a_policy_from_being_taken(files, monkeypatch):
-    def fails(self):
+def test_no_doubt_keeps_a_bot_from_starting_or_a_policy_from_being_taken(files):
+    def fails(policy, text, file):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(Policy, "doubts", fails)
-    choices = Choices(files)
+    choices = Choices(files, fails)
     change(files.policy_file, DOUBTFUL)
 
     assert (choices.refresh(), len(choices.policy().routes)) == (1, 1)
