@@ -363,7 +363,7 @@ def test_what_wrk_sends_is_what_the_other_client_sends():
 
 MACHINE = {
     "at": "2026-06-10", "cores": 2, "processor": "a", "python": "3.11", "sync_ms": 0.2, "load_before": 0.1, "load_after": 1.0,
-    "sender": "wrk",
+    "sender": "wrk", "pace_s": [0.45, 0.5, 0.9],
 }  # fmt: skip
 
 

@@ -11,10 +11,12 @@ import os
 import platform
 import signal
 import sqlite3
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,7 @@ def measured(given: argparse.Namespace) -> int:
     found: list[Found] = []
     points: dict[str, list[growth.Point]] = {}
     missing: list[dict[str, str]] = []
+    paces = [pace()]
     for kind in given.database or KINDS:
         if kind == "postgresql" and binaries() is None:
             print("\npostgresql\n  not measured: it is neither installed nor in a wheel")
@@ -73,8 +76,10 @@ def measured(given: argparse.Namespace) -> int:
         parts = ("soak",) if given.soak else tuple(given.only or PARTS)
         for part, figure in measure(kind, parts, given.seconds, given.soak, points):
             found.append((part, kind, figure))
+            paces.append(pace())
             print(line(figure) if isinstance(figure, Figure) else amount_line(figure), flush=True)
     here["load_after"] = round(os.getloadavg()[0], 2)
+    here["pace_s"] = [round(one, 2) for one in (min(paces), statistics.median(paces), max(paces))]
     print(f"\nLoad of the machine, 1 min: {here['load_before']:.2f} before, {here['load_after']:.2f} after.")
     if (why := door.without_alertmanager()) and not given.soak:
         missing.append({"part": "door", "why": f"Alertmanager beside it ({why})."})
@@ -106,7 +111,7 @@ def measure(
         print(f"\n{kind} {version(database())}\n{HEAD}", flush=True)
         yield from at_a_pace(folder, database, floor, parts, seconds)
         if "page" in parts and kind == "postgresql":
-            yield from (("page", one) for one in across(folder, database()))
+            yield from (("page", one) for one in across(folder, database))
         if "soak" in parts:
             yield from (("soak", one) for one in memory.soak(database(), folder, alerts or memory.A_DAY))
         if "memory" in parts:
@@ -133,14 +138,25 @@ def measure(
             yield from (("door", one) for one in door.door(database, floor, folder, seconds / 3))
 
 
-def across(folder: Path, url: str) -> Iterator[Figure]:
+def across(folder: Path, database: Callable[[], str]) -> Iterator[Figure]:
     """The page where who takes the alert and who pages are two processes."""
+    url = database()
     with running(World(is_strict=False)) as sandbox, processes.part("web", sandbox, url, folder) as web, \
-            processes.worker(sandbox, url, folder):  # fmt: skip
-        figures.first_page(sandbox, web.port)
-        yield figures.page(sandbox, web.port, "up", "apart")
-        yield figures.page(sandbox, web.port, "down", "apart")
-        yield figures.page_in_storm(sandbox, web.port, "apart")
+            processes.worker(sandbox, url, folder), least_way(database(), folder, apart=True) as floor:  # fmt: skip
+        bot = figures.Way(sandbox, web.port)
+        figures.first_page(bot)
+        yield figures.page(bot, floor, "up", "apart")
+        yield figures.page(bot, floor, "down", "apart")
+        yield figures.page_in_storm(bot, floor, "apart")
+
+
+@contextmanager
+def least_way(url: str, folder: Path, *, apart: bool = False) -> Iterator[figures.Way]:
+    """The floor of a page, with a PagerDuty of its own, once it has paged."""
+    with running(World(is_strict=False)) as sandbox, processes.least(sandbox, url, folder, apart=apart) as port:
+        way = figures.Way(sandbox, port)
+        figures.first_page(way)
+        yield way
 
 
 def at_a_pace(
@@ -154,9 +170,11 @@ def at_a_pace(
         if "intake" in parts:
             yield "intake", figures.intake(port, floor, url, seconds)
         if "page" in parts:
-            figures.first_page(sandbox, port)
-            yield from (("page", figures.page(sandbox, port, state)) for state in ("up", "down", "slow"))
-            yield "page", figures.page_in_storm(sandbox, port, "serve")
+            bot = figures.Way(sandbox, port)
+            figures.first_page(bot)
+            with least_way(database(), folder) as least:
+                yield from (("page", figures.page(bot, least, state)) for state in ("up", "down", "slow"))
+                yield "page", figures.page_in_storm(bot, least, "serve")
         if "slash" in parts:
             yield from (("slash", one) for one in figures.slash(sandbox, port, floor))
 
@@ -285,6 +303,14 @@ def version(url: str) -> str:
         return sqlite3.sqlite_version
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
         return str(connection.info.parameter_status("server_version")).split(" ")[0]
+
+
+def pace() -> float:
+    """What ten million additions take Python here and now, in seconds, by a tenth of them. Machines that are shared change pace."""
+    began, total = time.perf_counter(), 0
+    for one in range(1_000_000):
+        total += one
+    return 10 * (time.perf_counter() - began)
 
 
 def sync_cost(rounds: int = 200) -> float:

@@ -210,67 +210,76 @@ def not_kept(database_url: str, answered: int) -> str:
 # --- the page ---------------------------------------------------------------------------------
 
 
-def page(sandbox: Sandbox, port: int, state: str, shape: str = "serve") -> Figure:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way from an alert to a page: where alerts are sent, and the sandbox whose PagerDuty takes the pages."""
+
+    sandbox: Sandbox
+    port: int
+
+
+def page(bot: Way, floor: Way, state: str, shape: str = "serve") -> Figure:
     """From before an alert's first byte to PagerDuty's 202, by PagerDuty's own ledger; each alert is a new incident.
 
-    The floor asks the same PagerDuty directly, in between.
+    The floor gets the same alerts in between, and a PagerDuty of its own.
     """
-    sandbox.world.break_("slack", state)
+    bot.sandbox.world.break_("slack", state)
     try:
-        return _page(sandbox, port, f"Slack {'on' if state == 'up' else state}", shape)
+        return _page(bot, floor, f"Slack {'on' if state == 'up' else state}", shape)
     finally:
-        sandbox.world.break_("slack", "up")
+        bot.sandbox.world.break_("slack", "up")
 
 
-def page_in_storm(sandbox: Sandbox, port: int, shape: str) -> Figure:
+def page_in_storm(bot: Way, floor: Way, shape: str) -> Figure:
     """The same for the highest severity, while ten thousand alerts a minute of a lower one open incidents and page, too."""
-    return _page(sandbox, port, "in a storm", shape, storm=Storm())
+    return _page(bot, floor, "in a storm", shape, storm=Storm())
 
 
-def _page(sandbox: Sandbox, port: int, what: str, shape: str, storm: "Storm | None" = None) -> Figure:
-    stamp, seen = time.time_ns(), len(sandbox.account.ledger)
-    sent: dict[str, float] = {}
-
-    def alert(number: int) -> tuple[str, dict[str, str], bytes]:
-        service = f"svc-{stamp}-{number}"
-        delivery = alert_delivery("BenchPage", service)
-        sent[service] = sandbox.world.clock().timestamp()
-        return delivery
-
-    def directly(number: int) -> tuple[str, dict[str, str], bytes]:
-        event = {"routing_key": sandbox.account.services["web"].key, "event_action": "resolve", "dedup_key": "bench: the floor"}
-        return "/pagerduty/events/v2/enqueue", {"Content-Type": "application/json"}, json.dumps(event).encode()
+def _page(bot: Way, floor: Way, what: str, shape: str, storm: "Storm | None" = None) -> Figure:
+    ours, its = _Pages(bot), _Pages(floor)
 
     async def measured() -> tuple[Times, Times]:
-        bot = asyncio.create_task(paced(port, alert, PAGES_PER_SECOND, PAGES))
-        seconds = PAGES / PAGES_PER_SECOND
-        count = round(STORM_PER_SECOND * seconds)
-        blows = [asyncio.create_task(paced(port, one, STORM_PER_SECOND, count)) for one in (storm,) if one]
+        asked = asyncio.create_task(paced(bot.port, ours.alert, PAGES_PER_SECOND, PAGES))
+        count = round(STORM_PER_SECOND * PAGES / PAGES_PER_SECOND)
+        blows = [asyncio.create_task(paced(bot.port, one, STORM_PER_SECOND, count)) for one in (storm,) if one]
         await asyncio.sleep(0.5 / PAGES_PER_SECOND)
-        bare = await paced(port_of(sandbox), directly, PAGES_PER_SECOND, PAGES)
+        bare = await paced(floor.port, its.alert, PAGES_PER_SECOND, PAGES)
         await asyncio.gather(*blows)
-        return await bot, bare
+        return await asked, bare
 
     answers, bare = run(measured())
-    taken = pages_taken(sandbox, seen, set(sent))
-    times = Times(tuple(taken[name] - sent[name] for name in taken), len(sent) - len(taken), answers.elapsed)
     half, most = PAGE_TARGETS[shape]
     name = f"alert to page, {what}" if shape == "serve" else f"across processes, {what}"
-    return Figure(name, times, bare, 0.99, most, half=half)
+    return Figure(name, ours.times(answers), its.times(bare), 0.99, most, half=half)
 
 
-def first_page(sandbox: Sandbox, port: int) -> None:
+class _Pages:
+    """Alerts of as many services, and when each was sent and paged for."""
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._stamp, self._seen = time.time_ns(), len(way.sandbox.account.ledger)
+        self._sent: dict[str, float] = {}
+
+    def alert(self, number: int) -> tuple[str, dict[str, str], bytes]:
+        service = f"svc-{self._stamp}-{number}"
+        delivery = alert_delivery("BenchPage", service)
+        self._sent[service] = self._way.sandbox.world.clock().timestamp()
+        return delivery
+
+    def times(self, answers: Times) -> Times:
+        taken = pages_taken(self._way.sandbox, self._seen, set(self._sent))
+        took = tuple(taken[name] - self._sent[name] for name in taken)
+        return Times(took, len(self._sent) - len(taken), answers.elapsed)
+
+
+def first_page(way: Way) -> None:
     """One alert and its page, so that what comes next is not that the processes were still starting."""
-    seen = len(sandbox.account.ledger)
+    seen = len(way.sandbox.account.ledger)
     path, headers, body = alert_delivery("BenchFirst", "first")
-    httpx.post(f"http://127.0.0.1:{port}{path}", content=body, headers=headers).raise_for_status()
-    if not pages_taken(sandbox, seen, {"first"}):
+    httpx.post(f"http://127.0.0.1:{way.port}{path}", content=body, headers=headers).raise_for_status()
+    if not pages_taken(way.sandbox, seen, {"first"}):
         raise SystemExit("the first alert was never paged")
-
-
-def port_of(sandbox: Sandbox) -> int:
-    """Where the sandbox listens."""
-    return int(sandbox.world.origin.rpartition(":")[2])
 
 
 def alert_delivery(name: str, service: str) -> tuple[str, dict[str, str], bytes]:
@@ -374,5 +383,6 @@ def opened(sandbox: Sandbox, port: int) -> Sequence[int]:
         numbers = [number for key in keys if (number := incident_keyed(key)) is not None]
         if len(numbers) >= EACH:
             return numbers[-EACH:]
-        _page(sandbox, port, "Slack on", "serve")
+        pages = _Pages(Way(sandbox, port))
+        pages.times(run(paced(port, pages.alert, PAGES_PER_SECOND, PAGES)))
     raise SystemExit("no incidents were opened to try commands on")

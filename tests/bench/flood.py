@@ -13,7 +13,7 @@ from sandbox.app import Sandbox
 from sandbox.serving import running
 from sandbox.world import World
 from tests.bench import processes
-from tests.bench.figures import Amount, Figure, alert_delivery, first_page, pages_taken
+from tests.bench.figures import Amount, Figure, Way, alert_delivery, first_page, pages_taken
 from tests.bench.load import Times, paced, run
 
 ALERTS, SECONDS = 100_000, 60.0
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 600.0
 def flood(url: str, folder: Path, alerts: int = ALERTS, seconds: float = SECONDS) -> Iterator[Figure | Amount]:
     """The policy is the demo's as it stands: one source opens so many incidents an hour, and one more gathers the rest."""
     with running(World(is_strict=False)) as sandbox, processes.part("serve", sandbox, url, folder, most=None) as bot:
-        first_page(sandbox, bot.port)
+        first_page(Way(sandbox, bot.port))
         stamp = time.time_ns()
         sent, taken, answered = _during(sandbox, bot.port, stamp, alerts, seconds)
         began = time.monotonic()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -65,6 +65,19 @@ def floor(folder: Path) -> Iterator[int]:
     """The bare endpoint; its port."""
     port = free_port()
     with started(["-m", "tests.bench.floor", str(port)], folder, {}, port):
+        yield port
+
+
+@contextmanager
+def least(sandbox: Sandbox, url: str, folder: Path, *, apart: bool = False) -> Iterator[int]:
+    """The least way from an alert to a page of that sandbox's, in one process or `apart` in two; its port."""
+    port = free_port()
+    given = [str(port), url, f"{sandbox.world.origin}/pagerduty/events", sandbox.account.services["web"].key]
+
+    def begun(shape: str, port: int | None) -> AbstractContextManager[int]:
+        return started(["-m", "tests.bench.least", shape, *given], folder, {}, port)
+
+    with begun("web" if apart else "serve", port), begun("worker", None) if apart else nullcontext():
         yield port
 
 
