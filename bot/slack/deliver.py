@@ -45,8 +45,11 @@ CLOSED = frozenset({"channel_not_found", "is_archived", "not_in_channel", "is_in
 NOT_UPLOADED = frozenset({"file_upload_size_error", "file_not_found", "file_update_failed"})
 TRIED_NAMES = 20
 LOOKED_BACK_PAGES = 10
-SETTLE = timedelta(seconds=10)
-"""How far before our first try a message of ours may be dated: clocks differ."""
+SETTLE = timedelta(minutes=20)
+"""How far before our first try a message of ours may be dated: by Slack's clock, and ours may be ahead. NTP gives up on one that
+is further off than 1,000 seconds. What is found has our mark on it, so that a long look back mistakes nothing."""
+SAME_NAME = timedelta(minutes=5)
+"""The same of a channel, of which only its name and who made it tell that it is ours."""
 
 
 class SlackDeliverer:
@@ -146,7 +149,7 @@ class SlackDeliverer:
 
     def _created(self, effect: OpenChannel, attempt: Attempt) -> Input | None:
         """The channel that an earlier try created, by its creator, its name and its age."""
-        me, since = self._slack.bot_user(), (attempt.first_tried_at - SETTLE).timestamp()
+        me, since = self._slack.bot_user(), (attempt.first_tried_at - SAME_NAME).timestamp()
         for channel in self._mine():
             name = str(channel.get("name", ""))
             fits = name == effect.name or re.fullmatch(re.escape(effect.name[:70]) + r"-\d{1,2}", name)

@@ -70,10 +70,10 @@ def again(attempt: Attempt) -> Attempt:
     return replace(attempt, number=attempt.number + 1, is_ambiguous=True)
 
 
-def lost_then_again(office: Office, effect: Any, method: str) -> Any:
-    """Carry out an effect whose answer is lost, and once more as the worker would."""
+def lost_then_again(office: Office, effect: Any, method: str, ahead: timedelta = timedelta(0)) -> Any:
+    """Carry out an effect whose answer is lost, and once more as the worker would, whose clock is `ahead` of Slack's."""
     made, _ = deliverer(office, method)
-    attempt = first(office)
+    attempt = replace(first(office), first_tried_at=office.bot.clock() + ahead)
     with pytest.raises(Ambiguous):
         made.deliver(effect, attempt)
     return made.deliver(effect, again(attempt))
@@ -130,6 +130,23 @@ def test_a_message_whose_answer_was_lost_is_found_and_not_posted_twice(open_):
     ]:
         lost_then_again(open_, effect, "chat.postMessage")
         assert sum(words in one["text"] for one in open_.messages(channel)) == 1, words
+
+
+def test_by_a_clock_that_is_ahead_of_slacks_they_are_found_as_well(open_):
+    for effect, channel, words in [
+        (note("canary one"), HERE, "canary one"), (RaiseAlarm(1, "canary two"), "firstfive-ops", "canary two"),
+    ]:  # fmt: skip
+        lost_then_again(open_, effect, "chat.postMessage", timedelta(minutes=16))
+        assert sum(words in one["text"] for one in open_.messages(channel)) == 1, words
+    assert "/slack/files/" in lost_then_again(open_, PostDraft(1), "files.completeUploadExternal", timedelta(minutes=16)).permalink
+    assert sum(bool(one.get("files")) for one in open_.messages(HERE)) == 1
+
+
+def test_a_channel_is_found_by_a_clock_that_is_ahead_of_slacks(office):
+    office.types("declare sev2 checkout is slow")
+    lost_then_again(office, OpenChannel(1, HERE), "conversations.create", timedelta(minutes=4))
+
+    assert [one.name for one in office.space.channels.values() if one.name.startswith("inc-")] == [HERE]
 
 
 def test_a_message_that_slack_never_took_is_posted_after_a_look(open_):
