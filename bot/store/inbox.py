@@ -13,7 +13,12 @@ from bot.store.database import alone_in_haste, database_now
 from bot.store.tables import inbox
 
 ENDED_IN_A_BUG = "reading it ended in a bug; it is tried again"
+BEGUN = "reading it began, and did not end: "
+"""And how often."""
 CLAIM_LOCK = 7_105_002
+LONGEST_LEASE = timedelta(minutes=2)
+"""No claim and no wait is as long, unless claims are made longer by a setting: one that ends later was made before the clock was
+set back."""
 IS_NEW = inbox.c.state == literal_column("'new'")
 """Written out, not bound: SQLite uses a partial index only where it sees that the query stays within it.
 
@@ -25,13 +30,19 @@ ONLY = bindparam("only", type_=inbox.c.source.type)
 ITS_SOURCE = or_(inbox.c.source == ONLY, and_(ONLY.is_(None), inbox.c.source != bindparam("but")))
 HELD = (
     select(inbox.c.source, inbox.c.route, inbox.c.id)
-    .where(IS_NEW, inbox.c.lease_until >= bindparam("now"), inbox.c.reason != ENDED_IN_A_BUG)
+    .where(
+        IS_NEW,
+        inbox.c.lease_until >= bindparam("now"),
+        inbox.c.lease_until <= bindparam("far"),
+        inbox.c.reason != ENDED_IN_A_BUG,
+    )
     .order_by(inbox.c.id)
 )
 FREE = (
     select(inbox.c.id, func.length(inbox.c.body).label("size"))
     .where(
-        IS_NEW, or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < bindparam("now")),
+        IS_NEW,
+        or_(inbox.c.lease_until.is_(None), inbox.c.lease_until < bindparam("now"), inbox.c.lease_until > bindparam("far")),
         ITS_SOURCE,
     )
     .order_by(inbox.c.id)
@@ -67,6 +78,8 @@ class Received:
     attempts: int
     until: datetime
     """When the claim ends, by the database's clock."""
+    begun: int = 0
+    """How often in a row it was read by itself, and whoever read it ended without a word."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -104,7 +117,8 @@ def claim(
     now = alone_in_haste(connection, CLAIM_LOCK)
     # Grouped here: for a GROUP BY, SQLite would walk through all that ever came, to have it in order.
     first: dict[tuple[str, str], int] = {}
-    for one in connection.execute(HELD, {"now": now}):
+    far = now + max(LONGEST_LEASE, 2 * lease)
+    for one in connection.execute(HELD, {"now": now, "far": far}):
         first.setdefault((one.source, one.route), one.id)
     free = FREE
     if beside:
@@ -112,7 +126,7 @@ def claim(
     for (source, route), number in first.items():
         free = free.where(not_(and_(inbox.c.source == source, inbox.c.route == route, inbox.c.id > number)))
     taken = FREE_TAKEN if free is FREE else _taken(free)
-    given = {"now": now, "until": now + lease, "most": limit, "only": only, "but": but or ""}
+    given = {"now": now, "far": far, "until": now + lease, "most": limit, "only": only, "but": but or ""}
     rows = sorted(connection.execute(taken, given).all(), key=lambda row: row.id)
     return [
         Received(
@@ -120,6 +134,7 @@ def claim(
             Delivery(body=bytes(row.body), headers=row.headers, route=row.route, received_at=row.received_at),
             row.attempts,
             now + lease,
+            _begun(row.reason),
         )
         for row in rows
     ]  # fmt: skip
@@ -145,6 +160,15 @@ def wait(connection: Connection, row: int, reason: str, seconds: float) -> None:
     """Leave a delivery for `seconds` before it is read again."""
     until = database_now(connection) + timedelta(seconds=seconds)
     connection.execute(update(inbox).where(inbox.c.id == row).values(reason=reason[:2000], lease_until=until))
+
+
+def begin(connection: Connection, row: int, times: int) -> None:
+    """Note that a delivery is read by itself from here on, for the so-manieth time in a row."""
+    connection.execute(update(inbox).where(inbox.c.id == row, IS_NEW).values(reason=f"{BEGUN}{times}"))
+
+
+def _begun(reason: str) -> int:
+    return int(reason.removeprefix(BEGUN)) if reason.startswith(BEGUN) else 0
 
 
 def depth(connection: Connection) -> dict[str, int]:

@@ -377,17 +377,19 @@ class Store:
         lease: timedelta = LEASE,
         *,
         but: Collection[str] = (),
+        held: Collection[int] = (),
     ) -> list[outbox.Row]:
-        """Take the first waiting effect of up to `limit` lanes, `but` where it was put back for one of these reasons. Committed
-        as `sending` before this returns.
+        """Take the first waiting effect of up to `limit` lanes, `but` where it was put back for one of these reasons, and none
+        that this process has `held` since before. Committed as `sending` before this returns.
         """
+        asked = outbox.Asked(kinds, now, lease, but, held)
         # Where one writes at a time, the many that look in vain must not stand in line with those that have something.
         if writes_alone(self.engine):
             with reading(self.engine) as connection:
-                if not outbox.is_any_due(connection, kinds, now, but):
+                if not outbox.is_any_due(connection, asked):
                     return []
         with writing(self.engine) if writes_alone(self.engine) else at_once(self.engine) as connection:
-            return outbox.claim(connection, kinds, owner, now, limit, lease, but)
+            return outbox.claim(connection, asked, owner, limit)
 
     def renew(self, rows: Sequence[outbox.Row], lease: timedelta) -> set[int]:
         """Make the claims on these rows last longer; the `seq` of those that are still ours."""
@@ -432,6 +434,11 @@ class Store:
         """Leave a delivery for `seconds` before it is read again."""
         with writing(self.engine) as connection:
             inbox.wait(connection, row, reason, seconds)
+
+    def delivery_begins(self, row: int, times: int) -> None:
+        """Note that a delivery is read by itself from here on, for the so-manieth time in a row: should that end the process."""
+        with writing(self.engine) as connection:
+            inbox.begin(connection, row, times)
 
     def put_deliveries_back(self, received: Sequence[inbox.Received]) -> None:
         """Give claimed deliveries back as they were: nobody tried them."""

@@ -195,6 +195,7 @@ class OutboxRow(SQLModel, table=True):
     first_tried_at: datetime | None = moment(nullable=True)
     done_at: datetime | None = moment(nullable=True)
     reason: str = long_text()
+    lost: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
 
 
 class TimerRow(SQLModel, table=True):

@@ -8,6 +8,7 @@ import random
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -54,7 +55,11 @@ Deliver = Callable[[Effect, Attempt], Input | None]
 FORGOTTEN = timedelta(minutes=5)
 REPORT = "please report it, with the log's traceback"
 BUGGY = 8
-"""Tries after which an effect that always ends in a bug is parked."""
+"""Bugs after which an effect that ends in one again and again is parked. Tries that ended otherwise do not count: a page that
+waited out an outage of PagerDuty's was given up at the first bug after it."""
+DEADLY = 8
+"""Tries in a row without a word after which what is for Slack is parked: it most likely ends the process each time. A page is
+not: whatever else ends the process again and again, pages are in hand meanwhile."""
 REST_SECONDS = 3.0
 """The longest that what was put back is left alone because another was over the same budget."""
 
@@ -69,6 +74,8 @@ class Deliveries:
         self._warned: dict[str, float] = {}
         self._trouble: tuple[datetime, str] | None = None
         self._resting: dict[str, float] = {}
+        self._bugs: Counter[int] = Counter()
+        """How many bugs each row ended in here."""
         self._lock = threading.Lock()
         self._unwritten = Unrecorded(store=store, deliver=deliver, clock=door.clock) if Lane.PAGER in self._lanes else None
 
@@ -77,8 +84,9 @@ class Deliveries:
         asked_at = self._leases.now()
         try:
             rows = self._store.claim(
-                self._lanes, self._owner, self._door.clock(), limit=1, lease=self._leases.lease, but=self._rest()
-            )
+                self._lanes, self._owner, self._door.clock(), limit=1, lease=self._leases.lease, but=self._rest(),
+                held=self._leases.in_hand(),
+            )  # fmt: skip
         except DatabaseDown:
             if self._unwritten is not None:
                 self._unwritten.page()
@@ -107,6 +115,12 @@ class Deliveries:
         if sent is not None:
             self._done(row, effect, sent)
             return
+        if row.attempt.number == 1:
+            # New, or sent again by hand.
+            self._bugs.pop(row.seq, None)
+        if row.lost >= DEADLY and effect.lane is not Lane.PAGER:
+            self._give_up(row, effect, f"the bot ended without a word at each of the last {row.lost} tries", REPORT)
+            return
         name = type(effect).__name__
         bound = log.bind(effect=name, incident=row.incident, attempt=row.attempt.number)
         try:
@@ -126,6 +140,9 @@ class Deliveries:
             self._give_up(row, effect, error.reason, error.mend)
         except DatabaseDown as error:
             bound.warning("database down while delivering", reason=str(error))
+        except Conflict as error:
+            bound.info("try later", reason=str(error))
+            self._later(row, effect, TryLater(f"it came into conflict: {error}"))
         except Exception as error:
             bound.exception("bug while delivering")
             self._bug(row, effect, error)
@@ -214,15 +231,22 @@ class Deliveries:
             raise Conflict("claimed by somebody else")
 
     def _bug(self, row: Row, effect: Effect, error: Exception) -> None:
-        if row.attempt.number >= BUGGY:
+        if self._is_buggy(row):
             self._give_up(row, effect, a_bug(error), REPORT)
         else:
-            self._later(row, effect, TryLater(a_bug(error)))
+            # What was asked for before the bug may have been done.
+            self._later(row, effect, (Ambiguous if self._leases.has_called() else TryLater)(a_bug(error)))
+
+    def _is_buggy(self, row: Row) -> bool:
+        """Count one more bug; whether that is enough."""
+        with self._lock:
+            self._bugs[row.seq] += 1
+            return self._bugs[row.seq] >= BUGGY
 
     def _unrecorded(self, row: Row, effect: Effect, error: Exception) -> None:
         """It was delivered, and a bug keeps that out of the record. A bug like any other; whoever tries next looks first."""
         reason = f"it was delivered, but that cannot be recorded; {a_bug(error)}"
-        if row.attempt.number >= BUGGY:
+        if self._is_buggy(row):
             self._give_up(row, effect, reason, REPORT)
         else:
             self._later(row, effect, Ambiguous(reason))
@@ -249,7 +273,7 @@ class Deliveries:
             log.warning("result not taken", reason=error.reason)
             self._settle(row, None, finish)
         except Conflict as error:
-            if row.attempt.number >= BUGGY and row.seq in self._store.renew([row], self._leases.lease):
+            if self._is_buggy(row) and row.seq in self._store.renew([row], self._leases.lease):
                 # Still ours: it is what came of it that nobody can record.
                 self._despite(error, row, result, finish, unrecorded)
             else:

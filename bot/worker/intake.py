@@ -43,7 +43,10 @@ ALIKE_SAID_EVERY = timedelta(minutes=10)
 NUMBERS = re.compile(r"\d+")
 """Where in a body something is wrong, mostly: the same wrong elsewhere is no news."""
 ATTEMPTS = 5
-"""Tries after which a delivery that always ends in a bug is put aside."""
+"""Bugs after which a delivery that ends in one again and again is put aside. Tries that ended otherwise do not count."""
+SUSPECT, DEADLY = 3, 3
+"""From so many tries on, a delivery is read by itself and noted before; where whoever reads it then ends without a word so often
+in a row, it is put aside: it most likely ends the process each time, and with it everybody's page."""
 
 
 CONFLICTS = 8
@@ -80,6 +83,8 @@ class Intake:
         """How many alerts one transaction is likely to have time for."""
         self._conflicts: Counter[int] = Counter()
         """How often in a row somebody else changed what a delivery is about, by its number."""
+        self._bugs: Counter[int] = Counter()
+        """How often a delivery ended in a bug, by its number."""
         self._sources, self._report, self._store, self._door, self._lease = sources, report, store, door, lease
         self._only, self._but = only, but
 
@@ -144,6 +149,8 @@ class Intake:
         ranks, prints = dict[int, int](), dict[int, list[str]]()
 
         def look(one: Received) -> None:
+            if one.attempts >= SUSPECT:
+                return
             try:
                 reading, route = self._parse(one), one.delivery.route
             except Unreadable:
@@ -212,7 +219,14 @@ class Intake:
 
     def _take(self, received: Received) -> bool:
         """Read one delivery. False where the database went away meanwhile: it has to wait, however often that happens."""
+        if received.begun >= DEADLY:
+            reason = f"the bot ended without a word at each of the last {received.begun} times it was read"
+            guarded(lambda: self._put_aside(received, reason))
+            return True
+        is_ours = False
         try:
+            if received.attempts >= SUSPECT:
+                self._store.delivery_begins(received.id, received.begun + 1)
             bug = bug_in(lambda: self._read(received))
         except (DatabaseDown, Conflict) as error:
             log.warning("waiting for the database", reason=str(error))
@@ -222,12 +236,17 @@ class Intake:
                 guarded(lambda: self._wait(received, "could not be handled yet"))
                 return False
             # Nobody is as busy as that: it is our doing, and stands before everything that comes after it.
-            bug = f"it always comes into conflict: {error}"
+            bug, is_ours = f"it always comes into conflict: {error}", True
         self._conflicts.pop(received.id, None)
-        # A bug: it stays, and is read again later. After some tries it is put aside.
-        if bug and received.attempts >= ATTEMPTS:
+        if not bug:
+            self._bugs.pop(received.id, None)
+            return True
+        # A bug: it stays, and is read again later. After some of them it is put aside.
+        self._bugs[received.id] += 1
+        if is_ours or self._bugs[received.id] >= ATTEMPTS:
+            del self._bugs[received.id]
             guarded(lambda: self._put_aside(received, "reading it always ends in a bug; see the log"))
-        elif bug:
+        else:
             guarded(lambda: self._wait(received, ENDED_IN_A_BUG))
         return True
 

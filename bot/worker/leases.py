@@ -15,7 +15,7 @@ from datetime import timedelta
 import structlog
 
 from bot.errors import Overtaken
-from bot.store import DatabaseDown, Row, Store
+from bot.store import Conflict, DatabaseDown, Row, Store
 
 log = structlog.get_logger()
 
@@ -30,6 +30,8 @@ class _Held:
     """When it was claimed, by the steady clock."""
     sure_until: float
     """Until when nobody else can have it, by the steady clock."""
+    has_called: bool = False
+    """Whether a neighbour was asked for something."""
 
 
 class Leases:
@@ -54,7 +56,16 @@ class Leases:
         finally:
             self._mine.held = None
             with self._change:
-                self._held.pop(row.seq, None)
+                if self._held.get(row.seq) is held:
+                    del self._held[row.seq]
+
+    def in_hand(self) -> list[int]:
+        """The numbers of the rows that this process works on, but for those with which a thread is stuck for good."""
+        with self._change:
+            return [seq for seq, one in self._held.items() if not self._is_stuck(one)]
+
+    def _is_stuck(self, one: _Held) -> bool:
+        return self._steady() - one.since >= LONGEST.total_seconds()
 
     def now(self) -> float:
         """The steady clock."""
@@ -69,21 +80,27 @@ class Leases:
         held: _Held | None = getattr(self._mine, "held", None)
         if held is None:
             return
+        held.has_called = True
         if 0 < held.sure_until - self._steady() < self.lease.total_seconds() / 3:
             self.renew()
         if self._steady() >= held.sure_until:
             raise Overtaken("this process stood still for longer than its lease; another may have this effect now")
 
+    def has_called(self) -> bool:
+        """Whether the row that this thread works on may have changed something elsewhere already."""
+        held: _Held | None = getattr(self._mine, "held", None)
+        return held is not None and held.has_called
+
     def renew(self) -> int:
         """Make the leases of what is worked on longer; how many they were."""
         asked_at = self._steady()
         with self._change:
-            wanted = [one for one in self._held.values() if asked_at - one.since < LONGEST.total_seconds()]
+            wanted = [one for one in self._held.values() if not self._is_stuck(one)]
         if not wanted:
             return 0
         try:
             kept = self._store.renew([one.row for one in wanted], self.lease)
-        except DatabaseDown as error:
+        except (DatabaseDown, Conflict) as error:
             log.warning("leases not renewed", reason=str(error))
             return 0
         for one in wanted:

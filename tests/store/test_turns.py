@@ -15,7 +15,7 @@ from bot.incidents.decision import Decision
 from bot.incidents.effects import InvitePeople, Lane, PageOnCall, ShowSummary
 from bot.store import DatabaseDown, Store
 from bot.store import outbox as outbox_rows
-from bot.store.database import Turns, notify
+from bot.store.database import Turns, notify, writes_alone
 from bot.store.store import LEASE
 from bot.store.wakeups import Listener, Wakeup
 from bot.worker.worker import HEAD_START_SECONDS, Wakeups
@@ -121,15 +121,86 @@ def test_what_is_due_is_found_and_claimed(store):
         work.save(Decision(effects=(PAGE,)), NOON)
 
     assert store.claim([Lane.CHAT], "me", NOON) == []
-    assert store.claim([Lane.PAGER], "me", NOON - timedelta(seconds=1)) == []
     assert [row.effect for row in store.claim([Lane.PAGER], "me", NOON)] == [PAGE]
+
+
+def test_what_is_new_is_due_by_any_clock(store):
+    """Who decides and who pages may be two machines; and a clock may be set back in between."""
+    with store.writing() as work:
+        work.save(Decision(effects=(PAGE,)), NOON)
+
+    assert [row.effect for row in store.claim([Lane.PAGER], "behind", NOON - timedelta(minutes=5))] == [PAGE]
+
+
+def test_what_was_put_off_is_due_when_its_time_has_come(store):
+    with store.writing() as work:
+        work.save(Decision(effects=(PAGE,)), NOON)
+    [row] = store.claim([Lane.PAGER], "me", NOON)
+    with store.writing() as work:
+        assert work.try_again(row, NOON + timedelta(seconds=2), "503")
+
+    assert store.claim([Lane.PAGER], "me", NOON + timedelta(seconds=1)) == []
+    assert len(store.claim([Lane.PAGER], "me", NOON + timedelta(seconds=2))) == 1
+
+
+# --- leases, by a clock that jumps ------------------------------------------------------------
+
+
+def claimed_until(store: Store, span: timedelta) -> int:
+    """Have a page claimed by somebody whose lease ends `span` from now, by the database's clock; its number."""
+    with store.writing() as work:
+        work.save(Decision(effects=(PAGE,)), NOON)
+    [row] = store.claim([Lane.PAGER], "the first", NOON)
+    with store.writing() as work:
+        until = outbox_rows.database_now(work.connection) + span
+        work.connection.execute(outbox_rows.outbox.update().values(lease_until=until))
+    return row.seq
+
+
+def test_a_lease_that_ran_out_is_taken_over_but_not_by_the_process_that_works_on_it(store):
+    number = claimed_until(store, timedelta(minutes=-5))
+
+    assert store.claim([Lane.PAGER], "me", NOON, held=[4_711, number]) == []
+    assert [(row.seq, row.lost) for row in store.claim([Lane.PAGER], "me", NOON, held=[4_711])] == [(number, 1)]
+
+
+def test_more_than_are_asked_for_at_once_may_be_held(store):
+    number = claimed_until(store, timedelta(minutes=-5))
+    others = range(number + 1, number + 2 * outbox_rows.HELD_AT_ONCE)
+
+    assert store.claim([Lane.PAGER], "me", NOON, held=[*others, number]) == []
+    assert len(store.claim([Lane.PAGER], "me", NOON, held=others)) == 1
+
+
+def test_on_sqlite_a_lease_of_a_clock_that_was_set_back_holds_nobody_up(store):
+    """Whoever died had made it before. On PostgreSQL somebody else may have it still, and makes it longer."""
+    number = claimed_until(store, timedelta(minutes=5))
+
+    found = store.claim([Lane.PAGER], "the next", NOON)
+    assert [row.seq for row in found] == ([number] if writes_alone(store.engine) else [])
+
+
+def test_tries_without_a_word_are_counted_until_there_is_one(store):
+    claimed_until(store, timedelta(minutes=-5))
+    for lost in range(3):
+        [row] = store.claim([Lane.PAGER], "me", NOON)
+        assert (row.lost, row.was_lost, row.attempt.is_ambiguous) == (lost + 1, True, True)
+        with store.writing() as work:
+            earlier = outbox_rows.database_now(work.connection) - timedelta(minutes=5)
+            work.connection.execute(outbox_rows.outbox.update().values(lease_until=earlier))
+    [row] = store.claim([Lane.PAGER], "me", NOON)
+    with store.writing() as work:
+        assert work.try_again(row, NOON, "503", is_ambiguous=True)
+
+    [row] = store.claim([Lane.PAGER], "me", NOON)
+    assert (row.lost, row.was_lost) == (0, False)
 
 
 def test_on_sqlite_the_head_of_a_lane_is_found_by_the_index_however_many_wait(tmp_path):
     """With bound parameters SQLite cannot see that the partial index fits, and reads every waiting row for each."""
     store = Store.at(f"sqlite:///{tmp_path / 'one.db'}")
     tables_of(store)
-    query = outbox_rows.DUE.params(kinds=[Lane.CHAT], now=NOON, but=["a reason"]).compile(
+    query = outbox_rows.DUE.params(kinds=[Lane.CHAT], now=NOON, but=["a reason"], held=[1, 2], far=NOON).compile(
         dialect=sqlite_dialect.dialect(), compile_kwargs={"render_postcompile": True}
     )
     with store.reading() as work:
@@ -158,7 +229,7 @@ def test_a_card_that_somebody_is_claiming_does_not_count_as_waiting(store):
 
     thread = threading.Thread(target=save)
     with store.writing() as work:
-        assert len(outbox_rows.claim(work.connection, [card.lane], "me", NOON, 1, LEASE)) == 1
+        assert len(outbox_rows.claim(work.connection, outbox_rows.Asked([card.lane], NOON, LEASE), "me", 1)) == 1
         thread.start()
         # As long as the claim is not committed, nobody can tell whether it comes before or after.
         thread.join(timeout=0.3)

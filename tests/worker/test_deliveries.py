@@ -31,7 +31,7 @@ from bot.incidents.inputs import PageAccepted, PageDropped
 from bot.incidents.policy import Policy
 from bot.store import Conflict, DatabaseDown, Store
 from bot.store import outbox as outbox_rows
-from bot.worker.deliveries import BUGGY, REST_SECONDS, Deliveries, Steady
+from bot.worker.deliveries import BUGGY, DEADLY, REST_SECONDS, Deliveries, Steady
 from bot.worker.leases import LONGEST, Leases
 from tests.builders import NOON, POLICY, after, incident
 
@@ -270,6 +270,95 @@ def test_a_bug_is_parked_after_some_tries_and_its_lane_moves_on(store):
     assert lanes.states() == ["dead"]
     assert any("ShowSummary" in text and "ZeroDivisionError" in text for text in lanes.alarms())
     assert store.outbox_depth() == {"dead": 1}
+
+
+def test_one_bug_after_a_long_outage_gives_no_page_up(store):
+    lanes = Lanes(store, PAGE)
+
+    def down(effect: Effect) -> None:
+        if isinstance(effect, PageOnCall):
+            raise TryLater("PagerDuty is down")
+
+    def buggy(effect: Effect) -> None:
+        if isinstance(effect, PageOnCall):
+            raise ZeroDivisionError("a bug")
+
+    lanes.does = down
+    for _ in range(3 * BUGGY):
+        lanes.passes(minutes=3)
+    lanes.does = buggy
+    lanes.passes(minutes=3)
+    assert lanes.states()[0] == "pending"
+
+    lanes.does = lambda effect: ACCEPTED if isinstance(effect, PageOnCall) else None
+    lanes.passes(minutes=3)
+    assert lanes.states()[0] == "done"
+
+
+def test_a_conflict_while_delivering_is_no_bug(store):
+    lanes = Lanes(store, PAGE)
+
+    def contested(effect: Effect) -> None:
+        if isinstance(effect, PageOnCall):
+            raise Conflict("somebody else writes there")
+
+    lanes.does = contested
+    for _ in range(2 * BUGGY):
+        lanes.passes(minutes=3)
+    assert lanes.states()[0] == "pending"
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_after_a_bug_whoever_tries_next_looks_first_where_a_neighbour_was_asked(store, called):
+    lanes = Lanes(store, ShowSummary(7))
+    made = leases(store)
+    lanes.work = Deliveries(lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=made)
+
+    def buggy(effect: Effect) -> None:
+        if called:
+            made.check()
+        raise ZeroDivisionError("a bug")
+
+    lanes.does = buggy
+    lanes.work.run_once()
+    lanes.passes(minutes=3)
+
+    assert [one.is_ambiguous for one in lanes.tried] == [False, called]
+
+
+def dies_without_a_word(lanes: Lanes, lane: Lane, times: int) -> None:
+    for _ in range(times):
+        assert len(lanes.store.claim([lane], "dies", lanes.now)) == 1
+        lanes.lease_runs_out()
+
+
+def test_what_ends_the_process_each_time_is_parked_and_its_lane_moves_on(store):
+    lanes = Lanes(store, ShowSummary(7), SetTopic(7))
+    dies_without_a_word(lanes, Lane.CHAT, DEADLY)
+
+    for _ in range(3):
+        lanes.passes(minutes=3)
+    assert lanes.states() == ["dead", "done"]
+    [parked] = store.effects(("dead",), 9)
+    assert parked.reason == f"the bot ended without a word at each of the last {DEADLY} tries"
+    assert any("ShowSummary" in text for text in lanes.alarms())
+
+
+def test_what_ended_the_process_once_less_is_tried_again(store):
+    lanes = Lanes(store, ShowSummary(7))
+    dies_without_a_word(lanes, Lane.CHAT, DEADLY - 1)
+
+    lanes.work.run_once()
+    assert lanes.states() == ["done"]
+
+
+def test_a_page_is_sent_however_often_the_process_ended_meanwhile(store):
+    lanes = Lanes(store, PAGE)
+    lanes.does = lambda effect: ACCEPTED if isinstance(effect, PageOnCall) else None
+    dies_without_a_word(lanes, Lane.PAGER, 2 * DEADLY)
+
+    lanes.work.run_once()
+    assert lanes.states()[0] == "done"
 
 
 def test_a_neighbour_that_fails_holds_up_its_own_lane_only(store):

@@ -23,11 +23,12 @@ from bot.incidents.inputs import AlertReported, PagerReported
 from bot.incidents.policy import HeartbeatRule, Policy, RouteRule, StormRule
 from bot.store import Conflict, DatabaseDown, Store
 from bot.store import outbox as outbox_rows
+from bot.store.database import database_now
 from bot.store.inbox import ENDED_IN_A_BUG, MOST_BYTES
 from bot.store.tables import inbox
 from bot.web.measures import Measures
 from bot.worker.due import DueTimers
-from bot.worker.intake import ALIKE_SAID_EVERY, ATTEMPTS, BATCH, CONFLICTS, Intake
+from bot.worker.intake import ALIKE_SAID_EVERY, ATTEMPTS, BATCH, CONFLICTS, DEADLY, SUSPECT, Intake
 from bot.worker.worker import Wakeups, Worker
 from tests.builders import NOON, after
 
@@ -295,6 +296,68 @@ def test_a_bug_is_tried_again_and_put_aside_in_the_end_and_holds_nobody_up(desk)
     assert desk.rows()[0] == ("parked", "reading it always ends in a bug; see the log", ATTEMPTS)
     assert len(desk.alarms()) == 1
     assert desk.reads() == 0
+
+
+def test_one_bug_after_a_long_wait_for_the_database_puts_nothing_aside(desk):
+    desk.gets("generic", alert("poison"))
+    held = desk.intake
+    desk.intake = Intake(
+        sources={"generic": Generic()}, report=unknown, store=desk.store,
+        door=Away(desk.store, desk.door.clock, lambda: OPENS, lambda: ()),
+    )  # fmt: skip
+    for _ in range(ATTEMPTS + 3):
+        desk.reads()
+
+    desk.intake = held
+    desk.reads()
+    assert desk.rows()[0][:2] == ("new", ENDED_IN_A_BUG)
+
+
+class Killed(BaseException):
+    """The process ends here, without a word."""
+
+
+class Deadly(Generic):
+    """One that nobody survives reading an alert called killer of."""
+
+    def parse(self, delivery: Delivery, mapping: Mapping[str, str]) -> Reading:
+        if b"killer" in delivery.body:
+            raise Killed
+        return super().parse(delivery, mapping)
+
+
+def test_what_ends_the_process_each_time_is_put_aside_and_its_neighbours_are_read(desk):
+    """In whatever lot it is claimed: those beside it have died as often, and are not to blame."""
+    desk.gets("generic", alert("before"), alert("killer"), alert("after"))
+    desk.gets("generic", alert("elsewhere"), route="other")
+    deaths = 0
+    for _ in range(SUSPECT + DEADLY + 1):
+        desk.intake = Intake(sources={"generic": Deadly()}, report=unknown, store=desk.store, door=desk.door, steady=lambda: 0.0)
+        try:
+            desk.reads()
+        except Killed:
+            deaths += 1
+
+    assert deaths == SUSPECT - 1 + DEADLY
+    assert sorted(one.title for one in desk.store.incidents()) == ["after", "before", "elsewhere"]
+    states = [(state, reason) for state, reason, _ in desk.rows()]
+    assert states == [
+        ("done", ""), ("parked", f"the bot ended without a word at each of the last {DEADLY} times it was read"), ("done", ""),
+        ("done", ""),
+    ]  # fmt: skip
+    assert len(desk.alarms()) == 1
+
+
+def test_a_claim_of_a_clock_that_was_set_back_holds_nobody_up(desk):
+    desk.gets("generic", alert("a"), alert("b"))
+    assert len(desk.store.claim_deliveries(1)) == 1
+    with desk.store.writing() as work:
+        claimed = inbox.c.lease_until.is_not(None)
+        later = database_now(work.connection) + timedelta(minutes=5)
+        work.connection.execute(inbox.update().where(claimed).values(lease_until=later))
+
+    assert desk.intake.run_once() == 2
+    assert [state for state, _, _ in desk.rows()] == ["done", "done"]
 
 
 def test_a_source_that_is_gone_puts_its_deliveries_aside(desk):
