@@ -34,7 +34,6 @@ from sqlalchemy import (
 )
 from sqlalchemy import Row as SqlRow
 
-from bot.clock import wall_clock
 from bot.incidents.decisions.writing import BOT
 from bot.incidents.effects import (
     LATEST_WINS,
@@ -194,29 +193,26 @@ class Asked:
     but: Collection[str] = ()
     held: Collection[int] = ()
 
-    def given(self, connection: Connection) -> dict[str, object]:
-        """What the statement asks for."""
+    def given(self) -> dict[str, object]:
+        """What the statements ask for."""
         # As many as ever are, mostly: each other number of them would be a statement of its own, to be planned anew.
         missing = -len(self.held) % HELD_AT_ONCE or (0 if self.held else HELD_AT_ONCE)
-        # SQLite's clock is this machine's, and who has it has it alone: a lease that ends later than any that is made now was
-        # made before the clock was set back, and whoever made it is gone.
-        far = wall_clock() + 2 * self.lease if connection.dialect.name == "sqlite" else None
         return {
             "kinds": [kind.value for kind in self.kinds], "now": self.now, "but": list(self.but),
-            "held": [*self.held, *([0] * missing)], "far": far,
+            "held": [*self.held, *([0] * missing)], "twice": f"+{2 * self.lease.total_seconds():.0f} seconds",
         }  # fmt: skip
 
 
 def is_any_due(connection: Connection, asked: Asked) -> bool:
     """Whether there is something to claim: asked first, because most who are woken find nothing."""
-    return connection.execute(ONE_DUE, asked.given(connection)).first() is not None
+    return connection.execute(ONE_DUE, asked.given()).first() is not None
 
 
 def claim(connection: Connection, asked: Asked, owner: str, limit: int) -> list[Row]:
     """Take the first waiting effect of up to `limit` lanes, for as long as was asked for. One whose lease ran out comes back as
     ambiguous; not where this process has it in hand: then it is the clock that jumped.
     """
-    now, lease, given = asked.now, asked.lease, asked.given(connection) | {"most": limit}
+    now, lease, given = asked.now, asked.lease, asked.given() | {"most": limit}
     if connection.dialect.name == "postgresql":
         taken = connection.execute(CLAIMED_AT_ONCE, given | {"by": owner, "lease": lease})
         return [_row(one, one.before) for one in sorted(taken, key=lambda one: (one.priority, one.seq))]
@@ -250,24 +246,31 @@ def is_unfinished(table: FromClause = outbox) -> ColumnElement[bool]:
     return table.c.state.in_([literal_column(f"'{state}'") for state in UNFINISHED])
 
 
-IS_LEFT = and_(
-    outbox.c.state == "sending",
-    or_(outbox.c.lease_until < its_now(), outbox.c.lease_until > bindparam("far", type_=outbox.c.lease_until.type)),
-    outbox.c.seq.not_in(bindparam("held", expanding=True)),
-)
-"""Whoever was sending it is gone, or stands still."""
-DUE = select(outbox).where(
-    outbox.c.lane_kind.in_(bindparam("kinds", expanding=True)),
-    or_(outbox.c.state.in_(("pending", "ambiguous")), IS_LEFT),
-    outbox.c.not_before <= bindparam("now"),
-    outbox.c.reason.not_in(bindparam("but", expanding=True)),
-    ~_is_behind(),
-)
-"""The first waiting effect of every lane of these kinds, where its time has come. Made once: it takes as long as to ask it."""
+def _due(*is_over: ColumnElement[bool]) -> Select[Any]:
+    """The first waiting effect of every lane of these kinds, where its time has come; one that is being sent where its lease
+    `is_over`: then whoever had it is gone, or stands still.
+    """
+    is_left = and_(outbox.c.state == "sending", or_(*is_over), outbox.c.seq.not_in(bindparam("held", expanding=True)))
+    return select(outbox).where(
+        outbox.c.lane_kind.in_(bindparam("kinds", expanding=True)),
+        or_(outbox.c.state.in_(("pending", "ambiguous")), is_left),
+        outbox.c.not_before <= bindparam("now"),
+        outbox.c.reason.not_in(bindparam("but", expanding=True)),
+        ~_is_behind(),
+    )
+
+
+# Made once: each takes as long to make as to ask.
+RAN_OUT = outbox.c.lease_until < its_now()
+SINCE_SET_BACK = outbox.c.lease_until > func.datetime(literal_column("'now'"), bindparam("twice"))
+"""It ends later than any that is made now: it was made before the clock was set back. On SQLite only, which one process has for
+itself: on PostgreSQL whoever made it may live, and makes it longer in a moment."""
+DUE = _due(RAN_OUT, SINCE_SET_BACK)
 CLAIMED = DUE.add_columns(its_now().label("leased_at")).order_by(outbox.c.priority, outbox.c.seq).limit(bindparam("most"))
 ONE_DUE = DUE.limit(1)
 FIRST_DUE = (
-    DUE.with_only_columns(outbox.c.seq, outbox.c.state.label("before"))
+    _due(RAN_OUT)
+    .with_only_columns(outbox.c.seq, outbox.c.state.label("before"))
     .order_by(outbox.c.priority, outbox.c.seq)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True, of=outbox)

@@ -200,7 +200,7 @@ def test_on_sqlite_the_head_of_a_lane_is_found_by_the_index_however_many_wait(tm
     """With bound parameters SQLite cannot see that the partial index fits, and reads every waiting row for each."""
     store = Store.at(f"sqlite:///{tmp_path / 'one.db'}")
     tables_of(store)
-    query = outbox_rows.DUE.params(kinds=[Lane.CHAT], now=NOON, but=["a reason"], held=[1, 2], far=NOON).compile(
+    query = outbox_rows.DUE.params(kinds=[Lane.CHAT], now=NOON, but=["a reason"], held=[1, 2], twice="+20 seconds").compile(
         dialect=sqlite_dialect.dialect(), compile_kwargs={"render_postcompile": True}
     )
     with store.reading() as work:
