@@ -36,8 +36,13 @@ def test_luck_spreads_those_who_failed_together_over_half_the_wait(luck, seconds
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(5, 5), (0.1, 1), (3600, 3600)])
-def test_what_the_neighbour_asked_for_is_never_cut_short(asked, seconds):
-    assert wait(SAY, 1, asked=timedelta(seconds=asked)) == seconds
+def test_what_the_neighbour_asked_for_is_not_cut_short(asked, seconds):
+    assert wait(SAY, 1, asked=timedelta(seconds=asked)) == wait(DRAFT, 1, asked=timedelta(seconds=asked)) == seconds
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(5, 5), (0.1, 1), (60, 60), (61, 60), (86_400, 60)])
+def test_a_page_waits_no_longer_than_a_minute_because_somebody_asked_for_it(asked, seconds):
+    assert wait(PAGE, 1, asked=timedelta(seconds=asked)) == seconds
 
 
 @pytest.mark.parametrize(("effect", "hours"), [(PAGE, 48), (SAY, 12), (DRAFT, 24)])
