@@ -27,6 +27,7 @@ from bot.settings import Settings, misspelt
 from bot.slack import check as slack
 from bot.slack.client import Slack
 from bot.store import DatabaseDown, Store, migrate
+from bot.store.database import answers_before_the_disk
 from bot.wiring import must_be_there, read_policy
 
 SKEW_SECONDS = 60
@@ -189,7 +190,7 @@ def _store(settings: Settings) -> tuple[Store, list[Finding]]:
     try:
         must_be_there(settings)
         late = migrate.out_of_date(store.engine)
-        aside = [] if late else _aside(store)
+        aside = [] if late else [*_disk(store), *_aside(store)]
     except DatabaseDown as error:
         is_new = "`python -m bot migrate`" in str(error)
         mend = "python -m bot migrate" if is_new else "see DATABASE_URL in .env.example; is the server running?"
@@ -198,6 +199,13 @@ def _store(settings: Settings) -> tuple[Store, list[Finding]]:
         is_old = late.endswith("migrate`")
         return store, [Finding("database", False, late, "python -m bot migrate" if is_old else "run the newer version")]
     return store, [Finding("database", True, f"{store.engine.dialect.name}, schema up to date"), *aside]
+
+
+def _disk(store: Store) -> Iterator[Finding]:
+    """A default that would lose what was answered for. Others that write there are not ours to mend."""
+    if answers_before_the_disk(store.engine):
+        text = "synchronous_commit is off by default for this role or database; the bot switches it on for each connection of its own"
+        yield Finding("database", True, text)
 
 
 def _heartbeats(store: Store, policy: Policy) -> Iterator[Finding]:

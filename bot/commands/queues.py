@@ -10,25 +10,35 @@ from typing import Any
 from bot.clock import wall_clock
 from bot.commands.output import print_json
 from bot.errors import Refused
+from bot.handle import Door
+from bot.incidents.effects import PageOnCall
+from bot.incidents.inputs import Input, PageDropped
+from bot.incidents.policy import Policy
 from bot.settings import Settings
 from bot.slack.views.text import clean
-from bot.store import queues
-from bot.wiring import open_store
+from bot.store import Store, queues
+from bot.store.codec import decode_tagged
+from bot.wiring import open_store, read_policy
+from bot.worker.deliveries import failure_of
 
 SHOWN_BYTES = 4000
+WAITS = (
+    " Both take one that waits, too, where it was tried: `retry` lets it go out now; `drop` frees its lane, and tells what "
+    "does not come about, such as a page that nobody gets."
+)
 
 
 def add_to(commands: Any) -> None:
     """Add the two subcommands."""
-    for name, what, states, run in (
-        ("inbox", "deliveries that came in", queues.INBOX_STATES, run_inbox),
-        ("outbox", "effects on their way out", queues.OUTBOX_STATES, run_outbox),
+    for name, what, states, run, more in (
+        ("inbox", "deliveries that came in", queues.INBOX_STATES, run_inbox, ""),
+        ("outbox", "effects on their way out", queues.OUTBOX_STATES, run_outbox, WAITS),
     ):
         aside = next(iter(states))
         sub = commands.add_parser(
             name, help=f"{what}: what waits, what was put aside, and what to do with it",
             description=f"Shows {what}. `retry` puts one that is {aside} back in line; `drop` says that it is not wanted: "
-            "it is kept, with who dropped it and why.",
+            f"it is kept, with who dropped it and why.{more}",
         )  # fmt: skip
         sub.add_argument("action", choices=("list", "show", "retry", "drop"))
         sub.add_argument("number", nargs="?", type=int, help="which one, as `list` shows it")
@@ -69,11 +79,38 @@ def run_outbox(given: argparse.Namespace, settings: Settings) -> int:
             return _shown(given, _plain(store.effect(number)))
         if given.action == "retry":
             store.send_again(number, _by(given), wall_clock())
-            print(f"Effect {number} is in line again; it looks first whether an earlier try arrived.")
+            print(f"Effect {number} is in line again; where an earlier try may have arrived, it looks first.")
         else:
-            store.drop_effect(number, _by(given), _reason(given), wall_clock())
+            _drop(store, read_policy(settings), number, _by(given), _reason(given))
             print(f"Effect {number} is dropped; it is kept, with the reason.")
     return 0
+
+
+def _drop(store: Store, policy: Policy, number: int, by: str, reason: str) -> None:
+    """What was given up was told then. Of what still waits it is told now what does not come about, with the drop itself."""
+    one = store.effect(number)
+    if one.state not in queues.WAITING:
+        store.drop_effect(number, by, reason, wall_clock())
+        return
+    door = Door(store, wall_clock, lambda: policy, lambda: ())
+    door.handle(
+        _not_done(one, by, reason),
+        finish=lambda work: queues.drop_effect(work.connection, number, by, reason, wall_clock(), was=one.state),
+    )
+
+
+def _not_done(one: queues.Effect, by: str, reason: str) -> Input:
+    try:
+        effect = decode_tagged({"kind": one.kind, **one.payload})
+    except ValueError:
+        raise Refused(f"this version cannot read effect {one.number}; drop it with the version that wrote it") from None
+    if not isinstance(effect, PageOnCall):
+        return failure_of(effect, f"dropped by {by}: {reason}", "")
+    is_lost = one.state == "ambiguous"
+    said = f"{by} dropped this page by hand before PagerDuty took it: {reason}"
+    if is_lost:
+        said = f"Nobody knows whether PagerDuty took this page: its answer was lost, and {by} dropped it by hand: {reason}"
+    return PageDropped(effect.incident, effect.dedup_key, said.rstrip("."), may_have_arrived=is_lost)
 
 
 def _states(word: str, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ class Role(StrEnum):
 class PageState(StrEnum):
     """What is known about a page. Only ACCEPTED may be shown as "paged".
 
-    DROPPED: it was over, or somebody was on it, before PagerDuty was known to have it; nobody is woken for it any more.
+    DROPPED: it was over, somebody was on it, or a person dropped it by hand, before PagerDuty was known to have it; nobody is
+    woken for it any more.
     """
 
     NOT_NEEDED = "not_needed"

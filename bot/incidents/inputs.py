@@ -300,9 +300,11 @@ class PageRefused:
 
 @dataclass(frozen=True, slots=True)
 class PageDropped:
-    """The trigger was not sent (again): its reason went away first. `reason` is a sentence without its full stop.
+    """The trigger was not sent (again): its reason went away first, or a person dropped it by hand. `reason` is a sentence
+    without its full stop.
 
-    With `may_have_arrived` the answer to an earlier try was lost; the page was ended in PagerDuty, should it be there.
+    With `may_have_arrived` the answer to an earlier try was lost; where its reason went away, the page was ended in
+    PagerDuty, should it be there.
     """
 
     incident: int

@@ -38,6 +38,8 @@ SHARE = 0.95
 """Of what a method may be called: Slack counts when a call arrives, a little sooner or later than it was made."""
 PER_MINUTE = {**dict.fromkeys(TIER_2, 20), **dict.fromkeys(TIER_3, 50), "chat.postMessage": 200}
 CHANNEL_BURST = 4.0
+ELSEWHERE = 1.0
+"""So soon, in seconds, a message is offered again where this worker's share of a channel is used up: another may have room."""
 
 TOKEN = frozenset({
     "invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "missing_scope",
@@ -201,7 +203,7 @@ def _was_never_sent(error: BaseException) -> bool:
 class Budget:
     """Token buckets for methods and channels: a call that Slack would refuse is not made. `now` never goes back.
 
-    Slack counts what all workers ask of a method: each has its share of it, which `share` sets.
+    Slack counts what all workers ask of a method, and post into a channel: each has its share of it, which `share` sets.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -226,7 +228,9 @@ class Budget:
             size = max(1.0, PER_MINUTE.get(method, 100) / self._sharers)
             waits = {method: self._wait(method, size / 60 * SHARE, size, now)}
             if method == "chat.postMessage":
-                waits[f"{method} in {channel}"] = self._wait(f"{method} {channel}", 1.0, CHANNEL_BURST, now)
+                burst = max(1.0, CHANNEL_BURST / self._sharers)
+                wait = self._wait(f"{method} {channel}", 1.0 / self._sharers, burst, now)
+                waits[f"{method} in {channel}"] = wait if self._sharers == 1 else min(wait, ELSEWHERE)
             what = max(waits, key=lambda one: waits[one])
             if wait := waits[what]:
                 raise OverBudget(f"the budget of {what} is used up", timedelta(seconds=wait), is_alike=True)

@@ -24,7 +24,7 @@ FORGOTTEN = timedelta(minutes=15)
 TARGET = "%/target"
 NOT_TAKEN = (PageState.REQUESTED, PageState.DELAYED)
 MEND_WORKER = "start a worker, or look at the log of those that run"
-MEND_QUEUE = "`python -m bot outbox list` shows what waits and why; the log says more"
+MEND_QUEUE = "`python -m bot outbox list --state waiting` shows what waits and why, `drop` frees a lane of it; the log says more"
 
 
 # --- what waits -------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ UNIQUE_VIOLATION = "23505"
 TOO_MUCH = "54"
 NO_SCHEMA = ("no such table", "no such column", "has no column")
 """What SQLite says where the schema is another version's."""
+DISK_FIRST = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 INBOX_CHANNEL, OUTBOX_CHANNEL = "firstfive_inbox", "firstfive_outbox"
 """Where processes that share a database tell each other that there is something to do."""
 
@@ -140,9 +141,20 @@ def connect(url: str, still_seconds: float = STILL_SECONDS, trusted_seconds: flo
         url, pool_size=10, max_overflow=10, pool_timeout=WAIT_SECONDS, pool_use_lifo=True, connect_args=options,
         json_serializer=_json, execution_options={"firstfive_name": uuid4().hex},
     )  # fmt: skip
+    event.listen(engine, "connect", _waits_for_the_disk)
     event.listen(engine, "checkin", _lies_since)
     event.listen(engine, "checkout", partial(_look_whether_it_stands, engine, trusted_seconds))
     return engine
+
+
+def _waits_for_the_disk(connection: DBAPIConnection, record: object) -> None:
+    # What we answered for survives a power cut, whatever this server, role or database has by default. What is stricter
+    # (remote_apply), or waits for this machine's disk alone (local), is for whoever runs it to choose.
+    assert isinstance(connection, psycopg.Connection)
+    # Alone, or a roll-back would undo it.
+    connection.autocommit = True
+    connection.execute(DISK_FIRST)
+    connection.autocommit = False
 
 
 def _lies_since(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
@@ -512,6 +524,7 @@ def _upserting(dialect: str, table: Table, unique: tuple[str, ...], rest: tuple[
 
 # Statements of PostgreSQL, made once: to make one takes as long as to ask it.
 ALONE = text("SELECT pg_advisory_xact_lock(:key)")
+USUAL_COMMIT = text("SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit'")
 ALONE_IN_HASTE = select(
     its_now().label("now"), func.pg_advisory_xact_lock(bindparam("key")), func.set_config("synchronous_commit", "off", True)
 )
@@ -560,6 +573,16 @@ def words_of(engine: Engine, parts: Collection[str]) -> str:
 def name_of(engine: Engine) -> str:
     """What tells this engine's own words from those of others."""
     return str(engine.get_execution_options().get("firstfive_name", ""))
+
+
+def answers_before_the_disk(engine: Engine) -> bool:
+    """Whether the database would say of a commit that it is done before it is on the disk, but that each connection of ours
+    asks for the other. Raises `DatabaseDown`.
+    """
+    if engine.dialect.name != "postgresql":
+        return False
+    with reading(engine) as connection:
+        return str(connection.scalar(USUAL_COMMIT)) == "off"
 
 
 def can_notify(engine: Engine) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from bot.errors import Refused
 from bot.incidents.effects import PageOnCall
@@ -23,6 +23,8 @@ INBOX_STATES: Mapping[str, tuple[str, ...]] = {"parked": ("parked",), "waiting":
 OUTBOX_STATES: Mapping[str, tuple[str, ...]] = {
     "dead": ("dead",), "waiting": ("pending", "sending", "ambiguous"), "dropped": ("dropped", "put away"), "done": ("done",),
 }  # fmt: skip
+WAITING = ("pending", "ambiguous")
+"""What nobody is at. Of those a person may decide on what was tried: a rare one waits for a person, and holds up its lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,10 @@ def drop_delivery(connection: Connection, number: int, by: str, reason: str, now
 
 
 def send_again(connection: Connection, number: int, by: str, now: datetime, incident: Incident | None) -> None:
-    """Put an effect that was given up back in line. It looks first whether an earlier try arrived.
+    """Put an effect that was given up back in line, where it looks first whether an earlier try arrived; let one that waits
+    after a try go out now.
 
-    Raises `Refused` for one that was not given up, and for a page that would wake somebody for what is over.
+    Raises `Refused` for any other, and for a page that was given up and would wake somebody for what is over.
     """
     one = effect(connection, number)
     key = str(one.payload.get("dedup_key", ""))
@@ -144,27 +147,41 @@ def send_again(connection: Connection, number: int, by: str, now: datetime, inci
     is_over = incident is not None and (not incident.is_open or episode is None or episode.ended_at)
     if one.state == "dead" and one.kind == "PageOnCall" and incident is not None and is_over:
         raise Refused(f"{incident.ref} is {incident.status.value}: nobody is to be woken for it. Drop the effect instead.")
-    changed = {"attempt": 0, "not_before": now, "done_at": None, "reason": f"sent again by {by}; before: {one.reason}"[:2000]}
-    if not connection.execute(update(outbox).where(*_given_up(number)).values(state="ambiguous", **changed)).rowcount:
-        raise Refused(f"effect {number} is {one.state}; only what was given up is sent again")
+    changed: dict[str, object] = {"not_before": now, "reason": f"sent again by {by}; before: {one.reason}"[:2000]}
+    if one.state not in WAITING:
+        changed |= {"state": "ambiguous", "attempt": 0, "done_at": None}
+    if not connection.execute(update(outbox).where(*_stands(number, one.state)).values(**changed)).rowcount:
+        raise Refused(_why_not(effect(connection, number), "sent again"))
     _decide(connection, EFFECT, one, Decided(now, "sent again", by, "", f"{one.state}: {one.reason}"))
     _told(connection, one, now, by, "effect_retried", "")
 
 
-def drop_effect(connection: Connection, number: int, by: str, reason: str, now: datetime) -> None:
-    """Say that an effect that was given up is not wanted. It is kept. Raises `Refused` for one that was not given up."""
+def drop_effect(connection: Connection, number: int, by: str, reason: str, now: datetime, *, was: str = "dead") -> None:
+    """Say that an effect is not wanted. It is kept. `was` is how it stood when that was decided: given up, or waiting after
+    a try. Whoever drops one that waits says what is missing then, in the same transaction. Raises `Refused` for any other.
+    """
     one = effect(connection, number)
     said = f"dropped by {by} at {now.isoformat()}: {reason}; before: {one.reason}"
     changed = {"state": "put away", "done_at": now, "reason": said[:2000]}
-    if not connection.execute(update(outbox).where(*_given_up(number)).values(**changed)).rowcount:
-        raise Refused(f"effect {number} is {one.state}; only what was given up can be dropped")
+    if not connection.execute(update(outbox).where(*_stands(number, was)).values(**changed)).rowcount:
+        raise Refused(_why_not(effect(connection, number), "dropped"))
     _decide(connection, EFFECT, one, Decided(now, "dropped", by, reason, f"{one.state}: {one.reason}"))
     _told(connection, one, now, by, "effect_dropped", reason)
 
 
-def _given_up(number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    # In the statement: two people may decide at once, and one of them is told that the other was faster.
-    return outbox.c.seq == number, outbox.c.state == "dead"
+def _stands(number: int, state: str) -> tuple[ColumnElement[bool], ...]:
+    # In the statement: two people may decide at once, or a worker takes it meanwhile, and whoever was slower is told.
+    was_tried = or_(outbox.c.state == "dead", and_(outbox.c.state.in_(WAITING), outbox.c.attempt > 0))
+    return outbox.c.seq == number, outbox.c.state == state, was_tried
+
+
+def _why_not(one: Effect, what: str) -> str:
+    if one.state == "sending":
+        again = f"in a minute `bot outbox show {one.number}` says what came of it, and where it waits then it can be {what}"
+        return f"effect {one.number} is being sent at this moment; {again}"
+    if one.state in WAITING and not one.attempts:
+        return f"effect {one.number} is {one.state} and was not tried yet; wait for its turn, or see what is before it in its lane"
+    return f"effect {one.number} is {one.state}; only what was given up, or waits after a try, can be {what}"
 
 
 def _decide(connection: Connection, what: str, one: Delivery | Effect, decided: Decided) -> None:

@@ -505,7 +505,7 @@ class Store:
             return queues.effect(connection, number)
 
     def send_again(self, number: int, by: str, now: datetime) -> None:
-        """Put an effect that was given up back in line. Raises `Refused`."""
+        """Put an effect that was given up back in line, or let one that waits after a try go out now. Raises `Refused`."""
         with self.writing() as work:
             about = queues.effect(work.connection, number).incident
             incident = None if about is None else work.incident(about)

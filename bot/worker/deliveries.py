@@ -172,7 +172,7 @@ class Deliveries:
         now = self._door.clock()
         following = next_try(
             effect.lane, row.attempt.number, row.attempt.first_tried_at, now, error.after, random.random(),
-            needs_person=bool(error.mend),
+            needs_person=bool(error.mend), was_lost=isinstance(error, Ambiguous),
         )  # fmt: skip
         if isinstance(following, Never):
             self._give_up(row, effect, f"{error.reason}; {following.reason}", error.mend)

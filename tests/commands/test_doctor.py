@@ -265,6 +265,26 @@ def test_an_old_schema_and_a_newer_one_have_different_mends(well, change, mend):
     assert [one[::2] for one in wrong(well)] == [("database", mend)]
 
 
+def test_a_database_that_would_answer_before_the_disk_is_told_and_needs_no_mending(well, database_url):
+    if not database_url.startswith("postgresql"):
+        pytest.skip("SQLite is told by each connection to wait for the disk")
+    found = {one["text"] for one in well("check", "--json", "--offline", database_url=database_url).json()}
+    assert not [one for one in found if "synchronous_commit" in one]
+
+    store = Store.at(database_url)
+    with store.writing() as work:
+        name = work.connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        work.connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    store.close()
+    [told] = [
+        one for one in well("check", "--json", "--offline", database_url=database_url).json() if "synchronous_commit" in one["text"]
+    ]
+
+    assert (told["subject"], told["ok"]) == ("database", True)
+    assert "off" in told["text"]
+    assert wrong(well, database_url=database_url) == []
+
+
 # --- what the sandbox never does --------------------------------------------------------------
 
 

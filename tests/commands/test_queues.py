@@ -6,9 +6,12 @@ import pytest
 
 from bot.alerts.source import Delivery
 from bot.incidents.decision import Decision
-from bot.incidents.effects import PageOnCall
+from bot.incidents.effects import OpenChannel, PageNextLevel, PageOnCall, RaiseAlarm, SetTopic
+from bot.incidents.incident import PageState
+from bot.slack.views.card import page_line
 from bot.store import Store
-from tests.builders import NOON, incident
+from bot.store.tables import outbox
+from tests.builders import NOON, after, incident
 
 PAGE = PageOnCall(incident=7, dedup_key=incident().episode.dedup_key, pager="checkout", summary="s", severity="critical", source="x")
 
@@ -58,6 +61,110 @@ def test_it_is_dropped_with_a_reason_and_kept(aside):
     assert told.code == 0
     assert "dropped by ana" in aside.here("outbox", "list", "--state", "dropped").out
     assert "paged by hand" in aside.here("outbox", "show", "1").out
+
+
+def waiting(bot, effect=PAGE, *, is_lost=False):
+    """The record of a bot with an incident whose page is asked for, and an effect that was tried once and waits."""
+    store = Store.at(f"sqlite:///{bot.folder / 'firstfive.db'}")
+    asked = incident(episode={"page": PageState.REQUESTED, "accepted_at": None})
+    with store.writing() as work:
+        work.save(Decision(incident=asked, effects=(effect,)), NOON)
+    [row] = store.claim([effect.lane], "me", NOON)
+    with store.writing() as work:
+        work.try_again(row, after(3600), "PagerDuty answered 401", is_ambiguous=is_lost)
+    return store
+
+
+def dropped(bot):
+    return bot.here("outbox", "drop", "1", "--reason", "ben was called", "--by", "ana")
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_page_that_waits_is_dropped_and_its_incident_says_that_it_was_not_sent(bot, is_lost):
+    store = waiting(bot, is_lost=is_lost)
+
+    told = dropped(bot)
+
+    assert (told.code, told.err) == (0, "")
+    assert store.effect(1).state == "put away"
+    found = store.incident(7)
+    assert found.episode.page is PageState.DROPPED
+    assert found.episode.accepted_at is None
+    line = page_line(found)
+    assert "ana" in line
+    assert "ben was called" in line
+    assert ("Nobody knows whether PagerDuty took this page" in line) is is_lost
+    assert ("before PagerDuty took it" in line) is not is_lost
+    entries = {one.type: one for one in store.timeline("INC-7")}
+    assert bool(entries["page_dropped"].fields.get("may_have_arrived")) is is_lost
+    assert (entries["effect_dropped"].by, entries["effect_dropped"].fields["reason"]) == ("ana", "ben was called")
+    assert not entries.keys() & {"page_accepted", "page"}
+    assert [(one.did, one.by) for one in store.effect(1).by_hand] == [("dropped", "ana")]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("effect", "type_"),
+    [
+        (PageNextLevel(incident=7, dedup_key=PAGE.dedup_key, level=2), "escalation_failed"),
+        (OpenChannel(7, "inc-7-checkout"), "channel_failed"),
+        (SetTopic(7), "effect_parked"),
+    ],
+)
+def test_what_else_waits_is_given_up_as_a_worker_would_give_it_up(bot, effect, type_):
+    store = waiting(bot, effect)
+
+    assert dropped(bot).code == 0
+
+    types = [one.type for one in store.timeline("INC-7")]
+    assert type_ in types
+    assert "effect_dropped" in types
+    store.close()
+
+
+def test_an_alarm_that_waits_raises_no_other(bot):
+    store = waiting(bot, RaiseAlarm(None, "disk full"))
+
+    assert dropped(bot).code == 0
+
+    assert store.outbox_depth() == {}
+    store.close()
+
+
+def test_what_waits_is_sent_again_at_once(bot):
+    store = waiting(bot)
+
+    assert bot.here("outbox", "retry", "1", "--by", "ana").code == 0
+
+    assert store.effect(1).not_before > after(3600)
+    assert store.effect(1).state == "pending"
+    store.close()
+
+
+def test_what_is_being_sent_is_not_dropped_and_nothing_is_said_of_it(bot):
+    store = waiting(bot)
+    store.claim([PAGE.lane], "me", after(7200))
+
+    told = dropped(bot)
+
+    assert told.code == 2
+    assert "being sent" in told.err
+    assert store.incident(7).episode.page is PageState.REQUESTED
+    assert store.timeline("INC-7") == ()
+    store.close()
+
+
+def test_what_this_version_cannot_read_is_left_to_the_one_that_can(bot):
+    store = waiting(bot)
+    with store.writing() as work:
+        work.connection.execute(outbox.update().values(kind="Newer", payload={"kind": "Newer", "incident": 7}))
+
+    told = dropped(bot)
+
+    assert told.code == 2
+    assert "cannot read" in told.err
+    assert store.effect(1).state == "pending"
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ FAULT_POINT, FAULT_TIME (from 1) and FAULT_SIGNAL (KILL or STOP) say which. FAUL
 FAULT_UP names one that is made once the process is at work.
 FAULT_TRACE names a file in which every
 point that is reached is written down, a line each. FAULT_CLOCKS names a folder: a file in it that is called as this
-process's port says by how many seconds its clock is wrong, from one reading to the next. FAULT_INBOX_ROWS says how many
+process's port says by how many seconds its clock is wrong, from one reading to the next, for the bot and for APScheduler,
+which reads the machine's clock itself. FAULT_INBOX_ROWS says how many
 deliveries may wait for a commit, where the thousands of a real inbox would take a machine of their own to send.
 """
 
@@ -14,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from apscheduler.schedulers import base as apscheduler
 from sqlalchemy import Engine, event
 
 from bot import clock, points
@@ -35,9 +37,18 @@ def moved() -> datetime:
     return RIGHT() + timedelta(seconds=wrong)
 
 
+class Moved(datetime):
+    """A `datetime` whose `now` is the time as this process has it."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return moved().astimezone(tz)
+
+
 if "FAULT_CLOCKS" in os.environ:
     # Before anybody takes the clock by its name.
     clock.wall_clock = moved
+    apscheduler.datetime = Moved
 
 from bot.commands import main, running  # noqa: E402
 from bot.store.arrivals import InboxWriter  # noqa: E402

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import select, text
 
-from bot.incidents.incident import PageState
+from bot.incidents.effects import PageOnCall
+from bot.incidents.incident import Incident, PageState
 from bot.store import Store
 from bot.store.tables import outbox
 from sandbox.__main__ import Demo
@@ -27,7 +28,7 @@ from sandbox.world import World
 from tests.databases import Server
 from tests.faults.inbound import HOOK, sends_alert, sends_command, sends_news
 from tests.faults.oracle import Wrong
-from tests.faults.rig import PATIENCE, NeverSeen, Rig, rigged
+from tests.faults.rig import LEASE_SECONDS, PATIENCE, NeverSeen, Rig, rigged
 from tests.faults.runs import COMMANDS
 from tests.faults.trials import Stage, Trial
 from tests.faults.weeks import TIMES, TOP, ZONES
@@ -35,6 +36,8 @@ from tests.faults.weeks import TIMES, TOP, ZONES
 DISK_MEGABYTES, FILES = 12, 24
 JUMPS = {"five minutes ahead": 300.0, "five minutes back": -300.0, "a day ahead": 86_400.0}
 BACK = {"five minutes": 300.0, "half a minute": 30.0}
+POLLED_WITHIN, LEASES = 10.0, 2
+"""The rig polls every 5 s, and what is polled has to be handled; of a try, the first lease and one that a tick made longer."""
 LEVEL_AFTER, LEVEL_WITHIN = 3.0, 10.0
 """The target of the rig's policy, and how late the next level may be."""
 AWAY = {"1 s": timedelta(seconds=1), "1 h": timedelta(hours=1), "6 d": timedelta(days=6), "8 d": timedelta(days=8)}
@@ -56,6 +59,7 @@ def trials(seeds: range) -> Iterator[Trial]:
                 yield Trial(f"D4 the clock jumps {name}", database, seed, _jumped(name))
             name = "five minutes" if seed == seeds.start else "half a minute"
             yield Trial(f"D4 the clock goes {name} back and stays there: a level is as late", database, seed, _stays_back(name))
+            yield Trial("D4 the clock goes five minutes back and stays there: the ticks go on", database, seed, ticks_go_on)
             yield Trial("D8 an old worker beside a newer schema", database, seed, newer_schema)
             yield Trial("D9 a back-up is put back", database, seed, put_back)
         yield Trial("D4 two workers' clocks are 10 s apart", "postgresql", seed, apart)
@@ -338,6 +342,68 @@ def _stays_back(name: str) -> Callable[[Stage], Iterator[Wrong]]:
     return play
 
 
+def ticks_go_on(stage: Stage) -> Iterator[Wrong]:
+    """Set back by five minutes and left so. What only a tick does is done all the same: PagerDuty is asked who acknowledged,
+    as nothing tells of it; and the lease of a page that takes longer than one is made longer, so that nobody takes it over.
+    """
+    with _with_clocks(stage) as (rig, clocks):
+        rig.runs(COMMANDS["serve" if stage.database == "sqlite" else "apart"])
+        rig.fires("checkout-errors")
+        rig.until(lambda: _is_paged(rig), "the page")
+        rig.sandbox.webhooks.is_on = False
+        everybody = dict.fromkeys(range(len(rig.bots)), -BACK["five minutes"])
+        _clock_of(rig, clocks, everybody)
+        if abs(_wrong_by(rig) + BACK["five minutes"]) > 5:
+            raise NeverSeen("a clock that goes back")
+        stage.met()
+        began = time.monotonic()
+        rig.sandbox.people.phone({"person": "ana", "incident": "1", "action": "acknowledge"})
+        rig.until(lambda: (one := rig.store.incident(1)) and one.episode.acknowledged_at, "the acknowledgement, polled")
+        yield from polled_in_time(time.monotonic() - began)
+        if rig.world.slow_seconds <= LEASE_SECONDS:
+            raise NeverSeen("a call that takes longer than a lease")
+        rig.world.break_("pagerduty", "slow")
+        _fires_apart(rig, NEW)
+        leases = _leases_until(rig, lambda: any(one.title == NEW and _is_paged(rig, one) for one in rig.store.open_incidents()))
+        yield from made_longer(leases)
+        rig.world.break_("pagerduty", "up")
+        rig.sandbox.webhooks.is_on = True
+        _clock_of(rig, clocks, dict.fromkeys(everybody, 0.0))
+        rig.until(rig.is_quiet, "nothing waits")
+        yield from _once_titled(rig, NEW)
+
+
+def _leases_until(rig: Rig, seen: Callable[[], Any]) -> set[tuple[int, int, datetime]]:
+    """Each lease of a page that is on its way: row, claim, and until when. Looked at until `seen`."""
+    found = set[tuple[int, int, datetime]]()
+    sending = select(outbox.c.seq, outbox.c.epoch, outbox.c.lease_until).where(
+        outbox.c.state == "sending", outbox.c.kind == PageOnCall.__name__, outbox.c.lease_until.is_not(None)
+    )
+
+    def looked() -> Any:
+        with rig.store.engine.connect() as connection:
+            found.update((row.seq, row.epoch, row.lease_until) for row in connection.execute(sending))
+        return seen()
+
+    rig.until(looked, "the page of what is new")
+    return found
+
+
+def polled_in_time(seconds: float) -> Iterator[Wrong]:
+    """An acknowledgement that nothing told of was known so many seconds later."""
+    if seconds > POLLED_WITHIN:
+        yield Wrong("lost", f"an acknowledgement was polled only after {seconds:.0f} s while the clock was wrong")
+
+
+def made_longer(leases: Iterable[tuple[int, int, datetime]]) -> Iterator[Wrong]:
+    """Every claim of a page is the only one, and its lease was made longer at least once."""
+    claims = Counter((seq, epoch) for seq, epoch, _ in leases)
+    if len(claims) != 1:
+        yield Wrong("page" if claims else "lost", f"a page was claimed {len(claims)} times while the clock was wrong")
+    if any(times < LEASES for times in claims.values()):
+        yield Wrong("lost", "the lease of a page was not made longer while the clock was wrong")
+
+
 NEW = "While the clock is wrong"
 
 
@@ -402,8 +468,9 @@ def _done_at(store: Store) -> list[datetime]:
         return list(connection.scalars(select(outbox.c.done_at).where(outbox.c.done_at.is_not(None))))
 
 
-def _is_paged(rig: Rig) -> bool:
-    incident = rig.store.incident(1)
+def _is_paged(rig: Rig, incident: Incident | None = None) -> bool:
+    """Whether PagerDuty is known to have the page, of the first incident where none is named."""
+    incident = incident or rig.store.incident(1)
     return incident is not None and incident.episode.page is PageState.ACCEPTED
 
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -347,6 +348,42 @@ def test_a_channel_gets_a_message_a_second_after_a_short_burst_and_others_do_not
     budget.spend(METHOD, "C2")
     clock.now = 1.0
     budget.spend(METHOD, "C1")
+
+
+def posted(budgets: list[Budget], clock: Ticking, seconds: int) -> int:
+    """How many messages go into one channel where each worker tries as often as it can."""
+    count = 0
+    for tenth in range(seconds * 10):
+        clock.now = tenth / 10
+        for one in budgets:
+            with suppress(OverBudget):
+                one.spend(METHOD, "C1")
+                count += 1
+    return count
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_workers_share_the_message_a_second_of_a_channel(workers):
+    clock = Ticking()
+    budgets = [Budget(clock) for _ in range(workers)]
+    for one in budgets:
+        one.share(workers)
+
+    assert 58 <= posted(budgets, clock, 60) <= 64
+
+
+def test_a_message_that_one_worker_has_no_room_for_is_offered_to_the_others_soon():
+    clock = Ticking()
+    full, other = Budget(clock), Budget(clock)
+    for one in (full, other):
+        one.share(8)
+    full.spend(METHOD, "C1")
+
+    with pytest.raises(OverBudget) as raised:
+        full.spend(METHOD, "C1")
+
+    assert raised.value.wait <= timedelta(seconds=1)
+    other.spend(METHOD, "C1")
 
 
 def test_after_a_429_that_method_is_left_alone_until_the_wait_is_over_and_others_go_on():

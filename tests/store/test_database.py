@@ -14,6 +14,8 @@ from bot.store.database import (
     TRUSTED_SECONDS,
     alone,
     alone_in_haste,
+    answers_before_the_disk,
+    at_once,
     can_notify,
     connect,
     database_now,
@@ -196,6 +198,37 @@ def test_whoever_is_alone_in_haste_does_not_wait_for_the_disk_and_whoever_comes_
         assert waits(connection) == "off"
     with writing(store.engine) as connection:
         assert waits(connection) == usual != "off"
+
+
+@pytest.mark.parametrize(
+    ("usual", "ours"),
+    [("off", "on"), ("on", "on"), ("local", "local"), ("remote_write", "remote_write"), ("remote_apply", "remote_apply")],
+)
+def test_where_a_commit_would_not_wait_for_the_disk_ours_do_and_what_is_stricter_stays(store, usual, ours):
+    if not can_notify(store.engine):
+        pytest.skip("SQLite waits for the disk because its connections are told to")
+    with store.writing() as work:
+        name = work.connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        work.connection.exec_driver_sql(f'ALTER DATABASE "{name}" SET synchronous_commit = {usual}')
+    store.engine.dispose()
+
+    with writing(store.engine) as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == ours
+    with at_once(store.engine) as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == ours
+    with pytest.raises(ZeroDivisionError), writing(store.engine) as connection:
+        assert alone_in_haste(connection, 1)
+        raise ZeroDivisionError
+    with writing(store.engine) as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == ours
+    assert answers_before_the_disk(store.engine) is (usual == "off")
+
+
+def test_sqlite_is_never_said_to_answer_before_the_disk(tmp_path):
+    engine = connect(f"sqlite:///{tmp_path / 'new.db'}")
+
+    assert answers_before_the_disk(engine) is False
+    engine.dispose()
 
 
 def test_a_migration_waits_for_another_as_long_as_it_takes(store, database_url):

@@ -105,6 +105,68 @@ def test_only_what_was_given_up_is_sent_again_or_dropped(store):
             act()
 
 
+def waiting(store, effect=PAGE, *, is_lost=False):
+    """The number of an effect that was tried once, and waits for a person for an hour."""
+    with store.writing() as work:
+        from_decision(work, effect)
+    [row] = store.claim([effect.lane], "me", NOON)
+    with store.writing() as work:
+        assert work.try_again(row, after(3600), "Slack answered is_archived", is_ambiguous=is_lost)
+    return row.seq
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_waits_after_a_try_is_sent_again_now_and_counts_its_tries_on(store, is_lost):
+    saved(store, incident())
+    number = waiting(store, is_lost=is_lost)
+    assert store.claim([Lane.PAGER], "me", after(1)) == []
+
+    store.send_again(number, "ana", after(1))
+    [row] = store.claim([Lane.PAGER], "me", after(1))
+
+    assert (row.seq, row.attempt.number, row.attempt.is_ambiguous) == (number, 2, is_lost)
+    assert [(one.did, one.by) for one in store.effect(number).by_hand] == [("sent again", "ana")]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_waits_after_a_try_can_be_dropped_and_lets_go_of_its_lane(store, is_lost):
+    number = waiting(store, RaiseAlarm(None, "disk full"), is_lost=is_lost)
+    with store.writing() as work:
+        from_decision(work, RaiseAlarm(None, "another"))
+    assert store.claim([Lane.CHAT], "me", after(1)) == []
+
+    with store.writing() as work:
+        queues.drop_effect(work.connection, number, "ana", "nobody reads it", after(1), was=store.effect(number).state)
+
+    [row] = store.claim([Lane.CHAT], "me", after(1))
+    assert row.seq > number
+    [decided] = store.effect(number).by_hand
+    assert (decided.did, decided.by, decided.reason) == ("dropped", "ana", "nobody reads it")
+    assert "is_archived" in decided.before
+
+
+def test_what_is_being_sent_is_neither_dropped_nor_sent_again_and_says_what_to_do(store):
+    saved(store, incident())
+    with store.writing() as work:
+        from_decision(work, PAGE)
+    [row] = store.claim([Lane.PAGER], "me", NOON)
+
+    for act in (
+        lambda: store.send_again(row.seq, "ana", NOON), lambda: store.drop_effect(row.seq, "ana", "x", NOON),
+    ):  # fmt: skip
+        with pytest.raises(Refused, match=f"being sent.*bot outbox show {row.seq}"):
+            act()
+    assert store.effect(row.seq).state == "sending"
+
+
+def test_what_was_claimed_since_somebody_looked_is_not_dropped(store):
+    number = waiting(store, RaiseAlarm(None, "disk full"))
+    store.claim([Lane.CHAT], "me", after(7200))
+
+    with pytest.raises(Refused, match="being sent"), store.writing() as work:
+        queues.drop_effect(work.connection, number, "ana", "x", NOON, was="pending")
+
+
 def test_an_effect_of_no_incident_can_be_sent_again(store):
     number = given_up(store, RaiseAlarm(None, "disk full"))
 

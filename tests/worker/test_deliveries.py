@@ -125,6 +125,18 @@ def test_what_could_not_be_delivered_waits_and_is_tried_again(store, error, stat
     assert page[1].number == (1 if isinstance(error, OverBudget) else 2)
 
 
+@pytest.mark.parametrize(("error", "tries"), [(TryLater("502"), 2), (Ambiguous("the read timed out"), 1)])
+def test_where_a_message_whose_answer_was_lost_is_nobody_looks_for_some_seconds(store, error, tries):
+    lanes = Lanes(store, SetTopic(7))
+    lanes.fails(error)
+    lanes.work.run_once()
+    lanes.passes(seconds=4.9)
+    assert len(lanes.tried) == tries
+
+    lanes.passes(seconds=1.2)
+    assert len(lanes.tried) >= 2
+
+
 TOPICS = "the budget of conversations.setTopic is used up"
 
 

@@ -13,8 +13,8 @@ SAY = RaiseAlarm(7, "x")
 DRAFT = PostDraft(7)
 
 
-def wait(effect, attempt, *, luck=1.0, asked=None, after=timedelta(), needs_person=False):
-    found = next_try(effect.lane, attempt, NOON, NOON + after, asked, luck, needs_person=needs_person)
+def wait(effect, attempt, *, luck=1.0, asked=None, after=timedelta(), needs_person=False, was_lost=False):
+    found = next_try(effect.lane, attempt, NOON, NOON + after, asked, luck, needs_person=needs_person, was_lost=was_lost)
     return (found.at - NOON - after).total_seconds() if isinstance(found, Again) else found
 
 
@@ -36,8 +36,32 @@ def test_luck_spreads_those_who_failed_together_over_half_the_wait(luck, seconds
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(5, 5), (0.1, 1), (3600, 3600)])
-def test_what_the_neighbour_asked_for_is_never_cut_short(asked, seconds):
-    assert wait(SAY, 1, asked=timedelta(seconds=asked)) == seconds
+def test_what_the_neighbour_asked_for_is_not_cut_short(asked, seconds):
+    assert wait(SAY, 1, asked=timedelta(seconds=asked)) == wait(DRAFT, 1, asked=timedelta(seconds=asked)) == seconds
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(5, 5), (0.1, 1), (60, 60), (61, 60), (86_400, 60)])
+def test_a_page_waits_no_longer_than_a_minute_because_somebody_asked_for_it(asked, seconds):
+    assert wait(PAGE, 1, asked=timedelta(seconds=asked)) == seconds
+
+
+@pytest.mark.parametrize("luck", [0.0, 1.0])
+@pytest.mark.parametrize("effect", [SAY, DRAFT])
+def test_after_a_lost_answer_nobody_looks_before_the_neighbour_has_had_its_time(effect, luck):
+    waits = [wait(effect, number, luck=luck, was_lost=True) for number in range(1, 12)]
+
+    assert min(waits) >= 5
+    assert waits[0] <= 6
+    assert wait(effect, 1, asked=timedelta(seconds=30), was_lost=True) >= 30
+
+
+def test_those_whose_answers_were_lost_together_do_not_look_together():
+    assert wait(SAY, 1, luck=0.0, was_lost=True) != wait(SAY, 1, luck=1.0, was_lost=True)
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 8])
+def test_a_page_whose_answer_was_lost_waits_no_longer(attempt):
+    assert wait(PAGE, attempt, was_lost=True) == wait(PAGE, attempt)
 
 
 @pytest.mark.parametrize(("effect", "hours"), [(PAGE, 48), (SAY, 12), (DRAFT, 24)])

@@ -1,4 +1,4 @@
-"""Several workers, one limit of PagerDuty's for each key and one of Slack's for each method: each has its share."""
+"""Several workers, one limit of PagerDuty's for each key and of Slack's for each method and channel: each has its share."""
 
 import socket
 import subprocess
@@ -65,3 +65,4 @@ def test_a_worker_takes_no_more_than_its_share_of_what_all_that_live_may_ask(dat
 
         assert room(lambda: bot._pager_budget.spend("key", 1)) == PER_MINUTE // (others + 1)
         assert room(lambda: bot.slack.budget.spend("conversations.create", "")) == 20 // (others + 1)
+        assert room(lambda: bot.slack.budget.spend("chat.postMessage", "C1")) == max(1, 4 // (others + 1))

@@ -99,7 +99,7 @@ def _is_over(incident: Incident, episode: Episode) -> bool:
 
 
 def dropped(incident: Incident, report: PageDropped, now: datetime) -> Decision:
-    """Nobody is woken by this page any more. Somebody is on it or it is over, so that is said without noise."""
+    """Nobody is woken by this page any more. Somebody is on it, it is over, or a person wants it so: said without noise."""
     episode = incident.episode_keyed(report.dedup_key)
     if episode is None or episode.page in (PageState.ACCEPTED, PageState.NOT_NEEDED, PageState.DROPPED):
         return NOTHING
