@@ -338,6 +338,12 @@ def try_again(connection: Connection, row: Row, at: datetime, reason: str, *, is
     return _settle(connection, row, state=state, not_before=at, reason=reason[:2000], lease_until=None, **values)
 
 
+def try_at_once(connection: Connection, now: datetime) -> int:
+    """Let what waits for its next try wait no longer; how many effects that is."""
+    waiting = outbox.c.state.in_(("pending", "ambiguous")), outbox.c.not_before > now
+    return connection.execute(update(outbox).where(*waiting).values(not_before=AT_ONCE)).rowcount
+
+
 def not_tried(connection: Connection, row: Row, at: datetime, reason: str) -> bool:
     """Put a claimed row back as it was before the claim, for `at`: nobody was asked. False where it was overtaken."""
     state = "ambiguous" if row.attempt.is_ambiguous else "pending"

@@ -147,7 +147,7 @@ def send_again(connection: Connection, number: int, by: str, now: datetime, inci
     is_over = incident is not None and (not incident.is_open or episode is None or episode.ended_at)
     if one.state == "dead" and one.kind == "PageOnCall" and incident is not None and is_over:
         raise Refused(f"{incident.ref} is {incident.status.value}: nobody is to be woken for it. Drop the effect instead.")
-    changed: dict[str, object] = {"not_before": now, "reason": f"sent again by {by}; before: {one.reason}"[:2000]}
+    changed: dict[str, object] = {"not_before": outbox_rows.AT_ONCE, "reason": f"sent again by {by}; before: {one.reason}"[:2000]}
     if one.state not in WAITING:
         changed |= {"state": "ambiguous", "attempt": 0, "done_at": None}
     if not connection.execute(update(outbox).where(*_stands(number, one.state)).values(**changed)).rowcount:

@@ -391,6 +391,11 @@ class Store:
         with writing(self.engine) if writes_alone(self.engine) else at_once(self.engine) as connection:
             return outbox.claim(connection, asked, owner, limit)
 
+    def try_at_once(self, now: datetime) -> int:
+        """Have every effect that waits for its next try tried now; how many those are that would have waited."""
+        with writing(self.engine) as connection:
+            return outbox.try_at_once(connection, now)
+
     def renew(self, rows: Sequence[outbox.Row], lease: timedelta) -> set[int]:
         """Make the claims on these rows last longer; the `seq` of those that are still ours."""
         with writing(self.engine) as connection:

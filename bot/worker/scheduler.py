@@ -62,10 +62,13 @@ class Scheduler:
         wall: Clock = wall_clock,
         steady: Callable[[], float] = time.monotonic,
         look_seconds: float = LOOK_SECONDS,
+        set_back: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`wall` is the clock that APScheduler goes by, the machine's; `steady` gives seconds, and is never set."""
+        """`wall` is the clock that APScheduler goes by, the machine's; `steady` gives seconds, and is never set. `set_back` is
+        done where the wall clock was set back: what waits for a time of day has longer to wait by then.
+        """
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        self._wall, self._steady, self._look_seconds = wall, steady, look_seconds
+        self._wall, self._steady, self._look_seconds, self._set_back = wall, steady, look_seconds, set_back
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(max(4, len(ticks)))},
@@ -100,6 +103,8 @@ class Scheduler:
             by = self._apart() - apart
             if abs(by) > APART_SECONDS:
                 log.warning("the clock jumped", seconds=round(by, 1))
+                if by < 0:
+                    guarded(self._set_back)
                 apart += by if guarded(self._tick_all) else 0.0
 
     def _apart(self) -> float:

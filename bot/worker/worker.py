@@ -99,7 +99,8 @@ class Worker:
                 self._threads.append(Steady(f"{lane.value}-{number}", run_once, wakeups.lanes[lane].wait))
         watched = [replace(one, work=self._unless_resting(one.work)) for one in ticks]
         schema = Tick("schema", schema_seconds, self.look_at_schema)
-        self._scheduler = Scheduler([schema, *watched])
+        again = self._unless_resting(lambda: store.try_at_once(clock()))
+        self._scheduler = Scheduler([schema, *watched], set_back=again)
         self._listener = Listener(store.engine, wakeups.channels())
         self.ticked_at: float | None = None
         """When the clock last ticked, in seconds of the machine; for the health check."""

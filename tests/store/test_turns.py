@@ -143,6 +143,21 @@ def test_what_was_put_off_is_due_when_its_time_has_come(store):
     assert len(store.claim([Lane.PAGER], "me", NOON + timedelta(seconds=2))) == 1
 
 
+def test_what_was_put_off_by_a_clock_that_is_set_back_may_be_tried_at_once(store):
+    with store.writing() as work:
+        work.save(Decision(effects=(PAGE, ShowSummary(8))), NOON)
+    [row] = store.claim([Lane.PAGER], "me", NOON)
+    [done] = store.claim([Lane.CHAT], "me", NOON)
+    with store.writing() as work:
+        assert work.try_again(row, NOON + timedelta(seconds=2), "503")
+        work.finish(done, NOON)
+    earlier = NOON - timedelta(minutes=5)
+    assert store.claim([Lane.PAGER], "me", earlier) == []
+
+    assert store.try_at_once(earlier) == 1
+    assert len(store.claim([Lane.PAGER], "me", earlier)) == 1
+
+
 # --- leases, by a clock that jumps ------------------------------------------------------------
 
 

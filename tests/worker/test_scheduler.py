@@ -122,14 +122,18 @@ class Hands:
 
 @pytest.mark.parametrize("jump", [timedelta(minutes=-5), timedelta(hours=8)], ids=["set back", "suspended"])
 def test_what_ticks_once_an_hour_is_made_at_once_when_the_clocks_disagree_and_once(jump):
-    hands, seen, made = Hands(), list[int](), threading.Event()
+    hands, seen, made, again = Hands(), list[int](), threading.Event(), list[int]()
 
     def work() -> int:
         seen.append(1)
         made.set()
         return 0
 
-    scheduler = Scheduler([Tick("hourly", 3600, work)], wall=hands.wall, steady=hands.steady, look_seconds=0.05)
+    def set_back() -> int:
+        again.append(1)
+        return 1
+
+    scheduler = Scheduler([Tick("hourly", 3600, work)], wall=hands.wall, steady=hands.steady, look_seconds=0.05, set_back=set_back)
     scheduler.start()
     try:
         assert not made.wait(0.3), "both clocks stand: they agree"
@@ -140,6 +144,7 @@ def test_what_ticks_once_an_hour_is_made_at_once_when_the_clocks_disagree_and_on
         scheduler.stop()
 
     assert len(seen) == 1
+    assert len(again) == (1 if jump < timedelta(0) else 0)
 
 
 def test_clocks_that_go_on_together_or_drift_a_little_move_no_tick():
