@@ -447,11 +447,14 @@ def test_a_refusal_after_acceptance_is_not_believed():
     assert decided(incident(), says.PageRefused(7, KEY, "late", "")).incident is None
 
 
-def test_whatever_pagerduty_tells_of_our_key_proves_that_it_took_the_page():
-    waiting = incident(episode={"page": PageState.DELAYED, "accepted_at": None})
+@pytest.mark.parametrize("known", [PageState.REQUESTED, PageState.DELAYED, PageState.REFUSED, PageState.DROPPED])
+def test_whatever_pagerduty_tells_of_our_key_proves_that_it_took_the_page(known):
+    """Also of one that was given up: the answer that was lost may have been a yes."""
+    waiting = incident(episode={"page": known, "accepted_at": None, "page_reason": "why not"})
     decision = decided(waiting, pager("triggered", after(seconds=2), url="https://pd.example/1", assignees=(ANA,)))
 
     assert decision.incident.episode.page is PageState.ACCEPTED
+    assert decision.incident.episode.page_reason == ""
     assert decision.incident.episode.assignees == (ANA,)
     assert decision.incident.pager_url == "https://pd.example/1"
     assert types(decision) == ["page_accepted"]

@@ -41,6 +41,8 @@ LONG_WAIT_SECONDS = 60
 """A page that is not even tried for longer is as good as one that failed often: people are called at once."""
 UNSEEN_SAID_EVERY = 5
 """A page that PagerDuty takes and loses again and again is said at the first time, and at each so many after."""
+UNPROVEN = PageState.REQUESTED, PageState.DELAYED, PageState.REFUSED, PageState.DROPPED
+"""PagerDuty may have such a page all the same: the answer to it was lost, also where it was given up afterwards."""
 
 
 def accepted(incident: Incident, report: PageAccepted) -> Decision:
@@ -234,7 +236,7 @@ def _taken(incident: Incident, episode: Episode, input: PagerReported) -> tuple[
     report = input.report
     is_newest = episode.number == incident.episode.number
     entries: tuple[Entry, ...] = ()
-    if episode.pages and episode.page in (PageState.REQUESTED, PageState.DELAYED, PageState.DROPPED):
+    if episode.pages and episode.page in UNPROVEN:
         episode = replace(episode, page=PageState.ACCEPTED, accepted_at=report.at, page_reason="")
         entries = (entry(incident, report.at, "page_accepted", BOT, dedup_key=report.key, episode=episode.number),)
     if input.assignees:
