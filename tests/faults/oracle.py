@@ -7,7 +7,7 @@ I10 what the timeline said it still says, once.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import text
 
 from sandbox.cast import BOT_USER
+from sandbox.slack.outgoing import Sent
 from tests.faults.rig import Outage, Rig
 from tests.faults.story import GARBLED, SILENCED, TYPED, channel_of, drafts, escalations, pages
 
@@ -72,6 +73,7 @@ def deliveries(rig: Rig) -> Iterator[Wrong]:
             connection.execute(text("SELECT state, count(*) FROM inbox WHERE body <> :none GROUP BY state"), {"none": GARBLED}).all()
         )
         kept = {bytes(row[0]) for row in connection.execute(text("SELECT body FROM inbox"))}
+        once = {str(row[0]) for row in connection.execute(text("SELECT key FROM handled"))}
         incidents = connection.scalar(text("SELECT count(*) FROM incidents"))
         dead = connection.execute(text("SELECT kind, reason FROM outbox WHERE state = 'dead'")).all()
         timers = connection.scalar(text("SELECT count(*) FROM timers WHERE incident IS NOT NULL"))
@@ -80,12 +82,40 @@ def deliveries(rig: Rig) -> Iterator[Wrong]:
     for body in rig.accepted:
         if body not in kept:
             yield Wrong("lost", "a delivery that was answered for is not in the inbox")
+    for webhook in list(rig.sandbox.webhooks.sent):
+        if 200 <= webhook["status"] < 300 and webhook["body"] not in kept:
+            yield Wrong("lost", "a webhook of PagerDuty's that was answered for is not in the inbox")
+    yield from saved(list(rig.sandbox.outgoing.sent), rig.typed, once)
     if incidents != 1:
         yield Wrong("channel", f"{incidents} incidents for one alert")
     for kind, reason in dead:
         yield Wrong("lost", f"{kind} was given up: {reason}")
     if timers:
         yield Wrong("lost", f"{timers} timers wait for an incident that is over")
+
+
+def saved(tries: Sequence[Sent], changing: Collection[str], once: Collection[str]) -> Iterator[Wrong]:
+    """I1: what of Slack's was answered with a 200 is in the record. `once` are the keys that make an input happen once.
+
+    Typed again, a command is answered for by what an earlier try has done whose answer was lost.
+    """
+    for number, one in enumerate(tries):
+        is_sorry = "ot saved" in one.said or (one.kind == "view_submission" and "errors" in one.said)
+        if one.status != 200 or is_sorry or not _changes(one, changing):
+            continue
+        alike = [other for other in tries[:number] if (other.kind, other.text) == (one.kind, one.text) and one.kind == "command"]
+        if not any(f"slack:{other.key}" in once for other in (one, *alike)):
+            yield Wrong("lost", f"“{one.text or one.kind}” was answered by the bot, and is not in the record")
+
+
+def _changes(sent: Sent, changing: Collection[str]) -> bool:
+    """Whether something has to be in the record of it: not of what only looks, nor of a mention, which is but answered."""
+    match sent.kind:
+        case "command":
+            return sent.text in changing
+        case "reaction_added":
+            return sent.text == "pushpin"
+    return sent.kind == "view_submission"
 
 
 def paging(rig: Rig) -> Iterator[Wrong]:

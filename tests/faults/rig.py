@@ -244,6 +244,8 @@ class Rig:
         """Bodies that were answered with a 2xx."""
         self.accepted_at: dict[str, datetime] = {}
         """When each example was answered for."""
+        self.typed: set[str] = set()
+        """The commands that people typed until they were answered."""
         self.read: dict[int, dict[str, Any]] = {}
         """Each line of the timelines as it was when it was first read."""
         self.outages: list[Outage] = []
@@ -371,7 +373,8 @@ class Rig:
         self.accepted.append(body)
 
     def types(self, person: str, text: str, channel: str = "incidents") -> None:
-        """A slash command, typed again where Slack shows an error."""
+        """A slash command that changes something, typed again where Slack shows an error."""
+        self.typed.add(text)
 
         def tried() -> bool:
             seen = self.sandbox.people.slash({"person": person, "channel": channel, "text": text})

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from bot.store.database import writing
-from bot.store.tables import entries
+from bot.store.tables import entries, handled, inbox
 from sandbox.misbehaviour import RESET, Call
+from sandbox.slack.outgoing import Sent
 from tests.faults import oracle, story
 from tests.faults.rig import Outage, Rig, rigged
 from tests.faults.runs import COMMANDS
@@ -59,6 +60,60 @@ def test_what_somebody_was_answered_for_and_is_not_there_is_seen(told, does, und
             connection.execute(text(statement))
         wrong = [one.what for one in oracle.judged(told)]
         assert (said in wrong) == (statement == does), wrong
+
+
+# --- I1, what PagerDuty and Slack were answered for ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "said"),
+    [
+        (inbox, inbox.c.source == "pagerduty", "a webhook of PagerDuty's that was answered for is not in the inbox"),
+        (handled, handled.c.key.like("slack:%"), "“/incident ack INC-1” was answered by the bot, and is not in the record"),
+    ],
+    ids=["webhooks", "commands"],
+)
+def test_what_a_neighbour_was_answered_for_and_is_not_there_is_seen(told, table, where, said):
+    with told.store.engine.connect() as connection:
+        before = [dict(row) for row in connection.execute(table.select().where(where)).mappings()]
+    assert before
+    try:
+        with writing(told.store.engine) as connection:
+            connection.execute(table.delete().where(where))
+        wrong = [one.what for one in oracle.judged(told)]
+    finally:
+        with writing(told.store.engine) as connection:
+            connection.execute(table.insert(), before)
+
+    assert said in wrong, wrong
+
+
+AT = datetime(2026, 6, 10, 12, tzinfo=UTC)
+
+
+def sent(kind: str, key: str, text: str, status: int = 200, said: str = "") -> Sent:
+    return Sent(kind, key, text, AT, AT, status, said)
+
+
+@pytest.mark.parametrize(
+    ("tries", "record", "is_lost"),
+    [
+        ([sent("command", "t1", "ack")], {"slack:t1"}, False),
+        ([sent("command", "t1", "ack")], set(), True),
+        ([sent("command", "t1", "ack", status=0)], set(), False),
+        ([sent("command", "t1", "ack", said="Not saved. The database is away")], set(), False),
+        ([sent("command", "t1", "ack", status=0), sent("command", "t2", "ack", said="It was acknowledged")], {"slack:t1"}, False),
+        ([sent("command", "t2", "ack"), sent("command", "t1", "ack")], {"slack:t1"}, True),
+        ([sent("command", "t1", "list")], set(), False),
+        ([sent("view_submission", "V1", "")], set(), True),
+        ([sent("view_submission", "V1", "", said='{"response_action": "errors"}')], set(), False),
+        ([sent("reaction_added", "Ev1", "pushpin")], set(), True),
+        ([sent("reaction_added", "Ev1", "pushpin")], {"slack:Ev1"}, False),
+        ([sent("reaction_added", "Ev1", "eyes"), sent("app_mention", "Ev2", "help")], set(), False),
+    ],
+)  # fmt: skip
+def test_what_slack_was_answered_for_is_looked_for_by_what_makes_it_once(tries, record, is_lost):
+    assert bool(list(oracle.saved(tries, {"ack"}, record))) == is_lost
 
 
 # --- I10, on the database -------------------------------------------------------------------------
