@@ -244,6 +244,8 @@ class Rig:
         """Bodies that were answered with a 2xx."""
         self.accepted_at: dict[str, datetime] = {}
         """When each example was answered for."""
+        self.picked_up: tuple[datetime, datetime] | None = None
+        """Between which moments the page was acknowledged on the phone; None where that was done in Slack."""
         self.typed: set[str] = set()
         """The commands that people typed until they were answered."""
         self.read: dict[int, dict[str, Any]] = {}
