@@ -433,10 +433,12 @@ def test_a_small_flood_opens_few_incidents_and_all_of_it_is_found_in_the_record(
     found = list(flood.flood(f"sqlite:///{tmp_path / 'flood.db'}", tmp_path, alerts=200, seconds=5.0))
 
     assert [one.doubt for one in found if one.doubt] == []
-    page, answered, _, opened, paged, _, announced = found
+    page, answered, _, opened, paged, held, _, announced, held_after = found
     assert (len(page.times.seconds), page.times.refused) == (1, 0)
     # Another source's page beside it counts among the sixteen of a minute.
     assert answered.value == 200
     assert 15 <= opened.value <= 17
     assert 1 <= paged.value <= 17
     assert announced.value == 30
+    assert 20 < held.value <= held_after.value < 300
+    assert (held.most, held_after.most) == (300, 300)

@@ -50,7 +50,11 @@ PARTS: Mapping[str, tuple[str, str]] = {
         "Growth",
         "The median cost of one of each in a record of a thousand alerts, and of a million. The same number of incidents is open.",
     ),
-    "memory": ("Memory", "What the system counts as resident of `serve`."),
+    "memory": (
+        "Memory",
+        "What the system counts as resident of `serve`; the storm is one alert that comes again and again. What it holds while a "
+        "hundred thousand different ones come stands below, with the flood.",
+    ),
     "cost": (
         "What one costs",
         "Processor as the system counts it, of `serve` with SQLite, and of `web`, a `worker` and PostgreSQL, less what they need "
