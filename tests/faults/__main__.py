@@ -77,7 +77,8 @@ def main() -> int:
         by_chance = _by_chance(bad, databases)
     finally:
         databases.close()
-    print(f"\n{len(done)} runs, {len(bad)} with something wrong, {sum(not one.hits for one in done)} that no fault met.")
+    missed = sum(not report.came_about(one) for one in done)
+    print(f"\n{len(done)} runs, {len(bad)} with something wrong, {missed} whose fault did not come about.")
     for one in bad:
         print(f"- {report.named(one.plan)}")
         for wrong in one.wrong:

@@ -322,6 +322,8 @@ def without(type_: str) -> list[tuple[str, float]]:
         (Doctored(WELL, [3.1], said=((REMINDED, 11.1),)), "Slack got the reminder 10.1 s after it was due"),
         (Doctored(WELL, [3.1], said=((REMINDED, 11.1),), outages=(Outage(after(0.5), after(2)),)), None),
         (Doctored(WELL, [3.1], said=((REMINDED, 11.1),), slack_wrong=RESET), None),
+        (Doctored(WELL, [3.1], said=(("before it", 10.1), (REMINDED, 11.1))), None),
+        (Doctored(WELL, [3.1], said=(("before it", 0.9), (REMINDED, 11.1), ("after it", 11.2))), "10.1 s after it was due"),
         (Doctored(WELL, [3.1], said=((BREACHED, 13.1),)), "Slack got the ack_breached 10.1 s after it was due"),
         (Doctored(WELL, [3.1], said=((PROPOSED, 16.1),)), "Slack got the resolve_proposed 10.1 s after it was due"),
     ],

@@ -26,6 +26,13 @@ def test_every_point_and_every_call_is_killed_at_on_both_databases():
     assert planned == {(place.name, kind) for place in matrix.places() for kind in matrix.KINDS}
 
 
+def test_a_process_stands_still_at_every_place_on_both_databases():
+    planned = {(plan.kills[0].name, plan.database) for plan in matrix.frozen(range(1), NOTHING)}
+
+    assert planned == {(place.name, kind) for place in matrix.places() for kind in matrix.KINDS}
+    assert {plan.shape for plan in matrix.frozen(range(2), NOTHING) if plan.database == "sqlite"} == {"serve"}
+
+
 def test_a_seed_chooses_the_same_kills_again():
     counts = dict.fromkeys(matrix.SIDES, dict.fromkeys(points.every(), 5))
 
