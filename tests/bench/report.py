@@ -23,7 +23,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     ),
     "page": (
         "From an alert to a page",
-        "From before the alert's first byte to the 202 of a local PagerDuty, in `serve`; each alert opens an incident. The floor "
+        "From before the alert's first byte until the 202 of a local PagerDuty had gone out, in `serve`; each alert opens an incident. The floor "
         "is the least that loses nothing: it commits the delivery before it answers, commits what follows, commits a claim, and "
         "asks its PagerDuty over a kept connection; between alert and page it reads, matches and decides nothing. It gets the "
         "same alerts in between, and has no storm of its own.",
