@@ -24,9 +24,9 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "page": (
         "From an alert to a page",
         "From before the alert's first byte until the 202 of a local PagerDuty had gone out, in `serve`; each alert opens an "
-        "incident. The floor is the least that loses nothing: it commits the delivery before it answers, commits what follows, commits a claim, and "
-        "asks its PagerDuty over a kept connection; between alert and page it reads, matches and decides nothing. It gets the "
-        "same alerts in between, and has no storm of its own.",
+        "incident. The floor is the least that loses nothing: it commits the delivery before it answers, commits what follows, "
+        "commits a claim, and asks its PagerDuty over a kept connection; between alert and page it reads, matches and decides "
+        "nothing. It gets the same alerts in between, and has no storm of its own.",
     ),
     "slash": ("Commands in a small record", "`/incident …` as Slack signs it, to its answer; each decision is committed before."),
     "large": (
