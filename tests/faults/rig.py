@@ -341,7 +341,9 @@ class Rig:
             neighbours = {
                 "slack": self.sandbox.space.ledger, "channels": [asdict(one) for one in self.sandbox.space.channels.values()],
                 "pagerduty": self.sandbox.account.ledger, "incidents": [asdict(one) for one in self.sandbox.account.incidents],
-                "calls": [asdict(one) for one in self.world.calls], "outages": [asdict(one) for one in self.outages],
+                "calls": [asdict(one) for one in self.world.calls],
+                "sent": [asdict(one) for one in self.sandbox.outgoing.sent], "webhooks": list(self.sandbox.webhooks.sent),
+                "outages": [asdict(one) for one in self.outages],
             }  # fmt: skip
             said = json.dumps(neighbours, default=str, indent=1)
         (self.folder / "neighbours.json").write_text(said, encoding="utf-8")
