@@ -15,6 +15,8 @@ import pytest
 from bot.alerts.registry import source_named
 from bot.alerts.source import Delivery
 from bot.incidents.incident import Status
+from sandbox.app import Sandbox
+from sandbox.world import World
 from tests.bench import flood, processes, wrk
 from tests.bench.__main__ import amount_line, as_json, busy, line
 from tests.bench.cost import (
@@ -35,7 +37,7 @@ from tests.bench.cost import (
     unexpected,
 )
 from tests.bench.door import SHAPES, Bodies, group
-from tests.bench.figures import STORM_ALERTS, STORM_SERVICES, Amount, Figure, Repeats, Storm, alert_body, is_answered
+from tests.bench.figures import STORM_ALERTS, STORM_SERVICES, Amount, Figure, Repeats, Storm, alert_body, is_answered, pages_taken
 from tests.bench.filling import fill, fill_handled, fill_paged
 from tests.bench.load import NONE, Times, paced, ratio, run, together
 from tests.bench.memory import Held, grown, soak
@@ -449,6 +451,19 @@ def test_a_small_soak_looks_after_a_tenth_and_after_a_quarter(tmp_path):
     assert found["memory then"].value > 20
     assert [one.unit for one in found.values()][:2] == ["% more than after a tenth", "% more than after a quarter"]
     assert all(-50 < one.value < 100 for one in [*found.values()][:2])
+
+
+def test_a_page_is_taken_when_its_answer_has_gone_out_whatever_else_is_in_the_ledger():
+    sandbox = Sandbox.around(World(is_strict=False))
+    page = {"event_action": "trigger", "payload": {"summary": "It burns on web"}}
+    sandbox.account.ledger += [
+        {"put": "Q0SBX0001", "escalation_level": 2},
+        {**page, "payload": {"summary": "It burns on search"}},
+        {**page, "answered": 12.5},
+        {**page, "answered": 13.5},
+    ]
+
+    assert pages_taken(sandbox, 0, {"web", "search"}, patience=0.1) == {"web": 12.5}
 
 
 def test_a_small_flood_opens_few_incidents_and_all_of_it_is_found_in_the_record(tmp_path):

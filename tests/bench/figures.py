@@ -298,7 +298,7 @@ def pages_taken(sandbox: Sandbox, seen: int, wanted: set[str], patience: float =
             events = sandbox.account.ledger[seen:]
         for event in events:
             name = event.get("payload", {}).get("summary", "").rpartition(" on ")[2]
-            if event["event_action"] == "trigger" and name in wanted and "answered" in event:
+            if event.get("event_action") == "trigger" and name in wanted and "answered" in event:
                 taken.setdefault(name, event["answered"])
         time.sleep(0.05)
     return taken
