@@ -381,7 +381,7 @@ def opened(sandbox: Sandbox, port: int) -> Sequence[int]:
     """The numbers of incidents whose pages PagerDuty took; opened now where nothing did before."""
     for _ in range(2):
         with sandbox.world.lock:
-            keys = [event["dedup_key"] for event in sandbox.account.ledger if event["event_action"] == "trigger"]
+            keys = [event["dedup_key"] for event in sandbox.account.ledger if event.get("event_action") == "trigger"]
         numbers = [number for key in keys if (number := incident_keyed(key)) is not None]
         if len(numbers) >= EACH:
             return numbers[-EACH:]
