@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -223,10 +224,17 @@ def _enqueue(sandbox: Sandbox) -> Callable[[Request], Any]:
         if sandbox.world.faults["pagerduty"] == "revoked":
             return JSONResponse({"status": "invalid event", "message": "Event object is invalid",
                                  "errors": ["Invalid routing key"]}, 403)  # fmt: skip
-        status, body = await run_in_threadpool(sandbox.events.enqueue, event)
-        return JSONResponse(body, status)
+        status, body, line = await run_in_threadpool(sandbox.events.enqueue, event)
+        # Of the answer's own: where another is given in its place, it has none.
+        went_out = BackgroundTask(_went_out, sandbox.world, line) if line is not None else None
+        return JSONResponse(body, status, background=went_out)
 
     return handle
+
+
+async def _went_out(world: World, line: Json) -> None:
+    """The last byte of the answer was handed to the system a moment ago."""
+    line["answered"] = world.clock().timestamp()
 
 
 def _rest(sandbox: Sandbox) -> Callable[[Request], Any]:

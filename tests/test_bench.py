@@ -15,6 +15,8 @@ import pytest
 from bot.alerts.registry import source_named
 from bot.alerts.source import Delivery
 from bot.incidents.incident import Status
+from sandbox.app import Sandbox
+from sandbox.world import World
 from tests.bench import flood, processes, wrk
 from tests.bench.__main__ import amount_line, as_json, busy, line
 from tests.bench.cost import (
@@ -35,9 +37,10 @@ from tests.bench.cost import (
     unexpected,
 )
 from tests.bench.door import SHAPES, Bodies, group
-from tests.bench.figures import STORM_ALERTS, STORM_SERVICES, Amount, Figure, Repeats, Storm, alert_body, is_answered
+from tests.bench.figures import STORM_ALERTS, STORM_SERVICES, Amount, Figure, Repeats, Storm, alert_body, is_answered, pages_taken
 from tests.bench.filling import fill, fill_handled, fill_paged
 from tests.bench.load import NONE, Times, paced, ratio, run, together
+from tests.bench.memory import Held, grown, soak
 from tests.bench.plot import plot
 from tests.bench.report import PARTS, document
 from tests.builders import NOON
@@ -429,14 +432,50 @@ def test_a_promise_of_a_share_of_the_floor_and_of_the_median_is_kept_only_with_b
     assert figure(0.4, 0.015).promise == "ratio ≥ 0.40, p50 < 15, p99 < 30 ms"
 
 
+def test_growth_is_promised_from_what_was_held_after_a_tenth_and_told_from_a_quarter_too():
+    after = {0.1: Held(100.0, 20), 0.25: Held(104.0, 21)}
+
+    tenth, quarter, threads, later = grown(after, Held(106.0, 21), 1000)
+
+    assert (tenth.value, tenth.most, tenth.is_met) == (pytest.approx(6), 5, False)
+    assert (quarter.value, quarter.most) == (pytest.approx(1.923, abs=0.001), None)
+    assert (threads.value, threads.most, threads.is_met) == (1, 0, False)
+    assert (later.value, later.most) == (0, None)
+    assert tenth.unit == "% more than after a tenth"
+    assert quarter.unit == "% more than after a quarter"
+
+
+def test_a_small_soak_looks_after_a_tenth_and_after_a_quarter(tmp_path):
+    found = {one.name: one for one in soak(f"sqlite:///{tmp_path / 'soak.db'}", tmp_path, alerts=2000, distinct=100)}
+
+    assert found["memory then"].value > 20
+    assert [one.unit for one in found.values()][:2] == ["% more than after a tenth", "% more than after a quarter"]
+    assert all(-50 < one.value < 100 for one in [*found.values()][:2])
+
+
+def test_a_page_is_taken_when_its_answer_has_gone_out_whatever_else_is_in_the_ledger():
+    sandbox = Sandbox.around(World(is_strict=False))
+    page = {"event_action": "trigger", "payload": {"summary": "It burns on web"}}
+    sandbox.account.ledger += [
+        {"put": "Q0SBX0001", "escalation_level": 2},
+        {**page, "payload": {"summary": "It burns on search"}},
+        {**page, "answered": 12.5},
+        {**page, "answered": 13.5},
+    ]
+
+    assert pages_taken(sandbox, 0, {"web", "search"}, patience=0.1) == {"web": 12.5}
+
+
 def test_a_small_flood_opens_few_incidents_and_all_of_it_is_found_in_the_record(tmp_path):
     found = list(flood.flood(f"sqlite:///{tmp_path / 'flood.db'}", tmp_path, alerts=200, seconds=5.0))
 
     assert [one.doubt for one in found if one.doubt] == []
-    page, answered, _, opened, paged, _, announced = found
+    page, answered, _, opened, paged, held, _, announced, held_after = found
     assert (len(page.times.seconds), page.times.refused) == (1, 0)
     # Another source's page beside it counts among the sixteen of a minute.
     assert answered.value == 200
     assert 15 <= opened.value <= 17
     assert 1 <= paged.value <= 17
     assert announced.value == 30
+    assert 20 < held.value <= held_after.value < 300
+    assert (held.most, held_after.most) == (300, 300)

@@ -95,10 +95,14 @@ class Account:
 
     # --- what happens -------------------------------------------------------------------------
 
-    def enqueue(self, service: Service, event: Json) -> str:
-        """An event of Events v2 that was accepted; its dedup key."""
+    def enqueue(self, service: Service, event: Json) -> Json:
+        """An event of Events v2 that was accepted; its line of the ledger, with its dedup key.
+
+        Whoever answers for it adds when that answer had gone out: `answered`, in seconds since 1970.
+        """
         key = str(event.get("dedup_key") or uuid4().hex)
-        self.ledger.append({"at": iso(self.world.clock()), "service": service.name, "dedup_key": key, **event})
+        line = {"at": iso(self.world.clock()), "service": service.name, **event, "dedup_key": key}
+        self.ledger.append(line)
         known = self.open_with(service, key)
         action = event["event_action"]
         if action == "trigger" and known is None and any(self.levels):
@@ -108,7 +112,7 @@ class Account:
             self.acknowledge(known, None)
         elif action == "resolve" and known is not None:
             self.resolve(known, None)
-        return key
+        return line
 
     def _open(self, service: Service, key: str, payload: Json) -> Incident:
         urgency = "high" if payload.get("severity") in ("critical", "error") else "low"

@@ -51,21 +51,21 @@ class Events:
         self._account = account
         self._sent: dict[str, list[float]] = {}
 
-    def enqueue(self, event: Any) -> tuple[int, Json]:
-        """Take an event; (status, body)."""
+    def enqueue(self, event: Any) -> tuple[int, Json, Json | None]:
+        """Take an event; status, body, and the line of the ledger that it has made, if any."""
         wrong = _wrong_event(event)
         if wrong:
-            return 400, {"status": "invalid event", "message": "Event object is invalid", "errors": wrong}
+            return 400, {"status": "invalid event", "message": "Event object is invalid", "errors": wrong}, None
         service = self._account.service_of_key(event["routing_key"])
         if service is None:
             return 400, {"status": "invalid event", "message": "Event object is invalid",
-                         "errors": ["Invalid routing key"]}  # fmt: skip
+                         "errors": ["Invalid routing key"]}, None  # fmt: skip
         if self._account.world.is_strict and self._too_many(event["routing_key"]):
-            return 429, dict(TOO_QUICK)
+            return 429, dict(TOO_QUICK), None
         with self._account.world.lock:
-            key = self._account.enqueue(service, event)
+            line = self._account.enqueue(service, event)
         self._account.world.committed("enqueue")
-        return 202, {"status": "success", "message": "Event processed", "dedup_key": key}
+        return 202, {"status": "success", "message": "Event processed", "dedup_key": line["dedup_key"]}, line
 
     def _too_many(self, key: str) -> bool:
         now = time.monotonic()

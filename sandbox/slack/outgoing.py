@@ -7,7 +7,10 @@ import hmac
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +21,24 @@ from sandbox.slack.workspace import Channel, Json, View, Workspace
 
 PATIENCE_SECONDS = 3.0
 RETRIES_SECONDS = (0.0, 60.0, 300.0)
+KEPT = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What went to the app, and what came of it. `began` and `ended` are of the sandbox's clock.
+
+    `kind` is command, block_actions, view_submission, or the type of an event; `key` is what Slack names it by: a trigger, a
+    form, an event's id. `text` is what was typed or said, or the name of a reaction. `status` is 0 where no answer came in time.
+    """
+
+    kind: str
+    key: str
+    text: str
+    began: datetime
+    ended: datetime
+    status: int
+    said: str
 
 
 class Outgoing:
@@ -25,6 +46,8 @@ class Outgoing:
 
     def __init__(self, workspace: Workspace) -> None:
         self._space, self._world = workspace, workspace.world
+        self.sent: deque[Sent] = deque(maxlen=KEPT)
+        """The newest of what went out, in the order of its answers."""
         self._event = 0
 
     # --- commands -----------------------------------------------------------------------------
@@ -39,7 +62,7 @@ class Outgoing:
             "response_url": self._response_url(channel, person), "trigger_id": trigger,
         }  # fmt: skip
         before = self._views_of(person)
-        answer = self._send_form(fields)
+        answer = self._send_form(fields, "command", trigger, f"{command} {text}")
         if answer.status != 200:
             why = "operation_timeout" if answer.status == 0 else "dispatch_failed"
             said = f'{command} failed with the error "{why}"'
@@ -79,7 +102,7 @@ class Outgoing:
             "state": {"values": {}}, "response_url": self._response_url(channel, person, message["ts"]),
             "trigger_id": self._trigger(person), "actions": [{**action, "action_ts": self._ts()}],
         }  # fmt: skip
-        answer = self._send_form({"payload": json.dumps(payload)})
+        answer = self._send_payload(payload, payload["trigger_id"])
         if answer.status != 200:
             with self._world.lock:
                 self._space.whisper(channel, person, text="Something went wrong. Try again.", is_error=True)
@@ -97,7 +120,7 @@ class Outgoing:
             "container": {"type": "view", "view_id": view.id}, "view": self._space.view_json(view),
             "trigger_id": self._trigger(view.person), "actions": [{**action, "action_ts": self._ts()}],
         }  # fmt: skip
-        return {"status": self._send_form({"payload": json.dumps(payload)}).status}
+        return {"status": self._send_payload(payload, payload["trigger_id"]).status}
 
     # --- forms --------------------------------------------------------------------------------
 
@@ -109,7 +132,7 @@ class Outgoing:
             "api_app_id": APP, "token": "sandbox", "trigger_id": self._trigger(view.person), "view": content,
             "response_urls": [], "is_enterprise_install": False, "enterprise": None,
         }  # fmt: skip
-        answer = self._send_form({"payload": json.dumps(payload)})
+        answer = self._send_payload(payload, view.id)
         if answer.status != 200:
             return {"error": "We had some trouble connecting. Try again?", "status": answer.status}
         said = _content(answer) or {}
@@ -133,30 +156,39 @@ class Outgoing:
     def event(self, event: Json) -> None:
         """An event, in the background: sent again after a while where the bot does not answer in time."""
         self._event += 1
+        id_ = f"Ev0SBX{self._event:05d}"
         body = json.dumps({
             "token": "sandbox", "team_id": TEAM, "api_app_id": APP, "event": event, "type": "event_callback",
-            "event_id": f"Ev0SBX{self._event:05d}", "event_time": self._space.seconds(),
+            "event_id": id_, "event_time": self._space.seconds(),
             "authorizations": [{"team_id": TEAM, "user_id": BOT_USER, "is_bot": True}],
         }).encode()  # fmt: skip
-        threading.Thread(target=self._deliver, args=(body,), daemon=True).start()
+        named = str(event["type"]), id_, str(event.get("reaction") or event.get("text") or "")
+        threading.Thread(target=self._deliver, args=(body, named), daemon=True).start()
 
-    def _deliver(self, body: bytes) -> None:
+    def _deliver(self, body: bytes, named: tuple[str, str, str]) -> None:
         extra: dict[str, str] = {}
         for number, wait in enumerate((0.0, *RETRIES_SECONDS)):
             time.sleep(wait)
             if number:
                 extra = {"X-Slack-Retry-Num": str(number), "X-Slack-Retry-Reason": "http_timeout"}
-            if 200 <= self._send(body, "application/json", extra).status < 300:
+            if 200 <= self._send(body, "application/json", extra, *named).status < 300:
                 return
 
     # --- sending ------------------------------------------------------------------------------
 
-    def _send_form(self, fields: Mapping[str, str]) -> Answer:
-        return self._send(urlencode(fields).encode(), "application/x-www-form-urlencoded", {})
+    def _send_payload(self, payload: Json, key: str) -> Answer:
+        return self._send_form({"payload": json.dumps(payload)}, str(payload["type"]), key, "")
 
-    def _send(self, body: bytes, content_type: str, extra: Mapping[str, str]) -> Answer:
+    def _send_form(self, fields: Mapping[str, str], kind: str, key: str, text: str) -> Answer:
+        return self._send(urlencode(fields).encode(), "application/x-www-form-urlencoded", {}, kind, key, text)
+
+    def _send(self, body: bytes, content_type: str, extra: Mapping[str, str], kind: str, key: str, text: str) -> Answer:
         headers = {"Content-Type": content_type, **signed(self._world.signing_secret, body), **extra}
-        return post(f"{self._world.bot}/slack/events", body, headers, PATIENCE_SECONDS)
+        began = self._world.clock()
+        answer = post(f"{self._world.bot}/slack/events", body, headers, PATIENCE_SECONDS)
+        said = answer.body.decode("utf-8", errors="replace")
+        self.sent.append(Sent(kind, key, text, began, self._world.clock(), answer.status, said))
+        return answer
 
     def _trigger(self, person: str) -> str:
         with self._world.lock:

@@ -145,8 +145,7 @@ def across(folder: Path, database: Callable[[], str]) -> Iterator[Figure]:
             processes.worker(sandbox, url, folder), least_way(database(), folder, apart=True) as floor:  # fmt: skip
         bot = figures.Way(sandbox, web.port)
         figures.first_page(bot)
-        yield figures.page(bot, floor, "up", "apart")
-        yield figures.page(bot, floor, "down", "apart")
+        yield from (figures.page(bot, floor, state, "apart") for state in figures.STATES)
         yield figures.page_in_storm(bot, floor, "apart")
 
 
@@ -173,7 +172,7 @@ def at_a_pace(
             bot = figures.Way(sandbox, port)
             figures.first_page(bot)
             with least_way(database(), folder) as least:
-                yield from (("page", figures.page(bot, least, state)) for state in ("up", "down", "slow"))
+                yield from (("page", figures.page(bot, least, state)) for state in figures.STATES)
                 yield "page", figures.page_in_storm(bot, least, "serve")
         if "slash" in parts:
             yield from (("slash", one) for one in figures.slash(sandbox, port, floor))

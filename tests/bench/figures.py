@@ -26,6 +26,8 @@ HOOK = "/hooks/alertmanager/main"
 INTAKE_PER_SECOND = 50
 PAGES_PER_SECOND, PAGES = 1.3, 30
 """Fewer than PagerDuty takes of one key in a minute."""
+STATES = ("up", "down", "slow")
+"""How Slack is while pages are measured."""
 PAGE_TARGETS = {"serve": (0.015, 0.060), "apart": (0.020, 0.080)}
 """Median and 99th percentile, in one process and across two."""
 STORM_PER_SECOND = 10_000 / 60
@@ -219,7 +221,7 @@ class Way:
 
 
 def page(bot: Way, floor: Way, state: str, shape: str = "serve") -> Figure:
-    """From before an alert's first byte to PagerDuty's 202, by PagerDuty's own ledger; each alert is a new incident.
+    """From before an alert's first byte until PagerDuty's 202 had gone out, by PagerDuty's own ledger; each alert is a new incident.
 
     The floor gets the same alerts in between, and a PagerDuty of its own.
     """
@@ -288,7 +290,7 @@ def alert_delivery(name: str, service: str) -> tuple[str, dict[str, str], bytes]
 
 
 def pages_taken(sandbox: Sandbox, seen: int, wanted: set[str], patience: float = 20.0) -> dict[str, float]:
-    """When PagerDuty took the page of each service, in seconds since 1970."""
+    """When PagerDuty's 202 for the page of each service had gone out, in seconds since 1970."""
     end = time.monotonic() + patience
     taken: dict[str, float] = {}
     while len(taken) < len(wanted) and time.monotonic() < end:
@@ -296,8 +298,8 @@ def pages_taken(sandbox: Sandbox, seen: int, wanted: set[str], patience: float =
             events = sandbox.account.ledger[seen:]
         for event in events:
             name = event.get("payload", {}).get("summary", "").rpartition(" on ")[2]
-            if event["event_action"] == "trigger" and name in wanted:
-                taken.setdefault(name, datetime.fromisoformat(event["at"]).timestamp())
+            if event.get("event_action") == "trigger" and name in wanted and "answered" in event:
+                taken.setdefault(name, event["answered"])
         time.sleep(0.05)
     return taken
 
@@ -379,7 +381,7 @@ def opened(sandbox: Sandbox, port: int) -> Sequence[int]:
     """The numbers of incidents whose pages PagerDuty took; opened now where nothing did before."""
     for _ in range(2):
         with sandbox.world.lock:
-            keys = [event["dedup_key"] for event in sandbox.account.ledger if event["event_action"] == "trigger"]
+            keys = [event["dedup_key"] for event in sandbox.account.ledger if event.get("event_action") == "trigger"]
         numbers = [number for key in keys if (number := incident_keyed(key)) is not None]
         if len(numbers) >= EACH:
             return numbers[-EACH:]

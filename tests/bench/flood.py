@@ -21,6 +21,7 @@ EACH_SECONDS = 4.0
 """Between two pages of the other source: fewer than the policy lets open before it calls that a storm, too."""
 WITHIN_SECONDS = 1.0
 CHANNELS, ANNOUNCED = 20, 30
+MEGABYTES = 300
 PATIENCE_SECONDS = 600.0
 
 
@@ -41,6 +42,7 @@ def flood(url: str, folder: Path, alerts: int = ALERTS, seconds: float = SECONDS
         paged = _paged(sandbox, stamp)
         yield Amount("incidents that the flood opened", opened, "", CHANNELS, doubt=doubt)
         yield Amount("pages that it asked for", paged, "", CHANNELS, doubt=doubt)
+        yield Amount("memory, most in the flood", bot.memory("VmHWM"), "MB", MEGABYTES)
         stamp = time.time_ns()
         count = alerts // 5
         drops = run(paced(bot.port, _drops(stamp, "low"), alerts / seconds, count))
@@ -49,6 +51,7 @@ def flood(url: str, folder: Path, alerts: int = ALERTS, seconds: float = SECONDS
         yield Amount("the same of a flood of warnings", time.monotonic() - began, "s")
         told = _counted(url, "SELECT count(*) FROM alerts WHERE is_announced AND title LIKE :title", stamp)
         yield Amount("messages that it had announced", told, "", ANNOUNCED, doubt=doubt)
+        yield Amount("memory, most in both floods", bot.memory("VmHWM"), "MB", MEGABYTES)
 
 
 def _during(sandbox: Sandbox, port: int, stamp: int, alerts: int, seconds: float) -> tuple[dict[str, float], dict[str, float], int]:

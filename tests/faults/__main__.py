@@ -33,7 +33,7 @@ from tests.faults import (
     watch,
 )
 from tests.faults.ledger import Ledger, code_here, commit_here
-from tests.faults.matrix import Plan
+from tests.faults.matrix import Counts, Plan
 from tests.faults.runs import Databases, Outcome
 from tests.faults.trials import Trial
 
@@ -62,7 +62,7 @@ def main() -> int:
     databases = Databases()
     try:
         databases.start()
-        print("A run that nobody disturbs …", flush=True)
+        print("Two runs that nobody disturbs …", flush=True)
         counts = runs.counted(databases)
         seeds = range(given.first, given.first + given.seeds)
         plans = [one for one in _all(seeds, counts) if given.only in one.name]
@@ -77,7 +77,8 @@ def main() -> int:
         by_chance = _by_chance(bad, databases)
     finally:
         databases.close()
-    print(f"\n{len(done)} runs, {len(bad)} with something wrong, {sum(not one.hits for one in done)} that no fault met.")
+    missed = sum(not report.came_about(one) for one in done)
+    print(f"\n{len(done)} runs, {len(bad)} with something wrong, {missed} whose fault did not come about.")
     for one in bad:
         print(f"- {report.named(one.plan)}")
         for wrong in one.wrong:
@@ -120,7 +121,7 @@ TRIALS: tuple[Callable[[range], Iterator[Trial]], ...] = (
 """The `trials` of each module that has some."""
 
 
-def _all(seeds: range, counts: dict[str, int]) -> Iterator[Plan | Trial]:
+def _all(seeds: range, counts: Counts) -> Iterator[Plan | Trial]:
     yield from matrix.plans(seeds, counts)
     yield from matrix.doubles(range(seeds.start, seeds.start + 1), counts)
     yield from matrix.frozen(range(seeds.start, seeds.start + 2), counts)

@@ -403,7 +403,7 @@ def _reaction(channel: str, ts: str) -> bytes:
 
 def _to_slack(rig: Rig, body: bytes, retry: int) -> Answer:
     extra = {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": "http_timeout"} if retry else {}
-    return rig.sandbox.outgoing._send(body, "application/json", extra)
+    return rig.sandbox.outgoing._send(body, "application/json", extra, "reaction_added", json.loads(body)["event_id"], "pushpin")
 
 
 def _each(bodies: Sequence[bytes], send: Callable[[bytes], Answer]) -> list[Answer]:

@@ -66,7 +66,21 @@ def code_here(top: Path = TOP) -> str:
     word would be another after each change of a document.
     """
     parts = [_git(top, "rev-parse", "--short=12", f"HEAD:{one}") for one in RUN]
-    return f"{sha256(' '.join(parts).encode()).hexdigest()[:12]}{'-dirty' if _git(top, 'status', '--porcelain', *RUN) else ''}"
+    return f"{_word(' '.join(parts).encode())}{_dirty(top)}"
+
+
+def _dirty(top: Path) -> str:
+    """What differs from the commit, as a word: two that differ otherwise are two. Empty where nothing does."""
+    if not _git(top, "status", "--porcelain", *RUN):
+        return ""
+    new = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *RUN).split("\0")
+    parts = [_git(top, "diff", "--binary", "HEAD", "--", *RUN).encode()]
+    parts += [one.encode() + b"\0" + (top / one).read_bytes() for one in new if one]
+    return f"-dirty-{_word(bytes(1).join(parts))}"
+
+
+def _word(content: bytes) -> str:
+    return sha256(content).hexdigest()[:12]
 
 
 def commit_here(top: Path = TOP) -> str:

@@ -7,7 +7,7 @@ I10 what the timeline said it still says, once.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import text
 
 from sandbox.cast import BOT_USER
+from sandbox.slack.outgoing import Sent
 from tests.faults.rig import Outage, Rig
-from tests.faults.story import GARBLED, SILENCED, TYPED, channel_of, drafts, escalations, pages
+from tests.faults.story import ACKNOWLEDGES, GARBLED, SILENCED, TYPED, channel_of, drafts, escalations, pages
 
 WITHIN = timedelta(seconds=3)
 REMINDED_AFTER = timedelta(seconds=1)
@@ -28,6 +29,11 @@ KNOWN_WITHIN = timedelta(seconds=60)
 """I6: so long after it was acknowledged here, there."""
 PAGED_WITHIN = timedelta(seconds=5)
 """I8: so long after the 2xx, where nothing was away."""
+SAID = {
+    "reminder": "is not acknowledged after", "ack_breached": "nobody acknowledged within the target",
+    "resolve_proposed": "Is it over?",
+}  # fmt: skip
+"""What Slack is told in the incident's channel, by the type of the entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,7 @@ def deliveries(rig: Rig) -> Iterator[Wrong]:
             connection.execute(text("SELECT state, count(*) FROM inbox WHERE body <> :none GROUP BY state"), {"none": GARBLED}).all()
         )
         kept = {bytes(row[0]) for row in connection.execute(text("SELECT body FROM inbox"))}
+        once = {str(row[0]) for row in connection.execute(text("SELECT key FROM handled"))}
         incidents = connection.scalar(text("SELECT count(*) FROM incidents"))
         dead = connection.execute(text("SELECT kind, reason FROM outbox WHERE state = 'dead'")).all()
         timers = connection.scalar(text("SELECT count(*) FROM timers WHERE incident IS NOT NULL"))
@@ -80,12 +87,40 @@ def deliveries(rig: Rig) -> Iterator[Wrong]:
     for body in rig.accepted:
         if body not in kept:
             yield Wrong("lost", "a delivery that was answered for is not in the inbox")
+    for webhook in list(rig.sandbox.webhooks.sent):
+        if 200 <= webhook["status"] < 300 and webhook["body"] not in kept:
+            yield Wrong("lost", "a webhook of PagerDuty's that was answered for is not in the inbox")
+    yield from saved(list(rig.sandbox.outgoing.sent), rig.typed, once)
     if incidents != 1:
         yield Wrong("channel", f"{incidents} incidents for one alert")
     for kind, reason in dead:
         yield Wrong("lost", f"{kind} was given up: {reason}")
     if timers:
         yield Wrong("lost", f"{timers} timers wait for an incident that is over")
+
+
+def saved(tries: Sequence[Sent], changing: Collection[str], once: Collection[str]) -> Iterator[Wrong]:
+    """I1: what of Slack's was answered with a 200 is in the record. `once` are the keys that make an input happen once.
+
+    Typed again, a command is answered for by what an earlier try has done whose answer was lost.
+    """
+    for number, one in enumerate(tries):
+        is_sorry = "ot saved" in one.said or (one.kind == "view_submission" and "errors" in one.said)
+        if one.status != 200 or is_sorry or not _changes(one, changing):
+            continue
+        alike = [other for other in tries[:number] if (other.kind, other.text) == (one.kind, one.text) and one.kind == "command"]
+        if not any(f"slack:{other.key}" in once for other in (one, *alike)):
+            yield Wrong("lost", f"“{one.text or one.kind}” was answered by the bot, and is not in the record")
+
+
+def _changes(sent: Sent, changing: Collection[str]) -> bool:
+    """Whether something has to be in the record of it: not of what only looks, nor of a mention, which is but answered."""
+    match sent.kind:
+        case "command":
+            return sent.text in changing
+        case "reaction_added":
+            return sent.text == "pushpin"
+    return sent.kind == "view_submission"
 
 
 def paging(rig: Rig) -> Iterator[Wrong]:
@@ -187,15 +222,46 @@ def acknowledged(rig: Rig) -> Iterator[Wrong]:
         theirs = [one for page in pages(rig) for one in page.log if one["type"] == "acknowledge_log_entry"]
     if not theirs:
         yield Wrong("lost", "PagerDuty never heard of the acknowledgement")
-    elif not pagerduty_failed(rig):
-        heard = min(moment_of(one["created_at"]) for one in theirs)
-        yield from known_soon(incident.episode.acknowledged_at, heard, rig.outages)
+        return
+    heard = min(moment_of(one["created_at"]) for one in theirs)
+    if rig.picked_up is not None:
+        # The webhook has the moment to a thousandth, the log that is polled in whole seconds.
+        yield from exact(incident.episode.acknowledged_at, heard, rig.picked_up[1])
+        yield from _heard_in_slack(rig, heard)
+        return
+    yield from _typed_at(rig, incident.episode.acknowledged_at)
+    if not has_failed(rig, "pagerduty"):
+        yield from known_soon("PagerDuty", incident.episode.acknowledged_at, heard, rig.outages)
 
 
-def known_soon(at: datetime, heard: datetime, outages: Iterable[Outage]) -> Iterator[Wrong]:
+def _typed_at(rig: Rig, at: datetime) -> Iterator[Wrong]:
+    """By what Slack sent and had an answer for: one whose answer was lost may have been the one that counted."""
+    tries = [one for one in rig.sandbox.outgoing.sent if one.text == ACKNOWLEDGES]
+    answered = [one.ended for one in tries if one.status == 200 and "ot saved" not in one.said]
+    if answered:
+        yield from exact(at, min(one.began for one in tries), min(answered))
+
+
+def _heard_in_slack(rig: Rig, at: datetime) -> Iterator[Wrong]:
+    said = [float(one["ts"]) for one in rig.messages(channel_of(rig)) if "acknowledged *INC-1*" in one["text"]]
+    if not said:
+        yield Wrong("lost", "nobody heard in Slack of the acknowledgement")
+    elif not has_failed(rig, "slack"):
+        yield from known_soon("Slack", at, datetime.fromtimestamp(min(said), UTC), rig.outages)
+
+
+def exact(at: datetime, earliest: datetime, latest: datetime) -> Iterator[Wrong]:
+    """I6: the record has the moment at which somebody acted, as near as the bot can know it."""
+    if not earliest <= at <= latest:
+        yield Wrong(
+            "lost", f"acknowledged at {at:%X.%f} by the record, and somebody acted between {earliest:%X.%f} and {latest:%X.%f}"
+        )
+
+
+def known_soon(who: str, at: datetime, heard: datetime, outages: Iterable[Outage]) -> Iterator[Wrong]:
     """I6: the other side knew of the acknowledgement in time, or as soon as the bot was back."""
     if heard > back_after(outages, at, heard) + KNOWN_WITHIN:
-        yield Wrong("late", f"PagerDuty heard of the acknowledgement {seconds(heard - at)} s after it")
+        yield Wrong("late", f"{who} heard of the acknowledgement {seconds(heard - at)} s after it")
 
 
 def documents(rig: Rig) -> Iterator[Wrong]:
@@ -214,7 +280,7 @@ def documents(rig: Rig) -> Iterator[Wrong]:
 
 
 def timing(rig: Rig) -> Iterator[Wrong]:
-    """I7: by when each line was recorded; and by PagerDuty's own log."""
+    """I7: by when each line was recorded, when Slack got what is said of it, and by PagerDuty's own log."""
     lines = [one for one in rig.entries().values() if one["incident"] == "INC-1"]
     opened = next((one["recorded_at"] for one in lines if one["type"] == "opened"), None)
     if opened is None:
@@ -230,6 +296,7 @@ def timing(rig: Rig) -> Iterator[Wrong]:
             # The bot was away, and back when there was nothing to remind of any more.
             continue
         yield from fired_once(type_, at, fired, rig.outages)
+        yield from _said_in_time(rig, type_, at)
     if any(one["type"] == "update_overdue" for one in lines):
         yield Wrong("late", "an update is overdue that is promised for two hours later")
     asked = sorted(moment_of(one["created_at"]) for one in escalations(rig))
@@ -239,8 +306,28 @@ def timing(rig: Rig) -> Iterator[Wrong]:
         earliest = deadline if number == 0 or not breached else min(breached) + number * WITHIN
         if at < whole_second(earliest):
             yield Wrong("page", f"level {number + 2} was asked at {at:%X}, and is due at {earliest:%X}")
-    if asked and not pagerduty_failed(rig) and asked[0] > back_after(rig.outages, deadline, asked[0]) + LATE:
-        yield Wrong("late", f"level 2 was asked {seconds(asked[0] - deadline)} s after it was due")
+    # The one before may have been asked for up to a second later than the log's whole seconds say.
+    due_at = [deadline, *(at + timedelta(seconds=1) + WITHIN for at in asked)]
+    for number, (at, by) in enumerate(zip(asked, due_at, strict=False)):
+        if not has_failed(rig, "pagerduty") and at > back_after(rig.outages, by, at) + LATE:
+            yield Wrong("late", f"level {number + 2} was asked {seconds(at - by)} s after it was due")
+
+
+def _said_in_time(rig: Rig, type_: str, due: datetime) -> Iterator[Wrong]:
+    """By the first message: a missed target is said again with each level. Whether there is any is said by `posted`.
+
+    Slack takes a message a second of a channel: one that has others before it, after an outage, waits for as many seconds.
+    """
+    told = [(datetime.fromtimestamp(float(one["ts"]), UTC), one["text"]) for one in rig.messages(channel_of(rig))]
+    moments = [moment for moment, words in told if SAID[type_] in words]
+    if not moments:
+        return
+    at = min(moments)
+    ahead = timedelta(seconds=sum(due < moment < at for moment, _ in told))
+    if at < due:
+        yield Wrong("late", f"Slack got the {type_} {seconds(due - at)} s too early")
+    elif not has_failed(rig, "slack") and at > back_after(rig.outages, due, at) + LATE + ahead:
+        yield Wrong("late", f"Slack got the {type_} {seconds(at - due)} s after it was due")
 
 
 def fired_once(what: str, due: datetime, fired: list[datetime], outages: Iterable[Outage]) -> Iterator[Wrong]:
@@ -263,7 +350,7 @@ def back_after(outages: Iterable[Outage], due: datetime, at: datetime) -> dateti
 def paged_soon(rig: Rig) -> Iterator[Wrong]:
     """I8: by PagerDuty's clock, from the 2xx that the sender got; whatever Slack does meanwhile."""
     accepted, found = rig.accepted_at.get("checkout-errors"), pages(rig)
-    if accepted is None or not found or pagerduty_failed(rig):
+    if accepted is None or not found or has_failed(rig, "pagerduty"):
         # Nothing to judge; or PagerDuty itself did not take it at once.
         return
     taken = min(one.created_at for one in found)
@@ -272,9 +359,9 @@ def paged_soon(rig: Rig) -> Iterator[Wrong]:
         yield Wrong("late", f"the page was taken {seconds(taken - accepted)} s after the alert")
 
 
-def pagerduty_failed(rig: Rig) -> bool:
-    """Whether PagerDuty misbehaved in this run."""
-    return any(one.wrong is not None for one in rig.world.calls_of("pagerduty"))
+def has_failed(rig: Rig, neighbour: str) -> bool:
+    """Whether it misbehaved in this run."""
+    return any(one.wrong is not None for one in rig.world.calls_of(neighbour))
 
 
 def whole_second(at: datetime) -> datetime:

@@ -244,6 +244,10 @@ class Rig:
         """Bodies that were answered with a 2xx."""
         self.accepted_at: dict[str, datetime] = {}
         """When each example was answered for."""
+        self.picked_up: tuple[datetime, datetime] | None = None
+        """Between which moments the page was acknowledged on the phone; None where that was done in Slack."""
+        self.typed: set[str] = set()
+        """The commands that people typed until they were answered."""
         self.read: dict[int, dict[str, Any]] = {}
         """Each line of the timelines as it was when it was first read."""
         self.outages: list[Outage] = []
@@ -337,7 +341,9 @@ class Rig:
             neighbours = {
                 "slack": self.sandbox.space.ledger, "channels": [asdict(one) for one in self.sandbox.space.channels.values()],
                 "pagerduty": self.sandbox.account.ledger, "incidents": [asdict(one) for one in self.sandbox.account.incidents],
-                "calls": [asdict(one) for one in self.world.calls], "outages": [asdict(one) for one in self.outages],
+                "calls": [asdict(one) for one in self.world.calls],
+                "sent": [asdict(one) for one in self.sandbox.outgoing.sent], "webhooks": list(self.sandbox.webhooks.sent),
+                "outages": [asdict(one) for one in self.outages],
             }  # fmt: skip
             said = json.dumps(neighbours, default=str, indent=1)
         (self.folder / "neighbours.json").write_text(said, encoding="utf-8")
@@ -371,7 +377,8 @@ class Rig:
         self.accepted.append(body)
 
     def types(self, person: str, text: str, channel: str = "incidents") -> None:
-        """A slash command, typed again where Slack shows an error."""
+        """A slash command that changes something, typed again where Slack shows an error."""
+        self.typed.add(text)
 
         def tried() -> bool:
             seen = self.sandbox.people.slash({"person": person, "channel": channel, "text": text})

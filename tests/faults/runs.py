@@ -17,7 +17,7 @@ import psycopg
 from bot import points
 from tests.databases import Server
 from tests.faults import oracle, story
-from tests.faults.matrix import Plan, places
+from tests.faults.matrix import SIDES, Plan, places
 from tests.faults.oracle import Wrong
 from tests.faults.rig import TOP, NeverSeen, rigged
 from tests.faults.trials import Stage, Trial
@@ -96,7 +96,7 @@ def _killed(plan: Plan, databases: Databases) -> Outcome:
         with rigged(url, folder) as rig:
             rig.runs(COMMANDS[plan.shape], plan.kills)
             try:
-                story.told(rig)
+                story.told(rig, plan.side)
                 rig.until(lambda: not rig.frozen(), "nobody stands still")
                 rig.until(rig.is_quiet, "nothing waits")
             except NeverSeen as never:
@@ -140,14 +140,22 @@ def _is_alone(plan: Plan | Trial) -> bool:
     return isinstance(plan, Trial) and plan.is_alone
 
 
-def counted(databases: Databases) -> dict[str, int]:
-    """How often each point and call is reached in a run that nobody disturbs."""
+def counted(databases: Databases) -> dict[str, dict[str, int]]:
+    """How often each point and call is reached in a run that nobody disturbs, by where the page is acknowledged."""
+    found = {side: _counted(side) for side in SIDES}
+    never = [one.name for one in places() if not any(counts.get(one.point or one.call) for counts in found.values())]
+    if never:
+        raise SystemExit(f"nobody would be killed there, for the story does not come to it: {', '.join(never)}")
+    return found
+
+
+def _counted(side: str) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="firstfive-faults-") as name:
         folder = Path(name)
         with rigged(f"sqlite:///{folder / 'faults.db'}", folder) as rig:
             rig.environment["FAULT_TRACE"] = str(folder / "trace")
             rig.runs(COMMANDS["serve"])
-            story.told(rig)
+            story.told(rig, side)
             wrong = oracle.judged(rig)
             if wrong:
                 raise SystemExit(f"a run that nobody disturbs is wrong already: {wrong}")
@@ -156,8 +164,4 @@ def counted(databases: Databases) -> dict[str, int]:
         unknown = (reached.keys() - set(points.every())) | (calls.keys() - set(points.changing()))
         if unknown:
             raise SystemExit(f"the bot came to places that bot/points.py does not list: {sorted(unknown)}")
-        found = reached | calls
-        never = [one.name for one in places() if not found.get(one.point or one.call)]
-        if never:
-            raise SystemExit(f"nobody would be killed there, for the story does not come to it: {', '.join(never)}")
-        return found
+        return reached | calls

@@ -77,7 +77,7 @@ class Simulated:
         if (self.now - self._listed_at).total_seconds() >= ON_CALL_SECONDS:
             self._listed_at = self.now
             guarded(self.bot.on_call.run_once)
-        self.sandbox.webhooks._queue.join()
+        self.sandbox.webhooks.join()
         worker = self.bot.worker()
         if self.only is None:
             worker.settle()

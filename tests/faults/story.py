@@ -13,15 +13,24 @@ TYPED = {"note": "seen on the dashboard", "role": "commander", "status_update": 
 SILENCED = "moving the index"
 
 
-def told(rig: Rig) -> None:
-    """From the first alert to the draft. Raises `NeverSeen` where something that had to come did not."""
+ACKNOWLEDGES = "/incident ack INC-1"
+
+
+def told(rig: Rig, side: str = "slack") -> None:
+    """From the first alert to the draft; acknowledged in Slack, or on the phone (`pagerduty`).
+
+    Raises `NeverSeen` where something that had to come did not.
+    """
     rig.fires("checkout-errors")
     rig.fires("latency")
     garbled(rig)
     channel = rig.until(lambda: channel_of(rig), "the channel of INC-1")
     rig.until(lambda: escalations(rig), "the second level is asked for")
     rig.reads()
-    rig.types("ana", "/incident ack INC-1")
+    if side == "slack":
+        rig.types("ana", ACKNOWLEDGES)
+    else:
+        picked_up(rig)
     rig.types("ana", f"/incident note INC-1 {TYPED['note']}")
     answered(rig, channel)
     rig.types("ana", f"/incident role INC-1 {TYPED['role']} @ana")
@@ -42,6 +51,14 @@ def told(rig: Rig) -> None:
     rig.reads()
     rig.until(lambda: drafts(rig, channel), "the draft is posted")
     rig.until(rig.is_quiet, "nothing waits")
+
+
+def picked_up(rig: Rig) -> None:
+    """Somebody acknowledges on the phone, and the bot hears of it."""
+    before = rig.world.clock()
+    rig.sandbox.people.phone({"person": "ana", "incident": pages(rig)[0].id, "action": "acknowledge"})
+    rig.picked_up = before, rig.world.clock()
+    rig.until(lambda: (one := rig.store.incident(1)) and one.episode.acknowledged_at, "the acknowledgement on the phone")
 
 
 def answered(rig: Rig, channel: str) -> None:

@@ -30,4 +30,4 @@ def test_nothing_is_lost_and_nothing_is_there_twice_after(plan, databases):
     outcome = carried_out(plan, databases)
 
     assert outcome.wrong == ()
-    assert outcome.hits
+    assert outcome.hits == len(plan.kills)

@@ -116,7 +116,14 @@ def test_a_page_that_is_late_or_never_taken_is_wrong(taken, wrongs):
 
 @pytest.mark.parametrize(
     ("seconds", "wrongs"),
-    [([3 * one for one in range(1, 21)], 0), ([130 + 4 * one for one in range(20)], 1), ([1] * 19, 1), ([1] * 21, 2)],
+    [
+        ([3 * one for one in range(1, 31)], 0),
+        ([130 + 4 * one for one in range(30)], 1),
+        ([3 * one for one in range(1, 30)], 1),
+        ([3 * one for one in range(1, 32)], 1),
+        ([2.8 * one for one in range(1, 31)], 1),
+        ([1] * 31, 2),
+    ],
 )
 def test_channels_that_are_late_too_few_or_too_many_at_once_are_wrong(seconds, wrongs):
     made = [NOON + timedelta(seconds=one) for one in seconds]

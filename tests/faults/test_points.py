@@ -8,9 +8,11 @@ from typing import get_args
 import pytest
 
 from bot import points
-from bot.incidents.effects import Effect
+from bot.incidents.effects import AcknowledgePage, Effect
 from tests.faults import asides, matrix, migrations
 from tests.faults.rig import TOP, Kill
+
+NOTHING: matrix.Counts = {"slack": {}, "pagerduty": {}}
 
 
 @pytest.mark.parametrize("kind", get_args(Effect))
@@ -19,16 +21,38 @@ def test_every_effect_says_by_which_calls_it_changes_something_outside(kind):
 
 
 def test_every_point_and_every_call_is_killed_at_on_both_databases():
-    planned = {(plan.kills[0].name, plan.database) for plan in matrix.plans(range(1), {})}
+    planned = {(plan.kills[0].name, plan.database) for plan in matrix.plans(range(1), NOTHING)}
 
     assert planned == {(place.name, kind) for place in matrix.places() for kind in matrix.KINDS}
 
 
+def test_a_process_stands_still_at_every_place_on_both_databases():
+    planned = {(plan.kills[0].name, plan.database) for plan in matrix.frozen(range(1), NOTHING)}
+
+    assert planned == {(place.name, kind) for place in matrix.places() for kind in matrix.KINDS}
+    assert {plan.shape for plan in matrix.frozen(range(2), NOTHING) if plan.database == "sqlite"} == {"serve"}
+
+
 def test_a_seed_chooses_the_same_kills_again():
-    counts = dict.fromkeys(points.every(), 5)
+    counts = dict.fromkeys(matrix.SIDES, dict.fromkeys(points.every(), 5))
 
     assert list(matrix.plans(range(3), counts)) == list(matrix.plans(range(3), counts))
     assert len({plan.kills for plan in matrix.plans(range(9), counts)}) > len(matrix.places())
+
+
+def test_the_page_is_acknowledged_in_pagerduty_half_of_the_time_but_where_the_story_then_does_not_come_to_the_place():
+    told = dict.fromkeys(points.every(), 2) | dict.fromkeys(points.changing(), 2)
+    only_here = points.claimed(AcknowledgePage)
+    counts = {"slack": told, "pagerduty": {one: 1 for one in told if one != only_here}}
+
+    every = [*matrix.plans(range(9), counts), *matrix.doubles(range(1), counts), *matrix.frozen(range(2), counts)]
+
+    there = [one for one in every if one.side == "pagerduty"]
+    assert 0.4 < len(there) / len(every) < 0.6
+    assert {one.side for one in every if one.kills[0].point == only_here} == {"slack"}
+    assert {one.kills[0].time for one in there} == {1}
+    assert {one.shape for one in there} == {one.shape for one in every if one.side == "slack"} == {"serve", "apart"}
+    assert len({one.name for one in every}) == len(every)
 
 
 def calls_in(path: Path) -> Iterator[str]:
@@ -55,7 +79,7 @@ def test_every_call_that_the_code_makes_is_a_place_to_die_at(edge):
 
 
 def test_every_point_and_every_call_is_killed_at_somewhere():
-    planned = {kill.name for plan in matrix.plans(range(1), {}) for kill in plan.kills}
+    planned = {kill.name for plan in matrix.plans(range(1), NOTHING) for kill in plan.kills}
     elsewhere = " ".join(one.fault for one in (*asides.trials(range(1)), *migrations.trials(range(1))))
 
     every = (*points.every(), *(Kill(call=one).name for one in points.changing()))

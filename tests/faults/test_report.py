@@ -1,5 +1,6 @@
 """What `make faults` writes says what was tried, and hides nothing that went wrong."""
 
+import json
 import subprocess
 from dataclasses import replace
 from datetime import date
@@ -48,6 +49,16 @@ def test_what_went_wrong_is_counted_and_named_with_its_seed(kind, column):
     assert "seed 3 (put: before the call #1)" in said
 
 
+def test_what_was_not_tried_and_what_is_measured_elsewhere_is_told():
+    said = " ".join(page([killed()], TODAY, 2, ["abc1234"]).split())
+
+    for words in (
+        "a standby", "the rules of a time zone", "read-only file system", "`make bench` measures E6, and D7's soak",
+        "no chain of hashes",
+    ):  # fmt: skip
+        assert words in said
+
+
 def test_a_fault_that_did_not_come_about_is_told_apart():
     said = page([killed(), killed(hits=0)], TODAY, 2, ["abc1234"])
 
@@ -70,6 +81,15 @@ def test_of_a_double_kill_the_one_that_was_not_reached_is_told():
     assert "Not reached" not in page([replace(double, hits=2)], TODAY, 2, ["abc1234"])
 
 
+def test_a_double_kill_counts_where_both_came_about():
+    double = replace(killed(), plan=replace(killed().plan, fault="killed twice at put", kills=(Kill("put: before the call"),) * 2))
+
+    said = page([double, replace(double, hits=2), replace(double, hits=2)], TODAY, 2, ["abc1234"])
+
+    assert "| killed twice at put | 3 | 2 | 0" in said
+    assert "in 2 of which the fault came about" in said
+
+
 def test_where_a_bad_run_is_kept_is_told():
     said = page([replace(killed(Wrong("lost", "a thing")), kept=".cache/faults/a-run")], TODAY, 2, ["abc1234"])
 
@@ -86,7 +106,7 @@ def test_a_bad_run_leaves_its_logs_and_ledgers_behind(tmp_path):
 
     assert kept.parent == tmp_path / ".cache" / "faults"
     assert {one.name for one in kept.iterdir()} >= {"bot.log", "neighbours.json", "record.json", "faults.db", "wrong.txt"}
-    assert "channels" in (kept / "neighbours.json").read_text(encoding="utf-8")
+    assert json.loads((kept / "neighbours.json").read_text(encoding="utf-8")).keys() >= {"channels", "calls", "sent", "webhooks"}
     assert (kept / "wrong.txt").read_text(encoding="utf-8") == "lost: a thing\n"
     assert runs.kept(plan, [], folder, tmp_path) == ""
 
@@ -133,10 +153,21 @@ def test_a_commit_that_changes_nothing_of_what_runs_is_the_same_code_and_is_name
     assert code_here(tmp_path) == first
     assert commit_here(tmp_path) != first_commit
     (tmp_path / "bot/a.py").write_text("2")
-    assert code_here(tmp_path) == f"{first}-dirty"
+    dirty = code_here(tmp_path)
+    assert dirty.startswith(f"{first}-dirty-")
     assert commit_here(tmp_path).endswith("-dirty")
+    (tmp_path / "bot/a.py").write_text("3")
+    assert code_here(tmp_path) not in (first, dirty)
+    (tmp_path / "bot/a.py").write_text("2")
+    assert code_here(tmp_path) == dirty
+    (tmp_path / "bot/new.py").write_text("2")
+    with_new = code_here(tmp_path)
+    (tmp_path / "bot/new.py").write_text("3")
+    assert len({first, dirty, with_new, code_here(tmp_path)}) == 4
+    (tmp_path / "bot/new.py").unlink()
     git("commit", "-am", "the bot")
-    assert code_here(tmp_path) not in (first, f"{first}-dirty")
+    assert code_here(tmp_path) not in (first, dirty)
+    assert "dirty" not in code_here(tmp_path)
 
     ledger = Ledger(tmp_path / "ledger", "abc", "1234567")
     ledger.keep(killed())
