@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -37,9 +38,13 @@ TIER_3 = (
 SHARE = 0.95
 """Of what a method may be called: Slack counts when a call arrives, a little sooner or later than it was made."""
 PER_MINUTE = {**dict.fromkeys(TIER_2, 20), **dict.fromkeys(TIER_3, 50), "chat.postMessage": 200}
+IN_ANY_MINUTE = frozenset({"conversations.create"})
+"""Of these no minute has more, wherever it begins: a full bucket that fills up again lets nearly twice as many pass in its first."""
+MINUTE_SECONDS = 66.0
+"""A minute, and what one call may be under way for longer than another."""
 CHANNEL_BURST = 4.0
 ELSEWHERE = 1.0
-"""So soon, in seconds, a message is offered again where this worker's share of a channel is used up: another may have room."""
+"""So soon, in seconds, a call is offered again where this worker's share is used up for longer: another may have room."""
 
 TOKEN = frozenset({
     "invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "missing_scope",
@@ -210,6 +215,8 @@ class Budget:
         self._now = now
         self._sharers = 1
         self._left: dict[str, tuple[float, float]] = {}
+        self._made: dict[str, deque[float]] = {}
+        """When the last calls were made of what has so many in any minute."""
         self._blocked: dict[str, float] = {}
         self._own: dict[str, float] = {}
         """Of those, what Slack told this process itself."""
@@ -227,14 +234,18 @@ class Budget:
                 raise OverBudget(f"{method} is limited", timedelta(seconds=self._blocked[method] - now), is_alike=True)
             size = max(1.0, PER_MINUTE.get(method, 100) / self._sharers)
             waits = {method: self._wait(method, size / 60 * SHARE, size, now)}
+            if method in IN_ANY_MINUTE:
+                waits[method] = max(waits[method], self._elsewhere(self._wait_for_a_minute(method, int(size), now)))
             if method == "chat.postMessage":
                 burst = max(1.0, CHANNEL_BURST / self._sharers)
                 wait = self._wait(f"{method} {channel}", 1.0 / self._sharers, burst, now)
-                waits[f"{method} in {channel}"] = wait if self._sharers == 1 else min(wait, ELSEWHERE)
+                waits[f"{method} in {channel}"] = self._elsewhere(wait)
             what = max(waits, key=lambda one: waits[one])
             if wait := waits[what]:
                 raise OverBudget(f"the budget of {what} is used up", timedelta(seconds=wait), is_alike=True)
             self._take(method)
+            if method in IN_ANY_MINUTE:
+                self._made[method].append(now)
             if method == "chat.postMessage":
                 self._take(f"{method} {channel}")
 
@@ -262,6 +273,16 @@ class Budget:
         left = min(size, left + (now - at) * per_second)
         self._left[key] = (left, now)
         return 0.0 if left >= 1 else (1 - left) / per_second
+
+    def _elsewhere(self, wait: float) -> float:
+        return wait if self._sharers == 1 else min(wait, ELSEWHERE)
+
+    def _wait_for_a_minute(self, method: str, most: int, now: float) -> float:
+        made = self._made.setdefault(method, deque())
+        while made and now - made[0] >= MINUTE_SECONDS:
+            made.popleft()
+        # Workers that came since may have made the share smaller.
+        return 0.0 if len(made) < most else made[len(made) - most] + MINUTE_SECONDS - now
 
     def _take(self, key: str) -> None:
         left, at = self._left[key]

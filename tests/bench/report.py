@@ -69,7 +69,7 @@ PARTS: Mapping[str, tuple[str, str]] = {
     "flood": (
         "A flood from one source",
         "A hundred thousand alerts in a minute, no two alike and each of a service of its own, sent to `serve` by one source, while "
-        "another one has a critical alert every four seconds: from before its first byte to PagerDuty's 202. Each alert that was "
+        "another one has two critical alerts: from before its first byte to PagerDuty's 202. Each alert that was "
         "answered for belongs to an incident afterwards. The policy is the demo's: a source opens sixteen incidents an hour, and "
         "one more gathers the rest. After it a fifth as many warnings, which open nothing and are announced.",
     ),

@@ -311,7 +311,7 @@ class Ticking:
         return self.now
 
 
-@pytest.mark.parametrize(("method", "calls"), [("conversations.create", 20), ("chat.update", 50), ("views.open", 100)])
+@pytest.mark.parametrize(("method", "calls"), [("pins.add", 20), ("chat.update", 50), ("views.open", 100)])
 def test_a_method_is_not_asked_more_often_than_its_tier_allows(method, calls):
     budget = Budget(Ticking())
     for _ in range(calls):
@@ -329,11 +329,44 @@ def test_workers_share_what_a_method_takes():
     for one in budgets:
         one.share(4)
         for _ in range(5):
-            one.spend("conversations.create", "")
+            one.spend("pins.add", "")
 
         with pytest.raises(OverBudget) as raised:
-            one.spend("conversations.create", "")
+            one.spend("pins.add", "")
         assert timedelta(seconds=12) < raised.value.wait < timedelta(seconds=13.2)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_minute_has_more_than_twenty_new_channels(workers):
+    clock = Ticking()
+    budgets = [Budget(clock) for _ in range(workers)]
+    made = list[float]()
+    for one in budgets:
+        one.share(workers)
+    for second in range(200):
+        clock.now = float(second)
+        for one in budgets * 20:
+            with suppress(OverBudget):
+                one.spend("conversations.create", "")
+                made.append(clock.now)
+
+    most = max(sum(at <= other < at + 60 for other in made) for at in made)
+    assert 18 <= most <= 20
+    assert len(made) == 4 * most, "the next minute has as many"
+
+
+def test_whoever_waits_for_the_next_minute_is_told_how_long():
+    clock = Ticking()
+    alone, shared = Budget(clock), Budget(clock)
+    shared.share(2)
+    for budget, room, wait in [(alone, 20, timedelta(seconds=36)), (shared, 10, timedelta(seconds=1))]:
+        clock.now = 0.0
+        for _ in range(room):
+            budget.spend("conversations.create", "")
+        clock.now = 30.0
+        with pytest.raises(OverBudget) as raised:
+            budget.spend("conversations.create", "")
+        assert raised.value.wait == wait
 
 
 def test_a_channel_gets_a_message_a_second_after_a_short_burst_and_others_do_not_wait_for_it():
