@@ -13,7 +13,6 @@ from bot.errors import Refused
 from bot.handle import Door
 from bot.incidents.effects import PageOnCall
 from bot.incidents.inputs import Input, PageDropped
-from bot.incidents.policy import Policy
 from bot.settings import Settings
 from bot.slack.views.text import clean
 from bot.store import Store, queues
@@ -81,17 +80,18 @@ def run_outbox(given: argparse.Namespace, settings: Settings) -> int:
             store.send_again(number, _by(given), wall_clock())
             print(f"Effect {number} is in line again; where an earlier try may have arrived, it looks first.")
         else:
-            _drop(store, read_policy(settings), number, _by(given), _reason(given))
+            _drop(store, settings, number, _by(given), _reason(given))
             print(f"Effect {number} is dropped; it is kept, with the reason.")
     return 0
 
 
-def _drop(store: Store, policy: Policy, number: int, by: str, reason: str) -> None:
+def _drop(store: Store, settings: Settings, number: int, by: str, reason: str) -> None:
     """What was given up was told then. Of what still waits it is told now what does not come about, with the drop itself."""
     one = store.effect(number)
     if one.state not in queues.WAITING:
         store.drop_effect(number, by, reason, wall_clock())
         return
+    policy = read_policy(settings)
     door = Door(store, wall_clock, lambda: policy, lambda: ())
     door.handle(
         _not_done(one, by, reason),

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.clock import Clock
 from bot.digest import Digest
-from bot.errors import GaveUp, TryLater
+from bot.errors import GaveUp, OverBudget, TryLater
 from bot.incidents.changes import ChangeRecord, before_the_start
 from bot.incidents.effects import (
     AddBookmarks,
@@ -44,7 +44,7 @@ CLOSED = frozenset({"channel_not_found", "is_archived", "not_in_channel", "is_in
 """A person archived or deleted the channel, or took the bot out of it."""
 NOT_UPLOADED = frozenset({"file_upload_size_error", "file_not_found", "file_update_failed"})
 TRIED_NAMES = 20
-LOOKED_BACK_PAGES = 10
+LOOKED_BACK_PAGES, PAGE = 10, 200
 SETTLE = timedelta(minutes=20)
 """How far before our first try a message of ours may be dated: by Slack's clock, and ours may be ahead. NTP gives up on one that
 is further off than 1,000 seconds. What is found has our mark on it, so that a long look back mistakes nothing."""
@@ -68,6 +68,8 @@ class SlackDeliverer:
         self._slack, self._store, self._clock, self._policy = slack, store, clock, policy
         self._digest_for, self._draft_for = digest_for, draft_for
         self._channels: dict[str, str] = {}
+        self._looked_to: dict[str, str] = {}
+        """How far back in a channel an effect was looked for, by its row: Slack's cursor."""
 
     def deliver(self, effect: Effect, attempt: Attempt) -> Input | None:
         """Carry one effect out. Raises `TryLater`, `Ambiguous` or `GaveUp`.
@@ -353,12 +355,24 @@ class SlackDeliverer:
 
     def _since(self, channel: str, attempt: Attempt) -> Iterator[dict[str, Any]]:
         """The messages of a channel since the first try, newest first; in a storm that may be many."""
-        oldest, cursor = f"{(attempt.first_tried_at - SETTLE).timestamp():.6f}", ""
+        oldest = f"{(attempt.first_tried_at - SETTLE).timestamp():.6f}"
+        cursor = self._looked_to.pop(attempt.id, "")
         for _ in range(LOOKED_BACK_PAGES):
-            answer = self._slack.call(
-                "conversations.history", channel=channel, oldest=oldest, limit=100, include_all_metadata="true",
-                cursor=cursor or None,
-            )  # fmt: skip
+            try:
+                answer = self._slack.call(
+                    "conversations.history", channel=channel, oldest=oldest, limit=PAGE, include_all_metadata="true",
+                    cursor=cursor or None,
+                )  # fmt: skip
+            except OverBudget:
+                # What was seen is not asked for again: else a look that takes more than there is room for would never end.
+                if cursor:
+                    self._looked_to[attempt.id] = cursor
+                raise
+            except GaveUp as error:
+                if not cursor or error_in(error) != "invalid_cursor":
+                    raise
+                cursor = ""
+                continue
             yield from answer.get("messages", [])
             cursor = (answer.get("response_metadata") or {}).get("next_cursor", "")
             if not cursor:
@@ -419,14 +433,16 @@ class SlackDeliverer:
     def _shared(self, channel: str, name: str, attempt: Attempt, ref: str) -> str | None:
         """The address of the file that an earlier try shared, if it did. Where nobody can look: at most once."""
         try:
-            found = list(self._since(channel, attempt))
+            for message in self._since(channel, attempt):
+                for one in message.get("files") or []:
+                    if one.get("name") == name:
+                        return str(one.get("permalink", ""))
         except GaveUp as error:
             if error_in(error) in CLOSED:
                 raise
             reason = f"{error.reason}, so that nobody can tell whether the draft is in Slack; it is kept"
             raise GaveUp(reason, f"python -m bot postmortem {ref}") from None
-        files = (one for message in found for one in message.get("files") or [])
-        return next((str(one.get("permalink", "")) for one in files if one.get("name") == name), None)
+        return None
 
     def _incident(self, number: int) -> Incident:
         incident = self._store.incident(number)

@@ -78,7 +78,8 @@ class Unread:
 class Row:
     """A claimed effect. `owner` and `epoch` fence it: only the newest claim may say what became of it.
 
-    `lost` counts the tries in a row before this one that ended without a word: their worker died, or stood still.
+    `was_lost` says that the try before this one ended without a word; `lost` counts those in a row of which the worker died,
+    or stood still: whoever claims its own again lives, and could only not write down what came of it.
     """
 
     seq: int
@@ -90,12 +91,8 @@ class Row:
     created_at: datetime
     owner: str
     epoch: int
+    was_lost: bool = False
     lost: int = 0
-
-    @property
-    def was_lost(self) -> bool:
-        """Whether the try before this one ended without a word."""
-        return self.lost > 0
 
 
 def lane_of(effect: Effect) -> str:
@@ -283,7 +280,11 @@ CLAIMED_AT_ONCE = (
         state="sending", owner=bindparam("by"), epoch=outbox.c.epoch + 1, attempt=outbox.c.attempt + 1,
         lease_until=its_now() + bindparam("lease", type_=Interval),
         first_tried_at=func.coalesce(outbox.c.first_tried_at, bindparam("now", type_=outbox.c.first_tried_at.type)),
-        lost=case((FIRST_DUE.c.before == "sending", outbox.c.lost + 1), else_=0),
+        lost=case(
+            (and_(FIRST_DUE.c.before == "sending", outbox.c.owner != bindparam("by")), outbox.c.lost + 1),
+            (FIRST_DUE.c.before == "sending", outbox.c.lost),
+            else_=0,
+        ),
     )
     .returning(*outbox.c, FIRST_DUE.c.before)
 )  # fmt: skip
@@ -299,7 +300,7 @@ TAKEN = (
 def _taken(connection: Connection, found: SqlRow, owner: str, now: datetime, lease: timedelta) -> Row:  # type: ignore[type-arg]
     new = {
         "owner": owner, "epoch": found.epoch + 1, "attempt": found.attempt + 1, "lease_until": found.leased_at + lease,
-        "first_tried_at": found.first_tried_at or now, "lost": found.lost + 1 if found.state == "sending" else 0,
+        "first_tried_at": found.first_tried_at or now, "lost": found.lost + (found.owner != owner) if found.state == "sending" else 0,
     }  # fmt: skip
     connection.execute(TAKEN, {"its_seq": found.seq, **{f"new_{name}": value for name, value in new.items()}})
     return _row(SimpleNamespace(**{**found._mapping, **new}), found.state)
@@ -310,7 +311,7 @@ def _row(taken: Any, before: str) -> Row:
     attempt = Attempt(taken.id, taken.attempt, before != "pending", taken.first_tried_at)
     return Row(
         taken.seq, taken.id, taken.incident, taken.lane, _read(taken.kind, taken.payload), attempt, taken.created_at, taken.owner,
-        taken.epoch, taken.lost,
+        taken.epoch, was_lost=before == "sending", lost=taken.lost,
     )  # fmt: skip
 
 
@@ -348,7 +349,8 @@ def not_tried(connection: Connection, row: Row, at: datetime, reason: str) -> bo
     """Put a claimed row back as it was before the claim, for `at`: nobody was asked. False where it was overtaken."""
     state = "ambiguous" if row.attempt.is_ambiguous else "pending"
     number = row.attempt.number - 1
-    values = {"attempt": number} if number else {"attempt": 0, "first_tried_at": None}
+    # Where an answer was lost it is looked for from the first try on, also of one that was sent again by hand.
+    values = {"attempt": number} if number or row.attempt.is_ambiguous else {"attempt": 0, "first_tried_at": None}
     return _settle(connection, row, state=state, not_before=at, reason=reason[:2000], lease_until=None, **values)
 
 

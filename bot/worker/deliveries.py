@@ -57,7 +57,7 @@ REPORT = "please report it, with the log's traceback"
 BUGGY = 8
 """Bugs after which an effect that ends in one again and again is parked. Tries that ended otherwise do not count: a page that
 waited out an outage of PagerDuty's was given up at the first bug after it."""
-DEADLY = 8
+DEADLY = 12
 """Tries in a row without a word after which what is for Slack is parked: it most likely ends the process each time. A page is
 not: whatever else ends the process again and again, pages are in hand meanwhile."""
 REST_SECONDS = 3.0
@@ -142,7 +142,7 @@ class Deliveries:
             bound.warning("database down while delivering", reason=str(error))
         except Conflict as error:
             bound.info("try later", reason=str(error))
-            self._later(row, effect, TryLater(f"it came into conflict: {error}"))
+            self._later(row, effect, self._perhaps_done(f"it came into conflict: {error}"))
         except Exception as error:
             bound.exception("bug while delivering")
             self._bug(row, effect, error)
@@ -234,8 +234,11 @@ class Deliveries:
         if self._is_buggy(row):
             self._give_up(row, effect, a_bug(error), REPORT)
         else:
-            # What was asked for before the bug may have been done.
-            self._later(row, effect, (Ambiguous if self._leases.has_called() else TryLater)(a_bug(error)))
+            self._later(row, effect, self._perhaps_done(a_bug(error)))
+
+    def _perhaps_done(self, reason: str) -> TryLater:
+        """What was asked for before that may have been done: then whoever tries next looks first."""
+        return Ambiguous(reason) if self._leases.has_called() else TryLater(reason)
 
     def _is_buggy(self, row: Row) -> bool:
         """Count one more bug; whether that is enough."""

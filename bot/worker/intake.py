@@ -145,12 +145,13 @@ class Intake:
         """
         if len(received) < 2 or sum(len(one.delivery.body) for one in received) > MOST_READ_AHEAD:
             return received
+        if any(one.attempts >= SUSPECT for one in received):
+            # What cannot be looked at ahead has no place among what can: an end might come before what it ends.
+            return received
         policy, now = self._door.policy(), self._door.clock()
         ranks, prints = dict[int, int](), dict[int, list[str]]()
 
         def look(one: Received) -> None:
-            if one.attempts >= SUSPECT:
-                return
             try:
                 reading, route = self._parse(one), one.delivery.route
             except Unreadable:

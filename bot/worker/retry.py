@@ -11,9 +11,10 @@ ENOUGH = 10
 """Tries that an effect has in any case, however long the bot itself was away between them."""
 HORIZON = {Lane.PAGER: timedelta(hours=48), Lane.CHAT: timedelta(hours=12), Lane.DOCUMENT: timedelta(hours=24)}
 """A page is tried for two days: PagerDuty has been down for hours, and nobody else will send it."""
-MOST_ASKED = {Lane.PAGER: timedelta(minutes=1)}
+MOST_ASKED = {Lane.PAGER: timedelta(seconds=65)}
 """PagerDuty counts by the minute, so after a minute there is room again. Whatever asks for more (a proxy, a bug, a time in
-milliseconds) would keep a page from a person for as long as a day; to ask once too often costs one refusal.
+milliseconds) would keep a page from a person for as long as a day; to ask once too often costs one refusal. Five seconds more,
+so that people are called at once, as where a page is not tried for long.
 """
 SETTLES = {Lane.CHAT: timedelta(seconds=5), Lane.DOCUMENT: timedelta(seconds=5)}
 """So much later than otherwise is looked for what may have been taken: Slack may carry out a post after we have stopped

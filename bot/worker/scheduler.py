@@ -98,14 +98,20 @@ class Scheduler:
         self._ended_at[tick.name] = self._steady()
 
     def _watch_clocks(self) -> None:
-        apart = self._apart()
+        apart, is_set_back = self._apart(), False
         while not self._ends.wait(self._look_seconds):
             by = self._apart() - apart
             if abs(by) > APART_SECONDS:
                 log.warning("the clock jumped", seconds=round(by, 1))
-                if by < 0:
-                    guarded(self._set_back)
+                is_set_back = is_set_back or by < 0
                 apart += by if guarded(self._tick_all) else 0.0
+            if is_set_back:
+                # Until it was done: the database may be away just then.
+                is_set_back = not guarded(self._do_set_back)
+
+    def _do_set_back(self) -> int:
+        self._set_back()
+        return 1
 
     def _apart(self) -> float:
         """By how many seconds the wall clock is ahead of the steady one, which began anywhere."""

@@ -460,6 +460,22 @@ def test_whatever_pagerduty_tells_of_our_key_proves_that_it_took_the_page(known)
     assert types(decision) == ["page_accepted"]
 
 
+@pytest.mark.parametrize("known", [PageState.REFUSED, PageState.DROPPED])
+def test_a_page_that_proves_to_be_there_is_told_what_happened_meanwhile(known):
+    """Nobody told PagerDuty as long as it was taken to have none: it would ring on for what somebody is on, or is over."""
+    given = {"page": known, "accepted_at": None, "page_reason": "why not"}
+    waiting = decided(incident(episode=given), pager("triggered", after(4)))
+    mine = {**given, "acknowledged_by": ANA, "acknowledged_at": after(3), "acknowledged_via": "slack"}
+    held = decided(incident(episode=mine, status=Status.ACKNOWLEDGED), pager("triggered", after(4)))
+    over = incident(episode={**given, "ended_at": after(3)}, status=Status.RESOLVED, resolved_at=after(3))
+    closed = decided(over, pager("triggered", after(4)))
+
+    assert not {"AcknowledgePage", "ResolvePage"} & set(kinds(waiting))
+    assert AcknowledgePage(incident=7, dedup_key=KEY, pager="checkout", by=ANA) in held.effects
+    assert ResolvePage(incident=7, dedup_key=KEY, pager="checkout") in closed.effects
+    assert "ShowAnnouncement" in kinds(waiting)
+
+
 def test_a_notification_is_a_page_on_the_timeline():
     decision = decided(incident(), pager("notified", after(seconds=3), ANA, level=1, channel="push"))
 

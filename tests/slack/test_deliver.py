@@ -27,7 +27,7 @@ from bot.incidents.effects import (
 from bot.incidents.inputs import AlertReported, ChannelOpened, DraftPosted, SummaryPosted
 from bot.incidents.policy import Service
 from bot.slack.client import Budget, Slack
-from bot.slack.deliver import SlackDeliverer
+from bot.slack.deliver import PAGE, SlackDeliverer
 from sandbox.misbehaviour import HTML
 from sandbox.slack.workspace import Channel
 from tests.builders import NOON, alert
@@ -140,6 +140,40 @@ def test_by_a_clock_that_is_ahead_of_slacks_they_are_found_as_well(open_):
         assert sum(words in one["text"] for one in open_.messages(channel)) == 1, words
     assert "/slack/files/" in lost_then_again(open_, PostDraft(1), "files.completeUploadExternal", timedelta(minutes=16)).permalink
     assert sum(bool(one.get("files")) for one in open_.messages(HERE)) == 1
+
+
+class OneAtATime(Budget):
+    """Room for one look into a channel at each try."""
+
+    left = 1
+
+    def spend(self, method: str, channel: str) -> None:
+        if method == "conversations.history":
+            if not self.left:
+                raise OverBudget("no room", timedelta(seconds=1), is_alike=True)
+            self.left -= 1
+
+
+@pytest.mark.parametrize("effect", [note("canary"), PostDraft(1)], ids=["message", "draft"])
+def test_a_look_that_takes_more_than_there_is_room_for_goes_on_where_it_was(open_, effect):
+    """It began anew each time, and never came to an end."""
+    lost = "chat.postMessage" if isinstance(effect, Say) else "files.completeUploadExternal"
+    made, line = deliverer(open_, lost)
+    with pytest.raises(Ambiguous):
+        made.deliver(effect, first(open_))
+    before = len(open_.messages(HERE))
+    for number in range(3 * PAGE):
+        made.deliver(note(f"later {number}"), first(open_, f"row-later-{number}"))
+    line.budget = OneAtATime()
+
+    for _ in range(3):
+        line.budget.left = 1
+        with pytest.raises(OverBudget):
+            made.deliver(effect, again(first(open_)))
+    line.budget.left = 1
+    made.deliver(effect, again(first(open_)))
+
+    assert len(open_.messages(HERE)) == before + 3 * PAGE
 
 
 def test_a_channel_is_found_by_a_clock_that_is_ahead_of_slacks(office):

@@ -198,17 +198,33 @@ def test_on_sqlite_a_lease_of_a_clock_that_was_set_back_holds_nobody_up(store):
 def test_tries_without_a_word_are_counted_until_there_is_one(store):
     claimed_until(store, timedelta(minutes=-5))
     for lost in range(3):
-        [row] = store.claim([Lane.PAGER], "me", NOON)
+        [row] = store.claim([Lane.PAGER], f"process {lost}", NOON)
         assert (row.lost, row.was_lost, row.attempt.is_ambiguous) == (lost + 1, True, True)
         with store.writing() as work:
             earlier = outbox_rows.database_now(work.connection) - timedelta(minutes=5)
             work.connection.execute(outbox_rows.outbox.update().values(lease_until=earlier))
-    [row] = store.claim([Lane.PAGER], "me", NOON)
+    [row] = store.claim([Lane.PAGER], "process 2", NOON)
+    assert (row.lost, row.was_lost) == (3, True), "whoever has it again lives"
     with store.writing() as work:
         assert work.try_again(row, NOON, "503", is_ambiguous=True)
 
-    [row] = store.claim([Lane.PAGER], "me", NOON)
+    [row] = store.claim([Lane.PAGER], "process 3", NOON)
     assert (row.lost, row.was_lost) == (0, False)
+
+
+def test_what_is_sent_again_by_hand_is_looked_for_from_its_first_try_on(store):
+    with store.writing() as work:
+        work.save(Decision(effects=(PAGE,)), NOON)
+    [row] = store.claim([Lane.PAGER], "me", NOON)
+    with store.writing() as work:
+        assert work.park(row, NOON, "its answer was lost")
+    store.send_again(row.seq, "ana", NOON + timedelta(hours=2))
+
+    [again] = store.claim([Lane.PAGER], "me", NOON + timedelta(hours=2))
+    with store.writing() as work:
+        assert work.not_tried(again, NOON + timedelta(hours=2), "the budget is used up")
+    [again] = store.claim([Lane.PAGER], "me", NOON + timedelta(hours=2))
+    assert (again.attempt.is_ambiguous, again.attempt.first_tried_at) == (True, NOON)
 
 
 def test_on_sqlite_the_head_of_a_lane_is_found_by_the_index_however_many_wait(tmp_path):

@@ -339,8 +339,8 @@ def test_after_a_bug_whoever_tries_next_looks_first_where_a_neighbour_was_asked(
 
 
 def dies_without_a_word(lanes: Lanes, lane: Lane, times: int) -> None:
-    for _ in range(times):
-        assert len(lanes.store.claim([lane], "dies", lanes.now)) == 1
+    for number in range(times):
+        assert len(lanes.store.claim([lane], f"process {number}", lanes.now)) == 1
         lanes.lease_runs_out()
 
 
@@ -354,6 +354,44 @@ def test_what_ends_the_process_each_time_is_parked_and_its_lane_moves_on(store):
     [parked] = store.effects(("dead",), 9)
     assert parked.reason == f"the bot ended without a word at each of the last {DEADLY} tries"
     assert any("ShowSummary" in text for text in lanes.alarms())
+
+
+@pytest.mark.parametrize("lane", [Lane.CHAT, Lane.PAGER])
+def test_while_nothing_can_be_written_down_nobody_dies(store, lane):
+    """Whoever claims its own again lives: each lease ran out because the database was away."""
+    lanes = Lanes(store, ShowSummary(7), PAGE)
+    away = Deliveries(lanes=[lane], deliver=lanes._deliver, store=store, door=lanes.door, leases=leases(store))
+
+    def gone(effect: Effect) -> None:
+        raise DatabaseDown("gone")
+
+    lanes.does = gone
+    for _ in range(2 * DEADLY):
+        away.run_once()
+        lanes.lease_runs_out()
+    lanes.does = lambda effect: ACCEPTED if isinstance(effect, PageOnCall) else None
+    lanes.work.run_once()
+    lanes.work.run_once()
+
+    assert lanes.states()[:2] == ["done", "done"]
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_after_a_conflict_whoever_tries_next_looks_first_where_a_neighbour_was_asked(store, called):
+    lanes = Lanes(store, ShowSummary(7))
+    made = leases(store)
+    lanes.work = Deliveries(lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=made)
+
+    def contested(effect: Effect) -> None:
+        if called:
+            made.check()
+        raise Conflict("somebody else writes there")
+
+    lanes.does = contested
+    lanes.work.run_once()
+    lanes.passes(minutes=3)
+
+    assert [one.is_ambiguous for one in lanes.tried] == [False, called]
 
 
 def test_what_ended_the_process_once_less_is_tried_again(store):

@@ -348,6 +348,20 @@ def test_what_ends_the_process_each_time_is_put_aside_and_its_neighbours_are_rea
     assert len(desk.alarms()) == 1
 
 
+def test_one_that_is_read_by_itself_keeps_its_place_among_the_others(desk):
+    """An end that was tried three times comes before the firing that came after it."""
+    desk.gets("generic", alert("a"))
+    desk.reads()
+    desk.gets("generic", alert("a", "resolved"))
+    with desk.store.writing() as work:
+        work.connection.execute(inbox.update().where(inbox.c.state == "new").values(attempts=SUSPECT - 1))
+    desk.gets("generic", alert("a"))
+
+    desk.reads()
+    [one] = desk.store.incidents()
+    assert len(one.firing) == 1
+
+
 def test_a_claim_of_a_clock_that_was_set_back_holds_nobody_up(desk):
     desk.gets("generic", alert("a"), alert("b"))
     assert len(desk.store.claim_deliveries(1)) == 1

@@ -12,11 +12,13 @@ from bot.incidents.decisions.opening import page_for
 from bot.incidents.decisions.resolving import resolved_by
 from bot.incidents.decisions.writing import BOT, entry, loudly, refreshed, say, whoever_is_on_it
 from bot.incidents.effects import (
+    AcknowledgePage,
     AddBookmarks,
     Effect,
     InvitePeople,
     PageNextLevel,
     RaiseAlarm,
+    ResolvePage,
     Topic,
 )
 from bot.incidents.incident import Ack, Episode, Incident, PageState
@@ -211,6 +213,7 @@ def pager_reported(incident: Incident, input: PagerReported, now: datetime, poli
     episode = incident.episode_keyed(report.key) if report.key else incident.episode
     if episode is None:
         return other_reported(incident, input)
+    before = episode.page
     incident, taken = _taken(incident, episode, input)
     episode = next(one for one in incident.episodes if one.number == episode.number)
     match report.kind:
@@ -228,7 +231,24 @@ def pager_reported(incident: Incident, input: PagerReported, now: datetime, poli
             decision = _annotated(incident, input)
         case _:
             decision = Decision(incident=incident, reason=f"PagerDuty: {report.kind}")
-    return _with_taken(decision, incident, taken)
+    decision = _with_taken(decision, incident, taken)
+    if taken and before in (PageState.REFUSED, PageState.DROPPED):
+        missed = _missed(decision.incident or incident, episode.dedup_key, report.kind)
+        decision = replace(decision, effects=(*decision.effects, *missed))
+    return decision
+
+
+def _missed(incident: Incident, dedup_key: str, kind: str) -> tuple[Effect, ...]:
+    """What nobody told PagerDuty while it was taken to have no such page: that it is over, or that somebody is on it."""
+    episode = incident.episode_keyed(dedup_key)
+    pager = incident.pager or "default"
+    if kind == "resolved" or episode is None:
+        return ()
+    if not incident.is_open or episode.ended_at is not None:
+        return (ResolvePage(incident=incident.number, dedup_key=episode.dedup_key, pager=pager),)
+    if kind == "acknowledged" or episode.holder is None or episode.acknowledged_via == "pagerduty":
+        return ()
+    return (AcknowledgePage(incident=incident.number, dedup_key=episode.dedup_key, pager=pager, by=episode.holder),)
 
 
 def _taken(incident: Incident, episode: Episode, input: PagerReported) -> tuple[Incident, tuple[Entry, ...]]:
@@ -261,7 +281,8 @@ def _with_taken(decision: Decision, incident: Incident, taken: tuple[Entry, ...]
     if incident.episode.assignees and base.is_open:
         extra.append(InvitePeople(incident.number, incident.episode.assignees))
     if not decision.effects or taken:
-        extra += refreshed(base, everywhere=False)
+        # What was called not paged stands in the announcement and the topic, too.
+        extra += refreshed(base, everywhere=bool(taken))
     return replace(decision, incident=base, entries=(*taken, *decision.entries), effects=(*decision.effects, *extra))
 
 
