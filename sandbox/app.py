@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -88,18 +88,28 @@ def _routes(sandbox: Sandbox) -> list[Route | Mount]:
 Handle = Callable[[Request], Awaitable[Response]]
 
 
+HUNG_UP = Response(status_code=400)
+"""Whoever asked hung up before all of it was here: nothing is done, and nobody is there to be told."""
+
+
 def _edge(sandbox: Sandbox, neighbour: str, handle: Handle) -> Handle:
     """A neighbour's way in: every call is kept, and here it misbehaves where it was told to."""
 
     async def answered(request: Request) -> Response:
         ASKER.set(_port(request))
-        call = Call(neighbour, _name_of(request), await _said(request), time.monotonic(), sandbox.world.clock())
+        try:
+            said = await _said(request)
+        except ClientDisconnect:
+            return HUNG_UP
+        call = Call(neighbour, _name_of(request), said, time.monotonic(), sandbox.world.clock())
         wrong = sandbox.world.met(call)
         try:
             good = await handle(request) if wrong is None or wrong.is_after else None
             answer = await carried_out(wrong, good, request) if wrong is not None else good
             assert answer is not None
             call.status = answer.status_code
+        except ClientDisconnect:
+            return HUNG_UP
         finally:
             call.seconds = time.monotonic() - call.at
         return answer

@@ -147,3 +147,17 @@ def test_a_fault_is_for_its_calls_only_and_a_share_of_them_is_drawn_by_its_seed(
 
     assert {True, False} == set(drawn)
     assert [one.status == 502 for one in sandbox.world.calls_of("slack", "chat.postMessage")[-12:]] == drawn
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_who_hangs_up_before_all_was_said_is_answered_by_nobody_and_ends_in_no_error(sandbox, caplog, kind):
+    address, before = urlsplit(sandbox.world.origin), len(sandbox.account.ledger)
+    with socket.create_connection((address.hostname, address.port), timeout=2) as connection:
+        head = f"POST /pagerduty/events/v2/enqueue HTTP/1.1\r\nHost: sandbox\r\nContent-Type: {kind}\r\nContent-Length: 100\r\n\r\n{{"
+        connection.sendall(head.encode())
+        time.sleep(0.2)
+    time.sleep(0.2)
+
+    assert b" 202 " in pages(sandbox, f"after a {kind}")
+    assert len(sandbox.account.ledger) == before + 1
+    assert [one for one in caplog.records if one.levelname == "ERROR"] == []
