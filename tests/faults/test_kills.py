@@ -11,7 +11,8 @@ from tests.faults.runs import Databases, carried_out
 WORST = (
     Plan("a page that was taken and not recorded", "sqlite", "serve", 0, (Kill(call="enqueue"),)),
     Plan("an incident opened by an escalation policy and not recorded", "postgresql", "serve", 0, (Kill(call="post", time=2),)),
-    Plan("a channel that was made and not recorded, twice", "postgresql", "serve", 0, (Kill(call="conversations.create"),) * 2),
+    Plan("a channel that was made and not recorded, and killed again as it is looked for", "postgresql", "serve", 0,
+         (Kill(call="conversations.create"), Kill(point="OpenChannel: claimed"))),
     Plan("a delivery that was committed and not answered", "sqlite", "serve", 0, (Kill(point="inbox: committed, not answered"),)),
     Plan("a post that stood still while another worker took over", "postgresql", "apart", 0,
          (Kill(point="chat.postMessage: before the call", time=3, signal="STOP"),)),

@@ -10,7 +10,8 @@ from sandbox.__main__ import Demo
 from sandbox.person import CannotBe
 from sandbox.world import World
 
-PATIENCE = 60.0
+PATIENCE = 100.0
+"""Twenty channels are made in a minute, and what comes after them waits for the next one."""
 
 
 class Story:
