@@ -56,13 +56,18 @@ def plans(seeds: range, counts: Counts) -> Iterator[Plan]:
 
 
 def doubles(seeds: range, counts: Counts) -> Iterator[Plan]:
-    """A second kill at the same place as soon as it is reached again: in the midst of recovery."""
+    """A second kill at the same place as soon as it is reached again: in the midst of recovery.
+
+    A call that the story makes no more after the first kill is found by whoever looks, and not made again: there the second
+    kill is before the commit of what was found.
+    """
     for seed in seeds:
         for place in places():
             for database in KINDS:
                 side = _side(place, seed, database, counts)
                 first = _at(place, seed, database, counts[side])
-                again = Kill(place.point, place.call)
+                is_made_again = bool(place.point) or counts[side].get(place.call, 0) > first.time
+                again = Kill(place.point, place.call) if is_made_again else Kill(point=points.DECISION_BEFORE)
                 yield Plan(f"killed twice at {place.name}", database, "serve", seed, (first, again), side)
 
 

@@ -320,18 +320,19 @@ def test_a_conflict_while_delivering_is_no_bug(store):
     assert lanes.states()[0] == "pending"
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), Conflict("somebody else writes there")], ids=["bug", "conflict"])
 @pytest.mark.parametrize("called", [True, False])
-def test_after_a_bug_whoever_tries_next_looks_first_where_a_neighbour_was_asked(store, called):
+def test_whoever_tries_next_looks_first_where_a_neighbour_was_asked_before_it_went_wrong(store, called, error):
     lanes = Lanes(store, ShowSummary(7))
     made = leases(store)
     lanes.work = Deliveries(lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=made)
 
-    def buggy(effect: Effect) -> None:
+    def goes_wrong(effect: Effect) -> None:
         if called:
             made.check()
-        raise ZeroDivisionError("a bug")
+        raise error
 
-    lanes.does = buggy
+    lanes.does = goes_wrong
     lanes.work.run_once()
     lanes.passes(minutes=3)
 
@@ -374,24 +375,6 @@ def test_while_nothing_can_be_written_down_nobody_dies(store, lane):
     lanes.work.run_once()
 
     assert lanes.states()[:2] == ["done", "done"]
-
-
-@pytest.mark.parametrize("called", [True, False])
-def test_after_a_conflict_whoever_tries_next_looks_first_where_a_neighbour_was_asked(store, called):
-    lanes = Lanes(store, ShowSummary(7))
-    made = leases(store)
-    lanes.work = Deliveries(lanes=[Lane.CHAT], deliver=lanes._deliver, store=store, door=lanes.door, leases=made)
-
-    def contested(effect: Effect) -> None:
-        if called:
-            made.check()
-        raise Conflict("somebody else writes there")
-
-    lanes.does = contested
-    lanes.work.run_once()
-    lanes.passes(minutes=3)
-
-    assert [one.is_ambiguous for one in lanes.tried] == [False, called]
 
 
 def test_what_ended_the_process_once_less_is_tried_again(store):
