@@ -119,7 +119,8 @@ class Deliveries:
             # New, or sent again by hand.
             self._bugs.pop(row.seq, None)
         if row.lost >= DEADLY and effect.lane is not Lane.PAGER:
-            self._give_up(row, effect, f"the bot ended without a word at each of the last {row.lost} tries", REPORT)
+            reason = f"{row.lost} times in a row whoever had it in hand ended, or stood still, without a word"
+            self._give_up(row, effect, reason, REPORT)
             return
         name = type(effect).__name__
         bound = log.bind(effect=name, incident=row.incident, attempt=row.attempt.number)

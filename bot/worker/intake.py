@@ -221,7 +221,7 @@ class Intake:
     def _take(self, received: Received) -> bool:
         """Read one delivery. False where the database went away meanwhile: it has to wait, however often that happens."""
         if received.begun >= DEADLY:
-            reason = f"the bot ended without a word at each of the last {received.begun} times it was read"
+            reason = f"{received.begun} times in a row reading it began and came to no end that anybody could write down"
             guarded(lambda: self._put_aside(received, reason))
             return True
         is_ours = False

@@ -353,7 +353,7 @@ def test_what_ends_the_process_each_time_is_parked_and_its_lane_moves_on(store):
         lanes.passes(minutes=3)
     assert lanes.states() == ["dead", "done"]
     [parked] = store.effects(("dead",), 9)
-    assert parked.reason == f"the bot ended without a word at each of the last {DEADLY} tries"
+    assert parked.reason == f"{DEADLY} times in a row whoever had it in hand ended, or stood still, without a word"
     assert any("ShowSummary" in text for text in lanes.alarms())
 
 
